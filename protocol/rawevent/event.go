@@ -1,0 +1,143 @@
+package rawevent
+
+import (
+	"slices"
+	"strings"
+)
+
+// SpecVersion is the only version of the CloudEvents specification that this package reads and writes.
+const SpecVersion = "1.0"
+
+// Names of the context attributes that the core specification defines.
+const (
+	AttrSpecVersion     = "specversion"
+	AttrID              = "id"
+	AttrSource          = "source"
+	AttrType            = "type"
+	AttrTime            = "time"
+	AttrSubject         = "subject"
+	AttrDataSchema      = "dataschema"
+	AttrDataContentType = "datacontenttype"
+)
+
+// canonicalOrder is the order of the core attributes in every encoding that this gateway writes; extensions follow by
+// name. Redis stores the field names of neighbouring entries once only if they come in the same order.
+var canonicalOrder = [...]string{
+	AttrSpecVersion, AttrID, AttrSource, AttrType, AttrTime, AttrSubject, AttrDataSchema,
+}
+
+// Attribute is one context attribute: its name in lower case and the canonical string form of its value.
+type Attribute struct {
+	Name  string
+	Value string
+}
+
+// Event is one CloudEvent. The zero value is an empty event that does not validate; build one with [New] or a decoder.
+// It is not safe for concurrent writing.
+type Event struct {
+	// Attributes holds every attribute but datacontenttype, each once, in canonical order: use Set to keep that.
+	Attributes []Attribute
+	// DataContentType is the media type of the data; empty means that the attribute is absent.
+	DataContentType string
+	// Data is nil when the event has no data; empty but not nil is data of length zero. A decoder may let it share
+	// memory with its input, so neither may be changed while the event is in use.
+	Data []byte
+}
+
+// New returns an event with the four required attributes; it is not validated.
+func New(id, source, eventType string) Event {
+	return Event{Attributes: []Attribute{
+		{AttrSpecVersion, SpecVersion}, {AttrID, id}, {AttrSource, source}, {AttrType, eventType},
+	}}
+}
+
+// ID returns the attribute id.
+func (e *Event) ID() string { return e.get(AttrID) }
+
+// Source returns the attribute source.
+func (e *Event) Source() string { return e.get(AttrSource) }
+
+// Type returns the attribute type.
+func (e *Event) Type() string { return e.get(AttrType) }
+
+// Subject returns the attribute subject, or "" when it is absent.
+func (e *Event) Subject() string { return e.get(AttrSubject) }
+
+func (e *Event) get(name string) string {
+	value, _ := e.Attribute(name)
+	return value
+}
+
+// Attribute returns the value of the named attribute, datacontenttype included, and whether the event has it.
+func (e *Event) Attribute(name string) (string, bool) {
+	for i := range e.Attributes {
+		if e.Attributes[i].Name == name {
+			return e.Attributes[i].Value, true
+		}
+	}
+	if name == AttrDataContentType && e.DataContentType != "" {
+		return e.DataContentType, true
+	}
+	return "", false
+}
+
+// Set gives the named attribute a value, replacing an earlier one, and keeps the canonical order.
+func (e *Event) Set(name, value string) {
+	if name == AttrDataContentType {
+		e.DataContentType = value
+		return
+	}
+	at, found := slices.BinarySearchFunc(e.Attributes, name, func(a Attribute, name string) int {
+		return compareNames(a.Name, name)
+	})
+	if found {
+		e.Attributes[at].Value = value
+		return
+	}
+	e.Attributes = slices.Insert(e.Attributes, at, Attribute{name, value})
+}
+
+// Delete removes the named attribute, if the event has it.
+func (e *Event) Delete(name string) {
+	if name == AttrDataContentType {
+		e.DataContentType = ""
+		return
+	}
+	e.Attributes = slices.DeleteFunc(e.Attributes, func(a Attribute) bool { return a.Name == name })
+}
+
+// Clone returns a copy whose attributes can be changed without changing e; the data is shared.
+func (e *Event) Clone() Event {
+	c := *e
+	c.Attributes = slices.Clone(e.Attributes)
+	return c
+}
+
+// Canonicalize brings attributes that were appended in any order into the canonical one.
+// It reports the name of an attribute that occurs twice, or "".
+func (e *Event) Canonicalize() (duplicate string) {
+	slices.SortFunc(e.Attributes, func(a, b Attribute) int { return compareNames(a.Name, b.Name) })
+	for i := 1; i < len(e.Attributes); i++ {
+		if e.Attributes[i].Name == e.Attributes[i-1].Name {
+			return e.Attributes[i].Name
+		}
+	}
+	return ""
+}
+
+func compareNames(a, b string) int {
+	ra, rb := rank(a), rank(b)
+	if ra != rb {
+		return ra - rb
+	}
+	return strings.Compare(a, b)
+}
+
+func rank(name string) int {
+	for i, core := range canonicalOrder {
+		if core == name {
+			return i
+		}
+	}
+	return len(canonicalOrder)
+}

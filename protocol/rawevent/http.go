@@ -1,0 +1,260 @@
+package rawevent
+
+import (
+	"net/http"
+	"net/textproto"
+	"strings"
+	"unicode/utf8"
+)
+
+// Mode is a content mode of the CloudEvents HTTP protocol binding.
+type Mode int
+
+// The content modes (HTTP protocol binding section 3).
+const (
+	Binary Mode = iota
+	Structured
+	Batched
+)
+
+// Media types of the JSON event format and of its batch, as this package writes them.
+const (
+	MediaTypeJSON  = "application/cloudevents+json"
+	MediaTypeBatch = "application/cloudevents-batch+json"
+)
+
+// ModeOf tells the content mode by the media type, as HTTP protocol binding section 3 orders: by prefix, whatever the
+// case and the parameters. It does not say whether the event format is known.
+func ModeOf(contentType string) Mode {
+	const prefix = "application/cloudevents"
+	base := strings.TrimSpace(until(contentType, ";"))
+	if len(base) < len(prefix) || !strings.EqualFold(base[:len(prefix)], prefix) {
+		return Binary
+	}
+	rest := strings.ToLower(base[len(prefix):])
+	switch {
+	case rest == "-batch" || strings.HasPrefix(rest, "-batch+"):
+		return Batched
+	case rest == "" || rest[0] == '+':
+		return Structured
+	default:
+		return Binary
+	}
+}
+
+// FromHTTP reads the one event of an HTTP message in binary or structured mode and validates it. The data shares memory
+// with body. A batch is refused: that is for [BatchFromJSON]. A non-nil error is an *[Error].
+func FromHTTP(header http.Header, body []byte) (Event, error) {
+	contentType, err := singleContentType(header)
+	if err != nil {
+		return Event{}, err
+	}
+	switch ModeOf(contentType) {
+	case Structured:
+		if err := checkJSONFormat(contentType, MediaTypeJSON); err != nil {
+			return Event{}, err
+		}
+		return FromJSON(body)
+	case Batched:
+		return Event{}, unsupported("a batch is not accepted here")
+	default:
+		return fromBinary(header, contentType, body)
+	}
+}
+
+// BatchFromHTTP reads the events of an HTTP message in batched mode. A non-nil error is an *[Error] with the index of
+// the event at fault. An empty batch is legal.
+func BatchFromHTTP(header http.Header, body []byte) ([]Event, error) {
+	contentType, err := singleContentType(header)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkJSONFormat(contentType, MediaTypeBatch); err != nil {
+		return nil, err
+	}
+	return BatchFromJSON(body)
+}
+
+func singleContentType(header http.Header) (string, error) {
+	switch values := header["Content-Type"]; len(values) {
+	case 0:
+		return "", nil
+	case 1:
+		return values[0], nil
+	default:
+		return "", invalid(AttrDataContentType, "the header Content-Type occurs more than once")
+	}
+}
+
+// checkJSONFormat returns an error unless contentType is the wanted JSON format, in UTF-8.
+func checkJSONFormat(contentType, want string) error {
+	base, params, _ := strings.Cut(contentType, ";")
+	if !strings.EqualFold(strings.TrimSpace(base), want) {
+		return unsupported("the event format is not supported; send " + want)
+	}
+	for param := range strings.SplitSeq(params, ";") {
+		name, value, _ := strings.Cut(strings.TrimSpace(param), "=")
+		value = strings.Trim(value, `"`)
+		if strings.EqualFold(name, "charset") && !strings.EqualFold(value, "utf-8") && !strings.EqualFold(value, "us-ascii") {
+			return unsupported("the JSON event format is UTF-8; another charset is not supported")
+		}
+	}
+	return nil
+}
+
+func fromBinary(header http.Header, contentType string, body []byte) (Event, error) {
+	e := Event{Attributes: make([]Attribute, 0, 8), DataContentType: contentType}
+	if len(body) > 0 { // on HTTP, no body and an empty one are the same (HTTP protocol binding section 3.1.2)
+		e.Data = body
+	}
+	for key, values := range header {
+		if len(key) < 3 || !strings.EqualFold(key[:3], "ce-") {
+			continue
+		}
+		name := attributeName(key)
+		if err := checkName(name); err != nil {
+			return Event{}, err
+		}
+		if len(values) != 1 {
+			return Event{}, invalid(name, "occurs more than once")
+		}
+		value, ok := decodeHeaderValue(values[0])
+		if !ok {
+			return Event{}, invalid(name, ruleString)
+		}
+		e.Attributes = append(e.Attributes, Attribute{name, value})
+	}
+	if len(e.Attributes) == 0 {
+		return Event{}, invalid("", "this is not a CloudEvent: no ce- header, and Content-Type is not "+MediaTypeJSON+
+			" (binary mode needs at least ce-specversion, ce-id, ce-source and ce-type)")
+	}
+	if err := e.validate(); err != nil {
+		return Event{}, err
+	}
+	return e, nil
+}
+
+// attributeName returns the attribute that a ce- header carries. The names that nearly every event has are constants,
+// which saves the hot path their allocation.
+func attributeName(header string) string {
+	switch header {
+	case "Ce-Specversion":
+		return AttrSpecVersion
+	case "Ce-Id":
+		return AttrID
+	case "Ce-Source":
+		return AttrSource
+	case "Ce-Type":
+		return AttrType
+	case "Ce-Time":
+		return AttrTime
+	case "Ce-Subject":
+		return AttrSubject
+	case "Ce-Dataschema":
+		return AttrDataSchema
+	default:
+		return strings.ToLower(header[3:])
+	}
+}
+
+// decodeHeaderValue undoes a double-quoted string and then one round of percent-encoding, in that order (HTTP protocol
+// binding section 3.1.3.2). Readers have to be liberal: raw UTF-8 and needless encoding are accepted, and a "%" that no
+// two hexadecimal digits follow stands for itself. It reports false when the result is not UTF-8.
+func decodeHeaderValue(s string) (string, bool) {
+	if len(s) >= 2 && s[0] == '"' {
+		if unquoted, ok := unquote(s); ok {
+			s = unquoted
+		}
+	}
+	if strings.IndexByte(s, '%') < 0 {
+		return s, utf8.ValidString(s)
+	}
+	decoded := make([]byte, 0, len(s))
+	for i := 0; i < len(s); i++ {
+		if s[i] == '%' && i+2 < len(s) && isHex(s[i+1]) && isHex(s[i+2]) {
+			decoded = append(decoded, unhex(s[i+1])<<4|unhex(s[i+2]))
+			i += 2
+			continue
+		}
+		decoded = append(decoded, s[i])
+	}
+	return string(decoded), utf8.Valid(decoded)
+}
+
+// unquote undoes an RFC 9110 quoted-string that spans all of s.
+func unquote(s string) (string, bool) {
+	var b strings.Builder
+	for i := 1; i < len(s); i++ {
+		switch s[i] {
+		case '"':
+			return b.String(), i == len(s)-1
+		case '\\':
+			i++
+			if i == len(s) {
+				return "", false
+			}
+		}
+		b.WriteByte(s[i])
+	}
+	return "", false
+}
+
+// WriteHTTP sets the headers of e in binary mode: Content-Type, and one ce- header for every other attribute, percent-
+// encoded as HTTP protocol binding section 3.1.3.2 orders. The body is e.Data as it is.
+func (e *Event) WriteHTTP(header http.Header) {
+	for i := range e.Attributes {
+		header[headerName(e.Attributes[i].Name)] = []string{encodeHeaderValue(e.Attributes[i].Value)}
+	}
+	if e.DataContentType != "" {
+		header["Content-Type"] = []string{e.DataContentType}
+	}
+}
+
+func headerName(attribute string) string {
+	switch attribute {
+	case AttrSpecVersion:
+		return "Ce-Specversion"
+	case AttrID:
+		return "Ce-Id"
+	case AttrSource:
+		return "Ce-Source"
+	case AttrType:
+		return "Ce-Type"
+	case AttrTime:
+		return "Ce-Time"
+	case AttrSubject:
+		return "Ce-Subject"
+	default:
+		return textproto.CanonicalMIMEHeaderKey("ce-" + attribute)
+	}
+}
+
+func encodeHeaderValue(s string) string {
+	const upperHex = "0123456789ABCDEF"
+	plain := true
+	for i := 0; i < len(s) && plain; i++ {
+		plain = !mustEncode(s[i])
+	}
+	if plain {
+		return s
+	}
+	encoded := make([]byte, 0, len(s)+16)
+	for i := 0; i < len(s); i++ {
+		if c := s[i]; mustEncode(c) {
+			encoded = append(encoded, '%', upperHex[c>>4], upperHex[c&15])
+		} else {
+			encoded = append(encoded, c)
+		}
+	}
+	return string(encoded)
+}
+
+// mustEncode: space, double quote, percent, and everything outside U+0021 to U+007E, byte by byte of the UTF-8.
+func mustEncode(c byte) bool { return c <= ' ' || c == '"' || c == '%' || c > '~' }
+
+func unhex(c byte) byte {
+	if isDigit(c) {
+		return c - '0'
+	}
+	return c | 0x20 - 'a' + 10
+}

@@ -1,0 +1,309 @@
+package rawevent
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"unicode/utf8"
+)
+
+// FromJSON reads one event in the JSON event format and validates it. Data that is JSON is a part of input as it stands
+// there, byte for byte. A non-nil error is an *[Error].
+//
+// An event whose data is JSON by default, because datacontenttype is absent, gets application/json, as the JSON event
+// format section 3.1.2 recommends for a conversion; data_base64 without datacontenttype gets none.
+func FromJSON(input []byte) (Event, error) {
+	if err := checkJSONText(input); err != nil {
+		return Event{}, err
+	}
+	e, err := decodeEvent(input)
+	if err != nil {
+		return Event{}, err
+	}
+	return e, nil
+}
+
+// BatchFromJSON reads a JSON array of events; an empty one is legal. A non-nil error is an *[Error] whose Index is the
+// position of the event at fault.
+func BatchFromJSON(input []byte) ([]Event, error) {
+	if err := checkJSONText(input); err != nil {
+		return nil, err
+	}
+	s := scanner{text: input}
+	if s.peek() != '[' {
+		return nil, invalid("", "a batch must be a JSON array of events (JSON event format section 4.1)")
+	}
+	var events []Event
+	for value := range s.elements() {
+		if len(events) == maxBatchedEvents {
+			return nil, tooLarge("", fmt.Sprintf("more than %d events in one batch", maxBatchedEvents))
+		}
+		e, err := decodeEvent(value)
+		if err != nil {
+			err.Index = len(events)
+			return nil, err
+		}
+		events = append(events, e)
+	}
+	return events, nil
+}
+
+// checkJSONText checks once what the scanner relies on: valid UTF-8, valid JSON, bounded depth.
+func checkJSONText(input []byte) error {
+	switch {
+	case !utf8.Valid(input):
+		return invalid("", "the JSON text is not valid UTF-8")
+	case deeperThan(input, maxJSONDepth):
+		return tooLarge("", fmt.Sprintf("the JSON text is nested deeper than %d levels", maxJSONDepth))
+	case !json.Valid(input):
+		return invalid("", "the content is not valid JSON"+jsonErrorDetail(input))
+	}
+	return nil
+}
+
+func jsonErrorDetail(input []byte) string {
+	var v json.RawMessage
+	err := json.Unmarshal(input, &v)
+	if syntax, ok := err.(*json.SyntaxError); ok { //nolint:errorlint // json.Unmarshal documents the bare type
+		return fmt.Sprintf(": %v (at byte %d)", syntax, syntax.Offset)
+	}
+	return ""
+}
+
+// members collects what decodeEvent needs to know of the data before it can say what it is.
+type members struct {
+	data, base64       []byte
+	hasData, hasBase64 bool
+	nulls              []string // attributes given as null: absent, but a second member of the name is still one too many
+}
+
+func decodeEvent(value []byte) (Event, *Error) {
+	s := scanner{text: value}
+	if s.peek() != '{' {
+		return Event{}, invalid("", "an event must be a JSON object (JSON event format section 3)")
+	}
+	e := Event{Attributes: make([]Attribute, 0, 8)}
+	var m members
+	contentTypeSeen := false
+	for key, value := range s.members() {
+		name, ok := decodeString(key)
+		if !ok {
+			return Event{}, invalid("", "a member name has an unpaired surrogate")
+		}
+		var err *Error
+		switch name {
+		case "data":
+			if m.hasData {
+				return Event{}, invalid(name, "occurs more than once")
+			}
+			m.data, m.hasData = value, true
+		case "data_base64":
+			if m.hasBase64 {
+				return Event{}, invalid(name, "occurs more than once")
+			}
+			m.base64, m.hasBase64 = value, true
+		case AttrDataContentType:
+			if contentTypeSeen {
+				return Event{}, invalid(name, "occurs more than once")
+			}
+			contentTypeSeen = true
+			e.DataContentType, err = decodeContentType(value)
+		default:
+			err = m.decodeAttribute(&e, name, value)
+		}
+		if err != nil {
+			return Event{}, err
+		}
+	}
+	if err := m.decodeData(&e); err != nil {
+		return Event{}, err
+	}
+	if err := e.validate(); err != nil {
+		return Event{}, err
+	}
+	return e, nil
+}
+
+func isNull(value []byte) bool { return len(value) == 4 && value[0] == 'n' }
+
+func decodeContentType(value []byte) (string, *Error) {
+	if isNull(value) {
+		return "", nil
+	}
+	text, ok := "", value[0] == '"'
+	if ok {
+		text, ok = decodeString(value)
+	}
+	if !ok || text == "" {
+		return "", invalid(AttrDataContentType, "must be a non-empty string")
+	}
+	return text, nil
+}
+
+func (m *members) decodeAttribute(e *Event, name string, value []byte) *Error {
+	if err := checkName(name); err != nil {
+		return err
+	}
+	if slices.Contains(m.nulls, name) {
+		return invalid(name, "occurs more than once")
+	}
+	if isNull(value) { // an absent attribute (JSON event format section 2.2)
+		if _, found := e.Attribute(name); found {
+			return invalid(name, "occurs more than once")
+		}
+		if len(m.nulls) == maxAttributes {
+			return tooLarge("", fmt.Sprintf("more than %d attributes", maxAttributes))
+		}
+		m.nulls = append(m.nulls, name)
+		return nil
+	}
+	text, err := decodeScalar(name, value)
+	if err != nil {
+		return err
+	}
+	if len(e.Attributes) == maxAttributes {
+		return tooLarge("", fmt.Sprintf("more than %d attributes", maxAttributes))
+	}
+	e.Attributes = append(e.Attributes, Attribute{name, text})
+	return nil
+}
+
+// decodeScalar returns the canonical string form of an attribute's JSON value (JSON event format section 2.2).
+func decodeScalar(name string, value []byte) (string, *Error) {
+	core := rank(name) < len(canonicalOrder)
+	switch c := value[0]; {
+	case c == '"':
+		if text, ok := decodeString(value); ok {
+			return text, nil
+		}
+		return "", invalid(name, "has an unpaired surrogate")
+	case core:
+		return "", invalid(name, "must be a JSON string")
+	case c == 't' || c == 'f':
+		return string(value), nil
+	case c == '-' || isDigit(c):
+		if n, err := strconv.ParseInt(string(value), 10, 32); err == nil {
+			return strconv.FormatInt(n, 10), nil
+		}
+		return "", invalid(name, "a number must be an integer from -2147483648 to 2147483647 without fraction or exponent")
+	default:
+		return "", invalid(name, "must be a string, an integer or a boolean, not an object or an array")
+	}
+}
+
+// decodeData settles what the members data and data_base64 mean (JSON event format section 3.1).
+func (m *members) decodeData(e *Event) *Error {
+	if m.hasBase64 && isNull(m.base64) {
+		m.hasBase64 = false
+	}
+	switch {
+	case m.hasData && m.hasBase64:
+		return invalid("data_base64", "must not occur together with data")
+	case m.hasBase64:
+		text, ok := "", m.base64[0] == '"'
+		if ok {
+			text, ok = decodeString(m.base64)
+		}
+		decoded, err := base64.StdEncoding.Strict().DecodeString(text)
+		if !ok || err != nil {
+			return invalid("data_base64", "must be a JSON string in base64 with padding (RFC 4648 section 4)")
+		}
+		e.Data = nonNil(decoded)
+	case !m.hasData:
+	case e.DataContentType == "":
+		e.DataContentType, e.Data = "application/json", m.data
+	case IsJSON(e.DataContentType):
+		e.Data = m.data
+	default:
+		text, ok := "", m.data[0] == '"'
+		if ok {
+			text, ok = decodeString(m.data)
+		}
+		if !ok {
+			return invalid("data", "must be a JSON string, because datacontenttype is not JSON")
+		}
+		e.Data = nonNil([]byte(text))
+	}
+	return nil
+}
+
+func nonNil(b []byte) []byte {
+	if b == nil {
+		return []byte{}
+	}
+	return b
+}
+
+// AppendJSON appends e in the JSON event format. Data whose media type is JSON stands in it as it is, if it is JSON
+// indeed; text becomes a JSON string; everything else, and data of unknown type, becomes data_base64. The event is not
+// validated.
+func (e *Event) AppendJSON(dst []byte) []byte {
+	dst = append(dst, '{')
+	for i := range e.Attributes {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = appendString(dst, e.Attributes[i].Name)
+		dst = append(dst, ':')
+		dst = appendString(dst, e.Attributes[i].Value)
+	}
+	if e.DataContentType != "" {
+		dst = append(dst, `,"datacontenttype":`...)
+		dst = appendString(dst, e.DataContentType)
+	}
+	if e.Data != nil {
+		dst = e.appendData(dst)
+	}
+	return append(dst, '}')
+}
+
+func (e *Event) appendData(dst []byte) []byte {
+	switch {
+	case IsJSON(e.DataContentType) && utf8.Valid(e.Data) && json.Valid(e.Data):
+		dst = append(dst, `,"data":`...)
+		return append(dst, e.Data...)
+	case isText(e.DataContentType) && utf8.Valid(e.Data):
+		dst = append(dst, `,"data":`...)
+		return appendString(dst, string(e.Data))
+	default:
+		dst = append(dst, `,"data_base64":"`...)
+		dst = base64.StdEncoding.AppendEncode(dst, e.Data)
+		return append(dst, '"')
+	}
+}
+
+// AppendBatch appends events as one JSON array, the content of a batched-mode message.
+func AppendBatch(dst []byte, events []Event) []byte {
+	dst = append(dst, '[')
+	for i := range events {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = events[i].AppendJSON(dst)
+	}
+	return append(dst, ']')
+}
+
+// DataMember returns a top-level member of the data, if that is a JSON object: a string as what it stands for, anything
+// else as its JSON text.
+func (e *Event) DataMember(name string) (string, bool) {
+	if !IsJSON(e.DataContentType) || deeperThan(e.Data, maxJSONDepth) || !json.Valid(e.Data) {
+		return "", false
+	}
+	s := scanner{text: e.Data}
+	if s.peek() != '{' {
+		return "", false
+	}
+	for key, value := range s.members() {
+		if text, ok := decodeString(key); !ok || text != name {
+			continue
+		}
+		if value[0] == '"' {
+			return decodeString(value)
+		}
+		return string(value), true
+	}
+	return "", false
+}

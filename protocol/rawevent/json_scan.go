@@ -1,0 +1,221 @@
+package rawevent
+
+import (
+	"iter"
+	"strings"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// scanner walks JSON text that is known to be valid and gives out its parts as they stand there. encoding/json can do
+// neither of what is needed: show that a key occurs twice, and leave the data's bytes alone.
+type scanner struct {
+	text []byte
+	pos  int
+}
+
+func (s *scanner) peek() byte {
+	for s.pos < len(s.text) {
+		switch c := s.text[s.pos]; c {
+		case ' ', '\t', '\r', '\n':
+			s.pos++
+		default:
+			return c
+		}
+	}
+	return 0
+}
+
+// members yields the keys, in quotes, and the values of the object at the position.
+func (s *scanner) members() iter.Seq2[[]byte, []byte] {
+	return func(yield func(key, value []byte) bool) {
+		s.pos++ // {
+		for s.peek() != '}' {
+			key := s.value()
+			s.peek()
+			s.pos++ // :
+			if !yield(key, s.value()) {
+				return
+			}
+			if s.peek() == ',' {
+				s.pos++
+			}
+		}
+	}
+}
+
+// elements yields the values of the array at the position.
+func (s *scanner) elements() iter.Seq[[]byte] {
+	return func(yield func(value []byte) bool) {
+		s.pos++ // [
+		for s.peek() != ']' {
+			if !yield(s.value()) {
+				return
+			}
+			if s.peek() == ',' {
+				s.pos++
+			}
+		}
+	}
+}
+
+// value returns the text of the value at the position, without white space around it, and moves behind it.
+func (s *scanner) value() []byte {
+	first := s.peek()
+	start := s.pos
+	switch first {
+	case '"':
+		s.skipString()
+	case '{', '[':
+		s.skipNested()
+	default:
+		for s.pos < len(s.text) && !strings.ContainsRune(" \t\r\n,]}", rune(s.text[s.pos])) {
+			s.pos++
+		}
+	}
+	return s.text[start:s.pos:s.pos]
+}
+
+func (s *scanner) skipString() {
+	for s.pos++; s.text[s.pos] != '"'; s.pos++ {
+		if s.text[s.pos] == '\\' {
+			s.pos++
+		}
+	}
+	s.pos++
+}
+
+func (s *scanner) skipNested() {
+	for depth := 0; ; {
+		switch s.text[s.pos] {
+		case '"':
+			s.skipString()
+			continue
+		case '{', '[':
+			depth++
+		case '}', ']':
+			depth--
+		}
+		s.pos++
+		if depth == 0 {
+			return
+		}
+	}
+}
+
+// deeperThan reports whether text opens more than limit objects and arrays inside one another. It is safe on text that
+// is not JSON, and comes before json.Valid because that recurses on a state stack of its own up to 10,000 levels.
+func deeperThan(text []byte, limit int) bool {
+	depth, inString := 0, false
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case inString && c == '\\':
+			i++
+		case c == '"':
+			inString = !inString
+		case inString:
+		case c == '{' || c == '[':
+			if depth++; depth > limit {
+				return true
+			}
+		case c == '}' || c == ']':
+			depth--
+		}
+	}
+	return false
+}
+
+// decodeString returns what a JSON string in quotes stands for. It reports false for an unpaired surrogate, which
+// encoding/json would replace silently by U+FFFD.
+func decodeString(quoted []byte) (string, bool) {
+	inner := quoted[1 : len(quoted)-1]
+	plain := true
+	for i := 0; i < len(inner) && plain; i++ {
+		plain = inner[i] != '\\'
+	}
+	if plain {
+		return string(inner), true
+	}
+	decoded := make([]byte, 0, len(inner))
+	for i := 0; i < len(inner); {
+		if inner[i] != '\\' {
+			decoded = append(decoded, inner[i])
+			i++
+			continue
+		}
+		if inner[i+1] != 'u' {
+			decoded = append(decoded, unescape(inner[i+1]))
+			i += 2
+			continue
+		}
+		r := hexRune(inner[i+2:])
+		i += 6
+		if utf16.IsSurrogate(r) {
+			if i+6 > len(inner) || inner[i] != '\\' || inner[i+1] != 'u' {
+				return "", false
+			}
+			if r = utf16.DecodeRune(r, hexRune(inner[i+2:])); r == utf8.RuneError {
+				return "", false
+			}
+			i += 6
+		}
+		decoded = utf8.AppendRune(decoded, r)
+	}
+	return string(decoded), true
+}
+
+func hexRune(digits []byte) rune {
+	var r rune
+	for _, c := range digits[:4] {
+		r = r<<4 | rune(unhex(c))
+	}
+	return r
+}
+
+func unescape(c byte) byte {
+	switch c {
+	case 'b':
+		return '\b'
+	case 'f':
+		return '\f'
+	case 'n':
+		return '\n'
+	case 'r':
+		return '\r'
+	case 't':
+		return '\t'
+	default:
+		return c // quote, backslash, slash
+	}
+}
+
+// appendString appends s, valid UTF-8, as a JSON string. Only what JSON demands is escaped, so that text stays
+// readable and short.
+func appendString(dst []byte, s string) []byte {
+	const lowerHex = "0123456789abcdef"
+	dst = append(dst, '"')
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; {
+		case c == '"' || c == '\\':
+			dst = append(dst, '\\', c)
+		case c >= ' ':
+			dst = append(dst, c)
+		case c == '\n':
+			dst = append(dst, '\\', 'n')
+		case c == '\t':
+			dst = append(dst, '\\', 't')
+		case c == '\r':
+			dst = append(dst, '\\', 'r')
+		default:
+			dst = append(dst, '\\', 'u', '0', '0', lowerHex[c>>4], lowerHex[c&15])
+		}
+	}
+	return append(dst, '"')
+}
+
+// isText reports whether data of this media type is text, which JSON can hold as a string.
+func isText(mediaType string) bool {
+	base := strings.ToLower(strings.TrimSpace(until(mediaType, ";")))
+	return strings.HasPrefix(base, "text/") || strings.HasSuffix(base, "/xml") || strings.HasSuffix(base, "+xml") ||
+		strings.HasSuffix(base, "/yaml") || strings.HasSuffix(base, "+yaml")
+}

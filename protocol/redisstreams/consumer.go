@@ -1,0 +1,325 @@
+package redisstreams
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/redis/go-redis/v9"
+)
+
+// Bounds and periods of a consumer.
+const (
+	blockTime      = time.Second // a blocked read cannot be interrupted by a context (go-redis), so it is short
+	commandTimeout = 2 * time.Second
+	minBackoff     = 50 * time.Millisecond
+	maxBackoff     = time.Second
+	defaultLease   = 30 * time.Second
+	scriptIDs      = 100 // ids a script handles in one call, so that it never blocks Redis for long
+)
+
+// Hooks are told what an operator wants to count. Each may be nil, and must not block.
+type Hooks struct {
+	// Trimmed is called with the ids of entries that somebody removed from the stream before they were acknowledged.
+	Trimmed func(ids []string)
+	// GroupRecreated is called when the consumer group had disappeared and was made again at position.
+	GroupRecreated func(position string)
+	// Reclaimed is called with the number of entries taken over from consumers that had died.
+	Reclaimed func(n int)
+}
+
+// Consumer reads one stream as a member of a consumer group. Run must be running while entries are in work: it keeps
+// them leased to this member, acknowledges, and tidies up. ReceiveBatch is for one goroutine at a time; everything else
+// is safe for concurrent use.
+type Consumer struct {
+	client redis.UniversalClient
+	stream string
+	group  string
+	name   string
+	start  string
+	lease  time.Duration
+	log    *slog.Logger
+	hooks  Hooks
+
+	mu       sync.Mutex
+	held     map[string]struct{} // entries handed out and not finished; the heartbeat covers exactly these
+	acks     []string            // finished entries whose XACK has not been answered yet
+	wakeAck  chan struct{}       // capacity 1: acks is not empty
+	position string              // the last id read as new: where a lost group is made again
+
+	// Only ReceiveBatch uses what follows.
+	groupKnown  bool
+	recoverOwn  bool      // a reply may have got lost: look for entries of ours that nobody here has seen
+	nextReclaim time.Time // when to look again for entries of dead members
+	cursor      string    // where XAUTOCLAIM goes on
+	down        bool      // an error was logged and nothing has worked since
+	backoff     time.Duration
+}
+
+// ConsumerOption configures a [Consumer].
+type ConsumerOption func(*Consumer)
+
+// WithLease sets how long an entry stays with a member that is silent; default 30 s, at least 100 ms. Afterwards others
+// of the group take it over.
+func WithLease(d time.Duration) ConsumerOption {
+	return func(c *Consumer) { c.lease = max(d, 100*time.Millisecond) }
+}
+
+// WithStart sets where a group begins that does not exist yet: "$" (only what comes, the default), "0" (everything), or
+// an entry id, after which it begins. See [StartAt] for a time.
+func WithStart(id string) ConsumerOption {
+	return func(c *Consumer) { c.start = id }
+}
+
+// WithConsumerName names the member; default is a random name, which is right unless a name is needed elsewhere. Two
+// living members must never share one.
+func WithConsumerName(name string) ConsumerOption {
+	return func(c *Consumer) { c.name = name }
+}
+
+// WithConsumerLogger sets the logger; default is none.
+func WithConsumerLogger(log *slog.Logger) ConsumerOption {
+	return func(c *Consumer) { c.log = log }
+}
+
+// WithHooks sets the hooks.
+func WithHooks(h Hooks) ConsumerOption {
+	return func(c *Consumer) { c.hooks = h }
+}
+
+// StartAt returns the position for [WithStart] from which a group reads the entries added at t or later.
+func StartAt(t time.Time) string {
+	ms := t.UnixMilli()
+	if ms <= 0 {
+		return "0"
+	}
+	return strconv.FormatInt(ms-1, 10) + "-18446744073709551615"
+}
+
+// NewConsumer returns a member of the group. It does no I/O; the group is created, with the stream if need be, when
+// ReceiveBatch first reaches Redis. The client stays the caller's.
+func NewConsumer(client redis.UniversalClient, stream, group string, opts ...ConsumerOption) (*Consumer, error) {
+	if err := checkClient(client); err != nil {
+		return nil, err
+	}
+	if stream == "" || group == "" {
+		return nil, errors.New("redisstreams: a consumer needs the names of a stream and a group")
+	}
+	c := &Consumer{
+		client: client, stream: stream, group: group, name: uuid.NewString(), start: "$", lease: defaultLease,
+		log: slog.New(slog.DiscardHandler), held: make(map[string]struct{}), wakeAck: make(chan struct{}, 1), cursor: "0-0",
+	}
+	for _, opt := range opts {
+		opt(c)
+	}
+	c.log = c.log.With("stream", stream, "group", group)
+	return c, nil
+}
+
+// Name returns the consumer's name within the group.
+func (c *Consumer) Name() string { return c.name }
+
+// Delivery is an entry handed out to be worked on. It ends with Ack or Release; until then it is kept leased.
+type Delivery struct {
+	Entry
+	// Attempt says how often the entry has been handed out, this time included: Redis' delivery counter, which survives
+	// a restart.
+	Attempt int
+
+	consumer *Consumer
+}
+
+// Ack marks the entry as done. It does not block: XACKs are sent in batches and repeated until Redis answers, while Run
+// runs. The entry stays leased until then.
+func (d *Delivery) Ack() { d.consumer.ack(d.ID) }
+
+// Release gives the entry up without having done it: it stays pending, and some member gets it when the lease is over.
+func (d *Delivery) Release() { d.consumer.release(d.ID) }
+
+// Ensure creates the group, and the stream, if they do not exist. ReceiveBatch does so by itself.
+func (c *Consumer) Ensure(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
+	defer cancel()
+	c.mu.Lock()
+	position := c.position
+	c.mu.Unlock()
+	start := c.start
+	if position != "" {
+		start = position // it existed, and this member has read up to there: the group was lost
+	}
+	err := c.client.XGroupCreateMkStream(ctx, c.stream, c.group, start).Err()
+	switch {
+	case err == nil && position != "":
+		c.log.Warn("consumer group had disappeared and was created again", "position", start)
+		if c.hooks.GroupRecreated != nil {
+			c.hooks.GroupRecreated(start)
+		}
+	case err != nil && !hasPrefix(err, "BUSYGROUP"):
+		return fmt.Errorf("create group %q on stream %q: %w", c.group, c.stream, err)
+	}
+	if position != "" {
+		return nil
+	}
+	groups, err := c.client.XInfoGroups(ctx, c.stream).Result()
+	if err != nil {
+		return fmt.Errorf("look up group %q on stream %q: %w", c.group, c.stream, err)
+	}
+	for i := range groups {
+		if groups[i].Name == c.group {
+			c.setPosition(groups[i].LastDeliveredID)
+		}
+	}
+	return nil
+}
+
+func (c *Consumer) setPosition(id string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.position = id
+}
+
+// ReceiveBatch returns at most n entries to be worked on, at least one: entries of dead members first, then new ones. It
+// blocks until there are some and returns io.EOF when ctx ends, within a second. Errors that a retry can cure are
+// retried here, with backoff, and logged once an outage; no other error is returned. An entry may be malformed.
+func (c *Consumer) ReceiveBatch(ctx context.Context, n int) ([]*Delivery, error) {
+	for {
+		batch, err := c.Poll(ctx, n, blockTime)
+		if err != nil || len(batch) > 0 {
+			return batch, err
+		}
+	}
+}
+
+// Poll is ReceiveBatch with a bound on the time that it waits for entries, at most a second: it may return none.
+func (c *Consumer) Poll(ctx context.Context, n int, wait time.Duration) ([]*Delivery, error) {
+	if ctx.Err() != nil {
+		return nil, io.EOF
+	}
+	batch, err := c.receive(ctx, n, min(wait, blockTime, c.lease/2))
+	switch {
+	case err == nil:
+		c.works()
+		return batch, nil
+	case ctx.Err() != nil:
+		return nil, io.EOF
+	default:
+		c.failed(ctx, err)
+		return nil, nil
+	}
+}
+
+// receive makes one attempt: it may return nothing at all.
+func (c *Consumer) receive(ctx context.Context, n int, wait time.Duration) ([]*Delivery, error) {
+	if !c.groupKnown {
+		if err := c.Ensure(ctx); err != nil {
+			return nil, err
+		}
+		c.groupKnown = true
+	}
+	if c.recoverOwn {
+		batch, err := c.unseen(ctx, n)
+		if err != nil || len(batch) > 0 {
+			return batch, err
+		}
+		c.recoverOwn = false
+	}
+	if time.Now().After(c.nextReclaim) {
+		batch, err := c.reclaim(ctx, n)
+		if err != nil || len(batch) > 0 {
+			return batch, err
+		}
+	}
+	return c.readNew(ctx, n, max(wait, time.Millisecond))
+}
+
+// readNew blocks for at least a millisecond: BLOCK 0 means for ever.
+func (c *Consumer) readNew(ctx context.Context, n int, block time.Duration) ([]*Delivery, error) {
+	// The context must not cut the read short: an entry that Redis has handed out would wait for its lease to end.
+	readCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), block+commandTimeout)
+	defer cancel()
+	cmd := redis.NewCmd(readCtx, "xreadgroup", "group", c.group, c.name, "count", n,
+		"block", block.Milliseconds(), "streams", c.stream, ">")
+	cmd.SetFirstKeyPos(8)
+	_ = c.client.Process(readCtx, cmd) // the command carries the error
+	reply, err := cmd.Result()
+	if errors.Is(err, redis.Nil) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read: %w", err)
+	}
+	entries, err := parseStreams(c.stream, reply)
+	if err != nil || len(entries) == 0 {
+		return nil, err
+	}
+	batch := make([]*Delivery, len(entries))
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i, entry := range entries {
+		batch[i] = &Delivery{Entry: entry, Attempt: 1, consumer: c}
+		c.held[entry.ID] = struct{}{}
+	}
+	c.position = entries[len(entries)-1].ID
+	return batch, nil
+}
+
+// works notes that Redis answers, and ends an outage.
+func (c *Consumer) works() {
+	c.backoff = 0
+	if c.down {
+		c.down = false
+		c.log.Info("reading from the stream again")
+	}
+}
+
+// failed notes an error, says so once an outage, and waits.
+func (c *Consumer) failed(ctx context.Context, err error) {
+	switch {
+	case hasPrefix(err, "UNBLOCKED"), hasPrefix(err, "NOGROUP"):
+		c.groupKnown = false // the stream or the group has gone, or moved
+	default:
+		c.recoverOwn = true
+	}
+	if !c.down {
+		c.down = true
+		c.log.Warn("cannot read from the stream, trying again", "err", err)
+	}
+	c.backoff = min(max(2*c.backoff, minBackoff), maxBackoff)
+	wait(ctx, c.backoff/2+rand.N(c.backoff/2))
+}
+
+// wait blocks for d or until ctx ends.
+func wait(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// CompareIDs compares two entry ids as Redis orders them: by their numbers. An id without a sequence counts as "-0".
+func CompareIDs(a, b string) int {
+	aMillis, aSeq, _ := strings.Cut(a, "-")
+	bMillis, bSeq, _ := strings.Cut(b, "-")
+	if c := compareNumbers(aMillis, bMillis); c != 0 {
+		return c
+	}
+	return compareNumbers(aSeq, bSeq)
+}
+
+func compareNumbers(a, b string) int {
+	a, b = strings.TrimLeft(a, "0"), strings.TrimLeft(b, "0")
+	if len(a) != len(b) {
+		return len(a) - len(b)
+	}
+	return strings.Compare(a, b)
+}

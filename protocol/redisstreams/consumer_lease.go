@@ -1,0 +1,340 @@
+package redisstreams
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// heartbeatScript renews the lease of entries that this member still owns, or ends it.
+//
+//	KEYS[1] stream; ARGV[1] group, ARGV[2] consumer, ARGV[3] idle time to set in ms, ARGV[4...] ids
+//	returns the ids that are pending for this consumer no longer
+//
+// It is a script because a bare XCLAIM would take an entry back from the member that has taken it over in the meantime.
+var heartbeatScript = redis.NewScript(`
+local lost = {}
+for i = 4, #ARGV do
+  local p = redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[i], ARGV[i], 1, ARGV[2])
+  if #p == 1 then
+    redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, ARGV[i], 'IDLE', ARGV[3], 'JUSTID')
+  else
+    lost[#lost + 1] = ARGV[i]
+  end
+end
+return lost`)
+
+// redeliverScript hands entries out again that are pending for this consumer, and counts that as a delivery.
+//
+//	KEYS[1] stream; ARGV[1] group, ARGV[2] consumer, ARGV[3...] ids
+//	returns a list of {id, delivery count, entry}; the entry is missing where it was trimmed; an id that is not pending
+//	for this consumer is left out
+//
+// It is a script for the same reason as heartbeatScript.
+var redeliverScript = redis.NewScript(`
+local out = {}
+for i = 3, #ARGV do
+  local p = redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[i], ARGV[i], 1, ARGV[2])
+  if #p == 1 then
+    local claimed = redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, ARGV[i])
+    out[#out + 1] = {ARGV[i], p[1][4] + 1, claimed[1]}
+  end
+end
+return out`)
+
+// reclaimScript takes over entries whose member has been silent, with their delivery counts.
+//
+//	KEYS[1] stream; ARGV[1] group, ARGV[2] consumer, ARGV[3] idle time in ms, ARGV[4] cursor, ARGV[5] count
+//	returns {next cursor, list of {id, delivery count, entry}, ids of trimmed entries}
+//
+// It is a script because XAUTOCLAIM does not tell the counts, and they must be those of the same moment.
+var reclaimScript = redis.NewScript(`
+local r = redis.call('XAUTOCLAIM', KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4], 'COUNT', ARGV[5])
+local out = {}
+for _, entry in ipairs(r[2]) do
+  if entry then
+    local p = redis.call('XPENDING', KEYS[1], ARGV[1], entry[1], entry[1], 1, ARGV[2])
+    out[#out + 1] = {entry[1], p[1] and p[1][4] or 1, entry}
+  end
+end
+return {r[1], out, r[3] or {}}`)
+
+// dropConsumerScript removes a member that holds nothing.
+//
+//	KEYS[1] stream; ARGV[1] group, ARGV[2] consumer, ARGV[3] least idle time in ms
+//	returns 1 if it was removed
+//
+// It is a script because XGROUP DELCONSUMER drops the pending entries of a member for good: nothing may come between
+// the look and the removal.
+var dropConsumerScript = redis.NewScript(`
+for _, info in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])) do
+  local c = {}
+  for i = 1, #info, 2 do c[info[i]] = info[i + 1] end
+  if c['name'] == ARGV[2] and c['pending'] == 0 and c['idle'] >= tonumber(ARGV[3]) then
+    redis.call('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[1], ARGV[2])
+    return 1
+  end
+end
+return 0`)
+
+// Run keeps the entries in work leased, sends acknowledgements, and removes members that are gone and hold nothing. It
+// blocks until ctx ends; then it sends what is left to acknowledge, gives up what is still in work so that others get it
+// at once, and returns nil with all its goroutines gone, within a few seconds also when Redis is away.
+func (c *Consumer) Run(ctx context.Context) error {
+	var group sync.WaitGroup
+	group.Go(func() { c.sendAcks(ctx) })
+	group.Go(func() { c.tidy(ctx) })
+	c.beat(ctx)
+	group.Wait()
+	c.leave()
+	return nil
+}
+
+func (c *Consumer) beat(ctx context.Context) {
+	ticker := time.NewTicker(c.lease / 3)
+	defer ticker.Stop()
+	down := false
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		err := c.setIdle(ctx, 0)
+		if err != nil && !down && ctx.Err() == nil {
+			c.log.Warn("cannot renew the lease of entries in work, trying again", "err", err)
+		}
+		down = err != nil
+	}
+}
+
+// setIdle sets the idle time of every entry in work: 0 renews the lease, more shortens it.
+func (c *Consumer) setIdle(ctx context.Context, idle time.Duration) error {
+	c.mu.Lock()
+	ids := make([]any, 0, len(c.held))
+	for id := range c.held {
+		ids = append(ids, id)
+	}
+	c.mu.Unlock()
+	for chunk := range slices.Chunk(ids, scriptIDs) {
+		args := append([]any{c.group, c.name, idle.Milliseconds()}, chunk...)
+		lost, err := c.run(ctx, heartbeatScript, args).StringSlice()
+		if err != nil && !errors.Is(err, redis.Nil) {
+			return fmt.Errorf("renew leases: %w", err)
+		}
+		c.mu.Lock()
+		for _, id := range lost {
+			delete(c.held, id)
+		}
+		c.mu.Unlock()
+	}
+	return nil
+}
+
+func (c *Consumer) run(ctx context.Context, script *redis.Script, args []any) *redis.Cmd {
+	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
+	defer cancel()
+	return script.Run(ctx, c.client, []string{c.stream}, args...)
+}
+
+// Held reports whether the entry is still leased to this member. It is not when the member was silent for longer than
+// the lease and another one has taken the entry over.
+func (c *Consumer) Held(id string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, ok := c.held[id]
+	return ok
+}
+
+func (c *Consumer) release(id string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.held, id)
+}
+
+// Redeliver hands out again, with their fields, entries that were handed out before and neither acknowledged nor
+// released; that counts as a delivery. Entries that another member has taken over, or that were trimmed, are left out
+// and no longer in work.
+func (c *Consumer) Redeliver(ctx context.Context, ids []string) ([]*Delivery, error) {
+	var batch []*Delivery
+	for chunk := range slices.Chunk(ids, scriptIDs) {
+		args := []any{c.group, c.name}
+		for _, id := range chunk {
+			args = append(args, id)
+		}
+		reply, err := c.run(ctx, redeliverScript, args).Slice()
+		if err != nil {
+			return nil, fmt.Errorf("redeliver entries of stream %q: %w", c.stream, err)
+		}
+		deliveries, trimmed, err := c.takeOver(reply)
+		if err != nil {
+			return nil, err
+		}
+		batch = append(batch, deliveries...)
+		c.reportTrimmed(ctx, trimmed)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, id := range ids {
+		if !slices.ContainsFunc(batch, func(d *Delivery) bool { return d.ID == id }) {
+			delete(c.held, id)
+		}
+	}
+	return batch, nil
+}
+
+// takeOver reads a list of {id, delivery count, entry} and holds the entries.
+func (c *Consumer) takeOver(reply []any) (batch []*Delivery, trimmed []string, err error) {
+	for _, item := range reply {
+		triple, ok := item.([]any)
+		if !ok || len(triple) < 2 {
+			return nil, nil, fmt.Errorf("read stream %q: unexpected reply of type %T", c.stream, item)
+		}
+		id, _ := triple[0].(string)
+		attempt, _ := triple[1].(int64)
+		if len(triple) < 3 || triple[2] == nil {
+			trimmed = append(trimmed, id)
+			continue
+		}
+		entry, err := parseEntry(c.stream, triple[2])
+		if err != nil {
+			return nil, nil, err
+		}
+		batch = append(batch, &Delivery{Entry: entry, Attempt: int(attempt), consumer: c})
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, d := range batch {
+		c.held[d.ID] = struct{}{}
+	}
+	return batch, trimmed, nil
+}
+
+// reclaim takes over up to n entries of members that have been silent for longer than the lease.
+func (c *Consumer) reclaim(ctx context.Context, n int) ([]*Delivery, error) {
+	args := []any{c.group, c.name, c.lease.Milliseconds(), c.cursor, min(n, scriptIDs)}
+	reply, err := c.run(ctx, reclaimScript, args).Slice()
+	if err != nil {
+		return nil, fmt.Errorf("reclaim: %w", err)
+	}
+	if len(reply) != 3 {
+		return nil, fmt.Errorf("reclaim: unexpected reply of %d parts", len(reply))
+	}
+	c.cursor, _ = reply[0].(string)
+	list, _ := reply[1].([]any)
+	deleted, _ := reply[2].([]any)
+	// What this member works on itself is not idle, unless its heartbeat is late: then it must not be worked on twice.
+	list = slices.DeleteFunc(list, func(item any) bool {
+		triple, _ := item.([]any)
+		if len(triple) == 0 {
+			return false
+		}
+		id, _ := triple[0].(string)
+		return c.Held(id)
+	})
+	batch, _, err := c.takeOver(list)
+	if err != nil {
+		return nil, err
+	}
+	var trimmed []string
+	for _, id := range deleted {
+		if s, ok := id.(string); ok {
+			trimmed = append(trimmed, s)
+		}
+	}
+	c.reportTrimmed(ctx, trimmed)
+	if c.cursor == "0-0" { // one round through the pending list is done
+		period := min(max(c.lease/4, 100*time.Millisecond), time.Second)
+		c.nextReclaim = time.Now().Add(period + rand.N(period/2))
+	}
+	if len(batch) > 0 {
+		c.log.Info("took over entries of a consumer that is gone", "entries", len(batch))
+		if c.hooks.Reclaimed != nil {
+			c.hooks.Reclaimed(len(batch))
+		}
+	}
+	return batch, nil
+}
+
+// unseen returns up to n entries that are pending for this member though it does not work on them: the reply that
+// should have brought them was lost with a connection.
+func (c *Consumer) unseen(ctx context.Context, n int) ([]*Delivery, error) {
+	var ids []string
+	for start := "-"; len(ids) < n; {
+		pendingCtx, cancel := context.WithTimeout(ctx, commandTimeout)
+		page, err := c.client.XPendingExt(pendingCtx, &redis.XPendingExtArgs{
+			Stream: c.stream, Group: c.group, Consumer: c.name, Start: start, End: "+", Count: scriptIDs,
+		}).Result()
+		cancel()
+		if err != nil {
+			return nil, fmt.Errorf("look for own entries: %w", err)
+		}
+		for i := range page {
+			if !c.Held(page[i].ID) && len(ids) < n {
+				ids = append(ids, page[i].ID)
+			}
+		}
+		if len(page) < scriptIDs {
+			break
+		}
+		start = "(" + page[len(page)-1].ID
+	}
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	return c.Redeliver(ctx, ids)
+}
+
+func (c *Consumer) reportTrimmed(ctx context.Context, ids []string) {
+	if len(ids) == 0 || ctx.Err() != nil {
+		return
+	}
+	c.log.Error("entries were removed from the stream before they were acknowledged", "entries", len(ids), "first", ids[0])
+	if c.hooks.Trimmed != nil {
+		c.hooks.Trimmed(ids)
+	}
+}
+
+// tidy removes members of the group that have been silent for ten leases and hold nothing.
+func (c *Consumer) tidy(ctx context.Context) {
+	for {
+		wait(ctx, 5*c.lease+rand.N(5*c.lease))
+		if ctx.Err() != nil {
+			return
+		}
+		infoCtx, cancel := context.WithTimeout(ctx, commandTimeout)
+		members, err := c.client.XInfoConsumers(infoCtx, c.stream, c.group).Result()
+		cancel()
+		if err != nil {
+			continue // the next round will do; an outage is reported by those who lose by it
+		}
+		for i := range members {
+			if m := &members[i]; m.Name != c.name && m.Pending == 0 && m.Idle > 10*c.lease {
+				c.drop(ctx, m.Name, 10*c.lease)
+			}
+		}
+	}
+}
+
+func (c *Consumer) drop(ctx context.Context, name string, idle time.Duration) {
+	if err := c.run(ctx, dropConsumerScript, []any{c.group, name, idle.Milliseconds()}).Err(); err != nil {
+		c.log.Debug("cannot remove an idle consumer", "consumer", name, "err", err)
+	}
+}
+
+// leave gives up what is still in work, so that others get it at once, and removes this member if it holds nothing.
+func (c *Consumer) leave() {
+	ctx, cancel := context.WithTimeout(context.Background(), commandTimeout)
+	defer cancel()
+	if err := c.setIdle(ctx, 2*c.lease); err != nil {
+		c.log.Warn("cannot hand over entries in work; others get them when the lease is over", "err", err)
+		return
+	}
+	c.drop(ctx, c.name, 0)
+}

@@ -1,0 +1,232 @@
+package redisstreams
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+	"unsafe"
+
+	"github.com/streamgate/streamgate/protocol/rawevent"
+)
+
+// Names of the fields of an entry that are part of the binding. Every other field is none of its business.
+const (
+	// FieldPrefix stands before the name of every context attribute but datacontenttype.
+	FieldPrefix = "ce_"
+	// FieldContentType holds datacontenttype in binary mode, and the media type of the event format in structured mode.
+	FieldContentType = "content-type"
+	// FieldData holds the data in binary mode, and the encoded event in structured mode.
+	FieldData = "data"
+)
+
+// Errors that [Entry.Event] wraps in an [*EntryError].
+var (
+	// ErrMalformed: the entry claims to hold a CloudEvent and breaks a rule of the binding.
+	ErrMalformed = errors.New("malformed entry")
+	// ErrUnknownEncoding: the entry holds no CloudEvent of this binding.
+	ErrUnknownEncoding = errors.New("not a CloudEvent of the Redis Streams binding")
+	// ErrUnknownFormat: the entry holds a CloudEvent in structured mode, in a format that this package cannot read. It can
+	// be passed on as it is.
+	ErrUnknownFormat = errors.New("unknown event format")
+)
+
+// EntryError tells which entry cannot be read, and why. It unwraps to one of the errors above.
+type EntryError struct {
+	Stream, ID string
+	Reason     string
+	kind       error
+}
+
+// Error implements error.
+func (e *EntryError) Error() string {
+	return fmt.Sprintf("entry %s of stream %q: %v: %s", e.ID, e.Stream, e.kind, e.Reason)
+}
+
+// Unwrap returns ErrMalformed, ErrUnknownEncoding or ErrUnknownFormat.
+func (e *EntryError) Unwrap() error { return e.kind }
+
+// Entry is one entry of a stream, as Redis holds it.
+type Entry struct {
+	Stream string
+	ID     string
+	// Fields holds names and values alternately, in the order of the entry. Both are arbitrary bytes.
+	Fields []string
+}
+
+// Mode tells how the entry holds an event: by its content-type, else by the presence of ce_specversion. ok is false if
+// it holds none of this binding.
+func (e *Entry) Mode() (mode rawevent.Mode, ok bool) {
+	isBinary := false
+	for i := 0; i+1 < len(e.Fields); i += 2 {
+		switch e.Fields[i] {
+		case FieldContentType:
+			if mode := rawevent.ModeOf(e.Fields[i+1]); mode != rawevent.Binary {
+				return mode, true
+			}
+		case FieldPrefix + rawevent.AttrSpecVersion:
+			isBinary = true
+		}
+	}
+	return rawevent.Binary, isBinary
+}
+
+// Event reads the event that the entry holds. In binary mode its data shares memory with the entry and nothing is
+// parsed; in structured mode only the JSON format is understood. The rules of the binding are checked, and nothing else:
+// call [rawevent.Event.Validate] where the values of a binary entry matter. A non-nil error is an *[EntryError]; with
+// ErrUnknownFormat comes an event without attributes that holds the encoded one, to be passed on as it is.
+func (e *Entry) Event() (rawevent.Event, error) {
+	mode, ok := e.Mode()
+	if !ok {
+		return rawevent.Event{}, e.fail(ErrUnknownEncoding, "it has neither ce_specversion nor a content-type of application/cloudevents")
+	}
+	if mode == rawevent.Batched {
+		return rawevent.Event{}, e.fail(ErrMalformed, "a batch is not supported: one entry is one event")
+	}
+	event, err := e.binaryEvent()
+	if err != nil || mode == rawevent.Binary {
+		return event, err
+	}
+	if !strings.EqualFold(strings.TrimSpace(untilSemicolon(event.DataContentType)), rawevent.MediaTypeJSON) {
+		return rawevent.Event{DataContentType: event.DataContentType, Data: event.Data}, e.fail(ErrUnknownFormat, "its content-type is not "+rawevent.MediaTypeJSON)
+	}
+	event, err = rawevent.FromJSON(event.Data)
+	if err != nil {
+		return rawevent.Event{}, e.fail(ErrMalformed, err.Error())
+	}
+	return event, nil
+}
+
+// binaryEvent gathers the fields of the binding. Both modes share it, as the rules on fields hold for both.
+func (e *Entry) binaryEvent() (rawevent.Event, error) {
+	event := rawevent.Event{Attributes: make([]rawevent.Attribute, 0, len(e.Fields)/2)}
+	hasContentType := false
+	for i := 0; i+1 < len(e.Fields); i += 2 {
+		name, value := e.Fields[i], e.Fields[i+1]
+		switch {
+		case name == FieldData:
+			if event.Data != nil {
+				return rawevent.Event{}, e.fail(ErrMalformed, "the field data occurs twice")
+			}
+			event.Data = bytesOf(value)
+		case name == FieldContentType:
+			if hasContentType {
+				return rawevent.Event{}, e.fail(ErrMalformed, "the field content-type occurs twice")
+			}
+			hasContentType = true
+			event.DataContentType = value
+			if !utf8.ValidString(value) {
+				return rawevent.Event{}, e.fail(ErrMalformed, "the field content-type is not valid UTF-8")
+			}
+		case strings.HasPrefix(name, FieldPrefix):
+			if reason := checkAttribute(name[len(FieldPrefix):], value); reason != "" {
+				return rawevent.Event{}, e.fail(ErrMalformed, reason)
+			}
+			event.Attributes = append(event.Attributes, rawevent.Attribute{Name: name[len(FieldPrefix):], Value: value})
+		}
+	}
+	if twice := event.Canonicalize(); twice != "" {
+		return rawevent.Event{}, e.fail(ErrMalformed, fmt.Sprintf("the field ce_%s occurs twice", twice))
+	}
+	return event, nil
+}
+
+func checkAttribute(name, value string) (reason string) {
+	switch {
+	case name == rawevent.AttrDataContentType:
+		return "the field ce_datacontenttype is not allowed: the binding uses content-type"
+	case !rawevent.ValidName(name):
+		return fmt.Sprintf("the field %q is no valid attribute name", FieldPrefix+name)
+	case !utf8.ValidString(value):
+		return fmt.Sprintf("the field ce_%s is not valid UTF-8", name)
+	}
+	return ""
+}
+
+func (e *Entry) fail(kind error, reason string) error {
+	return &EntryError{Stream: e.Stream, ID: e.ID, Reason: reason, kind: kind}
+}
+
+// Field returns the value of the first field of that name.
+func (e *Entry) Field(name string) (string, bool) {
+	for i := 0; i+1 < len(e.Fields); i += 2 {
+		if e.Fields[i] == name {
+			return e.Fields[i+1], true
+		}
+	}
+	return "", false
+}
+
+// AppendFields appends the fields of event in binary mode and canonical order: the core attributes, content-type, the
+// extensions by name, then plain (names and values alternately, no part of the event), then data. Neighbouring entries
+// with the same fields in the same order cost Redis a fifth less memory. The event's data is not copied.
+func AppendFields(dst []any, event *rawevent.Event, plain []string) []any {
+	contentTypeDone := event.DataContentType == ""
+	for i := range event.Attributes {
+		a := &event.Attributes[i]
+		field, isCore := coreField(a.Name)
+		if !isCore {
+			field = FieldPrefix + a.Name
+			if !contentTypeDone {
+				dst, contentTypeDone = append(dst, FieldContentType, event.DataContentType), true
+			}
+		}
+		dst = append(dst, field, a.Value)
+	}
+	if !contentTypeDone {
+		dst = append(dst, FieldContentType, event.DataContentType)
+	}
+	return appendTail(dst, plain, event.Data)
+}
+
+// AppendStructured appends the fields of an event in structured mode: content-type, then plain, then data. The encoded
+// event is not copied.
+func AppendStructured(dst []any, mediaType string, encoded []byte, plain []string) []any {
+	return appendTail(append(dst, FieldContentType, mediaType), plain, encoded)
+}
+
+func appendTail(dst []any, plain []string, data []byte) []any {
+	for _, s := range plain {
+		dst = append(dst, s)
+	}
+	if data != nil {
+		dst = append(dst, FieldData, data)
+	}
+	return dst
+}
+
+// coreField returns the field of a core attribute, ready-made, which saves an allocation an attribute.
+func coreField(attribute string) (field string, isCore bool) {
+	switch attribute {
+	case rawevent.AttrSpecVersion:
+		return FieldPrefix + rawevent.AttrSpecVersion, true
+	case rawevent.AttrID:
+		return FieldPrefix + rawevent.AttrID, true
+	case rawevent.AttrSource:
+		return FieldPrefix + rawevent.AttrSource, true
+	case rawevent.AttrType:
+		return FieldPrefix + rawevent.AttrType, true
+	case rawevent.AttrTime:
+		return FieldPrefix + rawevent.AttrTime, true
+	case rawevent.AttrSubject:
+		return FieldPrefix + rawevent.AttrSubject, true
+	case rawevent.AttrDataSchema:
+		return FieldPrefix + rawevent.AttrDataSchema, true
+	default:
+		return "", false
+	}
+}
+
+// bytesOf returns the bytes of s without a copy. They must not be written to; readers of a rawevent.Event do not.
+// The result is not nil, so that empty data stays data.
+func bytesOf(s string) []byte {
+	if s == "" {
+		return []byte{}
+	}
+	return unsafe.Slice(unsafe.StringData(s), len(s))
+}
+
+func untilSemicolon(s string) string {
+	before, _, _ := strings.Cut(s, ";")
+	return before
+}

@@ -1,0 +1,112 @@
+package redisstreams
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// ClientOptions changes o so that a client made from it is safe for this package, and returns it:
+//
+//   - MaxRetries -1: go-redis would otherwise send an XADD again whose reply got lost, and the event would be twice in
+//     the stream, or an XREADGROUP, and entries would be pending for a consumer that never saw them;
+//   - ContextTimeoutEnabled: a deadline ends a command also when Redis hangs;
+//   - a DialTimeout of 2 s where none is set.
+func ClientOptions(o *redis.UniversalOptions) *redis.UniversalOptions {
+	o.MaxRetries = -1
+	o.ContextTimeoutEnabled = true
+	if o.DialTimeout == 0 {
+		o.DialTimeout = 2 * time.Second
+	}
+	return o
+}
+
+// checkClient refuses a client that would repeat commands by itself.
+func checkClient(client redis.UniversalClient) error {
+	retries, timeouts := 0, true
+	switch c := client.(type) {
+	case *redis.Client:
+		retries, timeouts = c.Options().MaxRetries, c.Options().ContextTimeoutEnabled
+	case *redis.ClusterClient:
+		retries, timeouts = c.Options().MaxRetries, c.Options().ContextTimeoutEnabled
+	case nil:
+		return errors.New("redisstreams: the Redis client is nil")
+	}
+	if retries > 0 || !timeouts {
+		return errors.New("redisstreams: the Redis client needs MaxRetries -1 and ContextTimeoutEnabled; make it with redisstreams.ClientOptions")
+	}
+	return nil
+}
+
+// hasPrefix reports whether err is an error reply of Redis whose code is prefix, like NOGROUP or BUSYGROUP.
+func hasPrefix(err error, prefix string) bool {
+	var reply redis.Error
+	return errors.As(err, &reply) && strings.HasPrefix(reply.Error(), prefix)
+}
+
+// isReply reports whether err is an answer of Redis, so that the connection works and the command had no effect.
+func isReply(err error) bool {
+	var reply redis.Error
+	return errors.As(err, &reply)
+}
+
+// parseStreams reads the reply of XREAD or XREADGROUP for one stream, in RESP2 or RESP3. go-redis' own commands put the
+// fields into a map, which loses their order and hides a field that occurs twice.
+func parseStreams(stream string, reply any) ([]Entry, error) {
+	switch r := reply.(type) {
+	case nil:
+		return nil, nil
+	case map[any]any:
+		for _, entries := range r {
+			return parseEntries(stream, entries)
+		}
+		return nil, nil
+	case []any:
+		if len(r) == 0 {
+			return nil, nil
+		}
+		if pair, ok := r[0].([]any); ok && len(pair) == 2 {
+			return parseEntries(stream, pair[1])
+		}
+	}
+	return nil, fmt.Errorf("read stream %q: unexpected reply of type %T", stream, reply)
+}
+
+// parseEntries reads a list of entries, as XRANGE and XCLAIM give it. An entry that was trimmed comes without fields.
+func parseEntries(stream string, reply any) ([]Entry, error) {
+	list, ok := reply.([]any)
+	if !ok && reply != nil {
+		return nil, fmt.Errorf("read stream %q: unexpected list of entries of type %T", stream, reply)
+	}
+	entries := make([]Entry, 0, len(list))
+	for _, item := range list {
+		entry, err := parseEntry(stream, item)
+		if err != nil {
+			return nil, err
+		}
+		entries = append(entries, entry)
+	}
+	return entries, nil
+}
+
+func parseEntry(stream string, item any) (Entry, error) {
+	pair, ok := item.([]any)
+	if !ok || len(pair) != 2 {
+		return Entry{}, fmt.Errorf("read stream %q: unexpected entry of type %T", stream, item)
+	}
+	id, ok := pair[0].(string)
+	if !ok {
+		return Entry{}, fmt.Errorf("read stream %q: unexpected entry id of type %T", stream, pair[0])
+	}
+	values, _ := pair[1].([]any)
+	fields := make([]string, len(values))
+	for i, value := range values {
+		if fields[i], ok = value.(string); !ok {
+			return Entry{}, fmt.Errorf("read stream %q: entry %s: unexpected field of type %T", stream, id, value)
+		}
+	}
+	return Entry{Stream: stream, ID: id, Fields: fields}, nil
+}

@@ -83,7 +83,7 @@ func TestPortTaken(t *testing.T) {
 
 func TestSharedAndStream(t *testing.T) {
 	t.Parallel()
-	if Shared(t) != Shared(t) {
+	if first, second := Shared(t), Shared(t); first != second {
 		t.Error("two shared servers")
 	}
 	t.Run("ä b/c", func(t *testing.T) {

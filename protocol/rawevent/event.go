@@ -20,12 +20,6 @@ const (
 	AttrDataContentType = "datacontenttype"
 )
 
-// canonicalOrder is the order of the core attributes in every encoding that this gateway writes; extensions follow by
-// name. Redis stores the field names of neighbouring entries once only if they come in the same order.
-var canonicalOrder = [...]string{
-	AttrSpecVersion, AttrID, AttrSource, AttrType, AttrTime, AttrSubject, AttrDataSchema,
-}
-
 // Attribute is one context attribute: its name in lower case and the canonical string form of its value.
 type Attribute struct {
 	Name  string
@@ -133,11 +127,28 @@ func compareNames(a, b string) int {
 	return strings.Compare(a, b)
 }
 
+// extensionRank is the rank of every attribute that is not a core one.
+const extensionRank = 7
+
+// rank is the position of an attribute in every encoding that this gateway writes; extensions follow the core attributes,
+// by name. Redis stores the field names of neighbouring entries once only if they come in the same order.
 func rank(name string) int {
-	for i, core := range canonicalOrder {
-		if core == name {
-			return i
-		}
+	switch name {
+	case AttrSpecVersion:
+		return 0
+	case AttrID:
+		return 1
+	case AttrSource:
+		return 2
+	case AttrType:
+		return 3
+	case AttrTime:
+		return 4
+	case AttrSubject:
+		return 5
+	case AttrDataSchema:
+		return 6
+	default:
+		return extensionRank
 	}
-	return len(canonicalOrder)
 }

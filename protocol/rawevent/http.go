@@ -153,8 +153,17 @@ func attributeName(header string) string {
 	case "Ce-Dataschema":
 		return AttrDataSchema
 	default:
-		return strings.ToLower(header[3:])
+		return strings.Map(lowerASCII, header[3:])
 	}
+}
+
+// lowerASCII is the letter case of header names. Unicode's makes a k of the Kelvin sign, and so a legal name of an
+// illegal one.
+func lowerASCII(r rune) rune {
+	if r >= 'A' && r <= 'Z' {
+		return r + 'a' - 'A'
+	}
+	return r
 }
 
 // decodeHeaderValue undoes a double-quoted string and then one round of percent-encoding, in that order (HTTP protocol

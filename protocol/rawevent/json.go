@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -172,7 +173,7 @@ func (m *members) decodeAttribute(e *Event, name string, value []byte) *Error {
 
 // decodeScalar returns the canonical string form of an attribute's JSON value (JSON event format section 2.2).
 func decodeScalar(name string, value []byte) (string, *Error) {
-	core := rank(name) < len(canonicalOrder)
+	core := rank(name) < extensionRank
 	switch c := value[0]; {
 	case c == '"':
 		if text, ok := decodeString(value); ok {
@@ -206,6 +207,7 @@ func (m *members) decodeData(e *Event) *Error {
 		if ok {
 			text, ok = decodeString(m.base64)
 		}
+		ok = ok && !strings.ContainsAny(text, "\r\n") // which encoding/base64 skips
 		decoded, err := base64.StdEncoding.Strict().DecodeString(text)
 		if !ok || err != nil {
 			return invalid("data_base64", "must be a JSON string in base64 with padding (RFC 4648 section 4)")
@@ -237,36 +239,38 @@ func nonNil(b []byte) []byte {
 }
 
 // AppendJSON appends e in the JSON event format. Data whose media type is JSON stands in it as it is, if it is JSON
-// indeed; text becomes a JSON string; everything else, and data of unknown type, becomes data_base64. The event is not
-// validated.
+// indeed and not nested so deep that [BatchFromJSON] would refuse it; text becomes a JSON string; everything else, and
+// data of unknown type, becomes data_base64. The event is not validated.
 func (e *Event) AppendJSON(dst []byte) []byte {
-	dst = append(dst, '{')
+	start := len(dst)
 	for i := range e.Attributes {
-		if i > 0 {
-			dst = append(dst, ',')
-		}
-		dst = appendString(dst, e.Attributes[i].Name)
+		dst = append(dst, ',')
+		dst = AppendJSONString(dst, e.Attributes[i].Name)
 		dst = append(dst, ':')
-		dst = appendString(dst, e.Attributes[i].Value)
+		dst = AppendJSONString(dst, e.Attributes[i].Value)
 	}
 	if e.DataContentType != "" {
 		dst = append(dst, `,"datacontenttype":`...)
-		dst = appendString(dst, e.DataContentType)
+		dst = AppendJSONString(dst, e.DataContentType)
 	}
 	if e.Data != nil {
 		dst = e.appendData(dst)
 	}
+	if len(dst) == start {
+		return append(dst, "{}"...)
+	}
+	dst[start] = '{' // in place of the first comma
 	return append(dst, '}')
 }
 
 func (e *Event) appendData(dst []byte) []byte {
 	switch {
-	case IsJSON(e.DataContentType) && utf8.Valid(e.Data) && json.Valid(e.Data):
+	case IsJSON(e.DataContentType) && utf8.Valid(e.Data) && !deeperThan(e.Data, maxDataDepth) && json.Valid(e.Data):
 		dst = append(dst, `,"data":`...)
 		return append(dst, e.Data...)
 	case isText(e.DataContentType) && utf8.Valid(e.Data):
 		dst = append(dst, `,"data":`...)
-		return appendString(dst, string(e.Data))
+		return AppendJSONString(dst, string(e.Data))
 	default:
 		dst = append(dst, `,"data_base64":"`...)
 		dst = base64.StdEncoding.AppendEncode(dst, e.Data)

@@ -189,9 +189,9 @@ func unescape(c byte) byte {
 	}
 }
 
-// appendString appends s, valid UTF-8, as a JSON string. Only what JSON demands is escaped, so that text stays
+// AppendJSONString appends s, which must be valid UTF-8, as a JSON string. Only what JSON demands is escaped, so that text stays
 // readable and short.
-func appendString(dst []byte, s string) []byte {
+func AppendJSONString(dst []byte, s string) []byte {
 	const lowerHex = "0123456789abcdef"
 	dst = append(dst, '"')
 	for i := 0; i < len(s); i++ {

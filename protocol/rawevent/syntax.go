@@ -165,7 +165,7 @@ func daysIn(year, month int) int {
 
 // validMediaType reports whether s is type "/" subtype with optional parameters (RFC 2046, tokens of RFC 9110).
 func validMediaType(s string) bool {
-	if len(s) > maxValueLength {
+	if len(s) > maxValueLength || strings.HasSuffix(s, " ") { // HTTP trims a header, so the space would not arrive
 		return false
 	}
 	base := until(s, ";")

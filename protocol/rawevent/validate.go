@@ -12,6 +12,7 @@ const (
 	maxNameLength    = 64
 	maxValueLength   = 64 << 10
 	maxJSONDepth     = 128
+	maxDataDepth     = maxJSONDepth - 2 // inside an event in a batch
 	maxBatchedEvents = 10_000
 )
 
@@ -91,7 +92,7 @@ func checkValue(a *Attribute) *Error {
 	if !validString(a.Value) {
 		return invalid(a.Name, ruleString)
 	}
-	if rank(a.Name) == len(canonicalOrder) {
+	if rank(a.Name) == extensionRank {
 		return nil // an extension may be any String, also an empty one
 	}
 	if a.Value == "" {

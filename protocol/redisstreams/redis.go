@@ -1,6 +1,7 @@
 package redisstreams
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -109,4 +110,25 @@ func parseEntry(stream string, item any) (Entry, error) {
 		}
 	}
 	return Entry{Stream: stream, ID: id, Fields: fields}, nil
+}
+
+// ReadAfter reads at most n entries behind an id, without a consumer group, with their fields in order. It blocks up to
+// wait for one to come; a negative wait does not block. It returns none when there are none.
+func ReadAfter(ctx context.Context, client redis.UniversalClient, stream, id string, n int, wait time.Duration) ([]Entry, error) {
+	args := []any{"xread", "count", n}
+	if wait >= 0 {
+		args = append(args, "block", max(wait.Milliseconds(), 1))
+	}
+	args = append(args, "streams", stream, id)
+	cmd := redis.NewCmd(ctx, args...)
+	cmd.SetFirstKeyPos(int8(len(args) - 2)) //nolint:gosec // at most 6
+	_ = client.Process(ctx, cmd)            // the command carries the error
+	reply, err := cmd.Result()
+	if errors.Is(err, redis.Nil) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read stream %q: %w", stream, err)
+	}
+	return parseStreams(stream, reply)
 }

@@ -1,0 +1,64 @@
+# Everything that a contributor runs; `make` lists it. CI runs the same targets (.ci/run).
+
+SHELL         := /bin/bash
+.SHELLFLAGS   := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# What the caller's environment says must not matter: GOFLAGS could change go.mod or what the tests print, and a workspace
+# could bring other modules. The checkout may belong to another user, and then Go cannot ask git for the revision.
+override GOFLAGS := -mod=readonly -buildvcs=false
+export GOFLAGS
+export GOWORK := off
+
+GOLANGCI_VERSION := 2.15.0
+GOLANGCI         := bin/golangci-lint
+FUZZTIME         ?= 10s
+BENCH            ?= .
+
+.PHONY: help demo test test-deps build vet lint lint-deps floors bench fuzz interop ci
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## run the whole way on sample data, without a network
+	go run ./cmd/streamgate demo
+
+test: test-deps ## run all tests with the race detector, against a real Redis
+	go test -race ./...
+
+test-deps: ## install redis-server where neither it nor valkey-server is on the PATH
+	@internal/tools/install-redis.sh
+
+build: ## build one static binary, bin/streamgate
+	CGO_ENABLED=0 go build -buildvcs=auto -trimpath -ldflags '-s -w' -o bin/streamgate ./cmd/streamgate
+
+vet: ## run go vet
+	go vet ./...
+
+lint: lint-deps ## run golangci-lint with .golangci.yml
+	$(GOLANGCI) run ./...
+
+lint-deps:
+	@if [ "$$($(GOLANGCI) version --short 2>/dev/null)" != "$(GOLANGCI_VERSION)" ]; then \
+		echo "installing golangci-lint $(GOLANGCI_VERSION) into bin/"; \
+		GOBIN="$(CURDIR)/bin" go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v$(GOLANGCI_VERSION); \
+	fi
+
+floors: ## check who imports whom, and the other rules of internal/floors
+	go test -count=1 ./internal/floors
+
+bench: test-deps ## run the benchmarks; BENCH=regexp chooses
+	go test -run '^$$' -bench '$(BENCH)' -benchmem ./...
+
+fuzz: test-deps ## run every fuzz target for FUZZTIME (10s)
+	@targets="$$(grep -roE --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' . || true)"; \
+	while IFS=: read -r file func; do \
+		[ -n "$$file" ] || continue; \
+		echo "fuzzing $${func#func } in $$(dirname "$$file")"; \
+		go test -run '^$$' -fuzz "^$${func#func }\$$" -fuzztime $(FUZZTIME) "$$(dirname "$$file")" </dev/null; \
+	done <<< "$$targets"
+
+interop: ## exchange events with other CloudEvents SDKs
+	docs/interop/run.sh
+
+ci: vet lint floors test ## run what CI runs

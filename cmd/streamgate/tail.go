@@ -1,0 +1,191 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/spf13/cobra"
+
+	"github.com/streamgate/streamgate/gateway"
+	"github.com/streamgate/streamgate/protocol/rawevent"
+	"github.com/streamgate/streamgate/protocol/redisstreams"
+)
+
+const (
+	tailPage    = 100
+	tailBlock   = time.Second
+	tailTimeout = 5 * time.Second
+)
+
+// tailFlags says what of a stream to print, and how.
+type tailFlags struct {
+	from     string
+	output   string
+	noFollow bool
+	redis    redisFlags
+}
+
+func newTail() *cobra.Command {
+	var f tailFlags
+	c := &cobra.Command{
+		Use:   "tail [STREAM]",
+		Short: "Print the events of a stream as they come",
+		Long: "Print the events of a stream, and go on with those that come. It reads without a consumer group: nobody's position\n" +
+			"moves. STREAM is by default the first one of the configuration.",
+		Example: "  streamgate tail events --from 0 --no-follow -o json\n  streamgate tail events --from 2026-11-23T00:00:00Z",
+		Args:    cobra.MaximumNArgs(1),
+		RunE:    func(c *cobra.Command, args []string) error { return f.run(c, args) },
+	}
+	c.Flags().StringVar(&f.from, "from", "latest", "where to begin: latest, earliest, 0, an entry id (not printed itself), or a time in RFC 3339")
+	c.Flags().StringVarP(&f.output, "output", "o", "text", "text, or json: one event in JSON format a line")
+	c.Flags().BoolVar(&f.noFollow, "no-follow", false, "stop at the end of the stream")
+	f.redis.register(c)
+	return c
+}
+
+func (f *tailFlags) run(c *cobra.Command, args []string) error {
+	if f.output != "text" && f.output != "json" {
+		return fmt.Errorf("--output %q is no format; write text or json", f.output)
+	}
+	stream := ""
+	if len(args) == 1 {
+		stream = args[0]
+	} else {
+		loaded, err := loadConfig(f.redis.file)
+		if err != nil {
+			return err
+		}
+		stream = loaded.Gateway.Streams[0].Name
+	}
+	client, err := f.redis.dial()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = client.Close() }() // nothing was written
+	t := &tailer{client: client, stream: stream}
+	if err := t.seek(c.Context(), f.from); err != nil {
+		return err
+	}
+	return failed(t.run(c.Context(), f.noFollow, func(e *redisstreams.Entry) error {
+		return f.print(c.OutOrStdout(), e)
+	}))
+}
+
+// tailer reads a stream with a cursor.
+type tailer struct {
+	client redis.UniversalClient
+	stream string
+	cursor string
+}
+
+func (t *tailer) seek(ctx context.Context, from string) error {
+	switch from {
+	case "earliest", "0":
+		t.cursor = "0-0"
+		return nil
+	case "latest":
+		ctx, cancel := context.WithTimeout(ctx, tailTimeout)
+		defer cancel()
+		last, err := t.client.XRevRangeN(ctx, t.stream, "+", "-", 1).Result()
+		if err != nil {
+			return failed(fmt.Errorf("read stream %q: %w", t.stream, err))
+		}
+		t.cursor = "0-0"
+		if len(last) == 1 {
+			t.cursor = last[0].ID
+		}
+		return nil
+	}
+	if at, err := time.Parse(time.RFC3339, from); err == nil {
+		t.cursor = redisstreams.StartAt(at)
+		return nil
+	}
+	if from == "" || strings.Trim(from, "0123456789-") != "" {
+		return fmt.Errorf("--from %q is no position; write latest, earliest, an entry id or a time like 2026-11-23T00:00:00Z", from)
+	}
+	t.cursor = from
+	return nil
+}
+
+// run calls f for each entry behind the cursor, until ctx ends, or the stream does and it is not to be followed.
+func (t *tailer) run(ctx context.Context, noFollow bool, f func(*redisstreams.Entry) error) error {
+	for ctx.Err() == nil {
+		block := tailBlock
+		if noFollow {
+			block = -1 // do not wait
+		}
+		readCtx, cancel := context.WithTimeout(ctx, tailTimeout)
+		entries, err := redisstreams.ReadAfter(readCtx, t.client, t.stream, t.cursor, tailPage, block)
+		cancel()
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		for i := range entries {
+			if err := f(&entries[i]); err != nil {
+				return err
+			}
+			t.cursor = entries[i].ID
+		}
+		if noFollow && len(entries) == 0 {
+			return nil
+		}
+	}
+	return nil
+}
+
+func (f *tailFlags) print(w io.Writer, entry *redisstreams.Entry) error {
+	event, err := entry.Event()
+	if f.output == "json" {
+		if err != nil {
+			return fmt.Errorf("%w; without -o json it is shown field by field", err)
+		}
+		var line bytes.Buffer
+		if err := json.Compact(&line, event.AppendJSON(nil)); err != nil { // data may contain line breaks
+			return fmt.Errorf("print entry %s: %w", entry.ID, err)
+		}
+		line.WriteByte('\n')
+		_, err = w.Write(line.Bytes())
+		return err
+	}
+	if err != nil {
+		_, err = fmt.Fprintf(w, "%s  (no CloudEvent) %s\n", entry.ID, printable(string(gateway.FieldsJSON(entry.Fields))))
+		return err
+	}
+	_, err = fmt.Fprintln(w, entry.ID+"  "+describeEvent(&event))
+	return err
+}
+
+// describeEvent returns an event in one line that is safe to print on a terminal.
+func describeEvent(e *rawevent.Event) string {
+	line := e.Type() + "  " + e.Source() + "  id=" + e.ID()
+	if subject := e.Subject(); subject != "" {
+		line += "  subject=" + subject
+	}
+	if e.Data != nil {
+		data := string(e.Data)
+		if len(data) > 200 {
+			data = data[:200] + "..."
+		}
+		line += "  " + data
+	}
+	return printable(line)
+}
+
+// printable replaces what could steer a terminal: what is printed comes from strangers.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r >= 0x7f && r <= 0x9f {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(s, "?"))
+}

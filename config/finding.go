@@ -1,0 +1,53 @@
+package config
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Finding is one thing that is wrong with a configuration.
+type Finding struct {
+	File         string // the file, or "environment"
+	Line, Column int    // from 1; 0 where there is no position
+	Key          string // like subscriptions[0].delivery.timeout
+	Problem      string
+	Remedy       string
+}
+
+// String returns file:line:column: key: problem; remedy.
+func (f Finding) String() string {
+	var b strings.Builder
+	b.WriteString(f.File)
+	if f.Line > 0 {
+		fmt.Fprintf(&b, ":%d:%d", f.Line, f.Column)
+	}
+	if f.Key != "" {
+		b.WriteString(": " + f.Key)
+	}
+	return b.String() + ": " + f.Problem + "; " + f.Remedy
+}
+
+// Error holds everything that is wrong with a configuration.
+type Error struct{ Findings []Finding }
+
+// Error implements error, one finding a line, in the order of the file.
+func (e *Error) Error() string {
+	lines := make([]string, len(e.Findings))
+	for i, f := range e.Findings {
+		lines[i] = f.String()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// asError returns the findings as an error, or nil.
+func asError(findings []Finding) error {
+	if len(findings) == 0 {
+		return nil
+	}
+	slices.SortStableFunc(findings, func(a, b Finding) int {
+		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+	})
+	return &Error{slices.Compact(findings)}
+}

@@ -1,0 +1,130 @@
+package config
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/streamgate/streamgate/gateway"
+)
+
+// Embedded is the redis.url of a Redis that the gateway starts itself.
+const Embedded = "embedded"
+
+// RedisConfig says which Redis holds everything.
+type RedisConfig struct {
+	// URL is embedded (default: the gateway starts one), redis:// or rediss:// for a single server, unix:// for a socket,
+	// redis+sentinel://HOST:PORT,.../MASTER, or redis+cluster://HOST:PORT,...
+	URL string `mapstructure:"url"`
+	// DataDir is where the embedded Redis keeps its data; default streamgate-data.
+	DataDir string `mapstructure:"dataDir"`
+	// PasswordFile holds the password, instead of the URL.
+	PasswordFile string `mapstructure:"passwordFile"`
+}
+
+// NewRedisConfig returns the defaults.
+func NewRedisConfig() RedisConfig { return RedisConfig{URL: Embedded, DataDir: "streamgate-data"} }
+
+// Validate returns everything that is wrong.
+func (c *RedisConfig) Validate() gateway.Problems {
+	var p gateway.Problems
+	if c.URL == Embedded {
+		if c.DataDir == "" {
+			p.Add("dataDir", "the embedded Redis has no place for its data", "name a directory")
+		}
+		return p
+	}
+	if _, err := c.address(); err != nil {
+		p.Add("url", err.Error(), "write embedded, redis://HOST:PORT, rediss://, unix:///PATH, redis+sentinel://HOST:PORT,.../MASTER or redis+cluster://HOST:PORT,...")
+	}
+	if c.PasswordFile != "" {
+		if _, err := os.Stat(c.PasswordFile); err != nil {
+			p.Add("passwordFile", "the file cannot be read", "name a file that holds the password and nothing else")
+		}
+	}
+	return p
+}
+
+// ClientOptions returns what a client of a Redis that is not embedded needs, the password file read. Its errors never
+// contain a password.
+func (c *RedisConfig) ClientOptions() (*redis.UniversalOptions, error) {
+	o, err := c.address()
+	if err != nil {
+		return nil, fmt.Errorf("redis.url: %w", err)
+	}
+	if c.PasswordFile != "" {
+		password, err := os.ReadFile(filepath.Clean(c.PasswordFile))
+		if err != nil {
+			return nil, fmt.Errorf("redis.passwordFile: %w", err)
+		}
+		o.Password = strings.TrimRight(string(password), "\r\n")
+	}
+	return o, nil
+}
+
+func (c *RedisConfig) address() (*redis.UniversalOptions, error) {
+	scheme, rest, _ := strings.Cut(c.URL, "://")
+	switch scheme {
+	case "redis", "rediss", "unix":
+		single, err := redis.ParseURL(c.URL)
+		if err != nil {
+			return nil, errors.New("it is no usable Redis address") // the cause may contain the password
+		}
+		return &redis.UniversalOptions{
+			Addrs: []string{single.Addr}, Username: single.Username, Password: single.Password, DB: single.DB, TLSConfig: single.TLSConfig,
+		}, nil
+	case "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster":
+		o, err := severalHosts(rest, strings.HasSuffix(scheme, "sentinel"))
+		if err == nil && strings.HasPrefix(scheme, "rediss") {
+			o.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12}
+		}
+		return o, err
+	}
+	return nil, errors.New("it begins with no scheme that is known")
+}
+
+// severalHosts reads [user:password@]host:port,host:port[/master[/db]]; net/url refuses more than one host.
+func severalHosts(s string, sentinel bool) (*redis.UniversalOptions, error) {
+	o := &redis.UniversalOptions{IsClusterMode: !sentinel}
+	hosts, path, _ := strings.Cut(s, "/")
+	if at := strings.LastIndexByte(hosts, '@'); at >= 0 {
+		user, password, _ := strings.Cut(hosts[:at], ":")
+		var userErr, passwordErr error
+		o.Username, userErr = url.PathUnescape(user)
+		o.Password, passwordErr = url.PathUnescape(password)
+		if userErr != nil || passwordErr != nil {
+			return nil, errors.New("the user or the password is not percent-encoded rightly")
+		}
+		hosts = hosts[at+1:]
+	}
+	for host := range strings.SplitSeq(hosts, ",") {
+		if _, port, err := net.SplitHostPort(host); err != nil || port == "" {
+			return nil, errors.New("a host is not HOST:PORT")
+		}
+		o.Addrs = append(o.Addrs, host)
+	}
+	if !sentinel {
+		return o, nil
+	}
+	master, db, hasDB := strings.Cut(path, "/")
+	if master == "" {
+		return nil, errors.New("the name of the master is missing")
+	}
+	o.MasterName = master
+	if hasDB {
+		n, err := strconv.Atoi(db)
+		if err != nil {
+			return nil, errors.New("the number of the database is no number")
+		}
+		o.DB = n
+	}
+	return o, nil
+}

@@ -1,0 +1,113 @@
+// Package admin serves what operators and their tools ask a gateway: whether it lives, whether it is ready, and its
+// metrics.
+//
+// The handlers are for a listener of their own, on loopback by default: nothing here asks who calls.
+package admin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/streamgate/streamgate/gateway"
+)
+
+const (
+	readHeaderTimeout = 5 * time.Second
+	requestTimeout    = 30 * time.Second
+	shutdownTimeout   = 2 * time.Second
+)
+
+// Readiness says whether a gateway can do its work; nil means that it can.
+type Readiness interface {
+	Ready(ctx context.Context) error
+}
+
+var _ Readiness = (*gateway.Gateway)(nil)
+
+// Handler serves
+//
+//   - /healthz: 200 while the process runs,
+//   - /readyz: 200 when Redis answers and every subscription has its consumer group, else 503 with the reason,
+//   - /metrics: the gathered metrics in Prometheus' text format.
+func Handler(ready Readiness, metrics prometheus.Gatherer) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		write(w, http.StatusOK, "ok", "")
+	})
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		if err := ready.Ready(r.Context()); err != nil {
+			write(w, http.StatusServiceUnavailable, "not ready", err.Error())
+			return
+		}
+		write(w, http.StatusOK, "ready", "")
+	})
+	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}))
+	return mux
+}
+
+func write(w http.ResponseWriter, status int, state, reason string) {
+	answer := map[string]string{"status": state}
+	if reason != "" {
+		answer["reason"] = reason
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(answer) // who asked may have gone
+}
+
+// Server serves the handler on an address.
+type Server struct {
+	handler  http.Handler
+	address  string
+	log      *slog.Logger
+	listener net.Listener
+}
+
+// NewServer returns a server. It does no I/O.
+func NewServer(address string, handler http.Handler, log *slog.Logger) *Server {
+	return &Server{handler: handler, address: address, log: log}
+}
+
+// Listen opens the listener, so that an address in use is known before anything runs.
+func (s *Server) Listen(ctx context.Context) (net.Addr, error) {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", s.address)
+	if err != nil {
+		return nil, fmt.Errorf("listen for operators (admin.address): %w", err)
+	}
+	s.listener = listener
+	return listener.Addr(), nil
+}
+
+// Run serves until ctx ends, and returns nil with all its goroutines gone. Listen must have succeeded.
+func (s *Server) Run(ctx context.Context) error {
+	server := &http.Server{
+		Handler: s.handler, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: requestTimeout, WriteTimeout: requestTimeout,
+		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+	done := make(chan error, 1)
+	go func() { done <- server.Serve(s.listener) }()
+	select {
+	case err := <-done:
+		return fmt.Errorf("serve operators: %w", err)
+	case <-ctx.Done():
+	}
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
+	defer cancel()
+	if err := server.Shutdown(stop); err != nil {
+		_ = server.Close() // requests that took too long
+	}
+	if err := <-done; !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve operators: %w", err)
+	}
+	return nil
+}

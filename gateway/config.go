@@ -1,0 +1,329 @@
+package gateway
+
+import (
+	"fmt"
+	"net"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/streamgate/streamgate/protocol/redisstreams"
+)
+
+// Config is what a [Gateway] needs to know.
+type Config struct {
+	Server        ServerConfig
+	Streams       []StreamConfig
+	Sources       []SourceBlock
+	Subscriptions []SubscriptionConfig
+}
+
+// ServerConfig is the listener for events.
+type ServerConfig struct {
+	// Address is host:port to listen on; default 127.0.0.1:8080. Port 0 takes a free one.
+	Address string `mapstructure:"address"`
+	// AllowAnonymous permits an address other than loopback, where anybody who reaches it can publish; default false.
+	AllowAnonymous bool `mapstructure:"allowAnonymous"`
+	// MaxEventBytes is the size of the largest event that is accepted; default 1 MiB.
+	MaxEventBytes int `mapstructure:"maxEventBytes"`
+	// MaxBatchBytes is the size of the largest batch that is accepted; default 8 MiB.
+	MaxBatchBytes int `mapstructure:"maxBatchBytes"`
+	// ShutdownTimeout is how long deliveries in work may take to finish when the gateway stops; default 20s.
+	ShutdownTimeout Duration `mapstructure:"shutdownTimeout"`
+}
+
+// NewServerConfig returns the defaults.
+func NewServerConfig() ServerConfig {
+	return ServerConfig{
+		Address: "127.0.0.1:8080", MaxEventBytes: 1 << 20, MaxBatchBytes: 8 << 20,
+		ShutdownTimeout: Duration(20 * time.Second),
+	}
+}
+
+// minEventBytes: an intermediary must forward events of 64 KiB (CloudEvents specification, size limits), also where they
+// have grown by base64.
+const minEventBytes = 128 << 10
+
+// Validate returns everything that is wrong.
+func (c *ServerConfig) Validate() Problems {
+	var p Problems
+	if problem := checkAddress(c.Address, c.AllowAnonymous); problem != nil {
+		p = append(p, *problem)
+	}
+	if c.MaxEventBytes < minEventBytes {
+		p.Add("maxEventBytes", fmt.Sprintf("%d is less than %d, which every intermediary must forward", c.MaxEventBytes, minEventBytes),
+			fmt.Sprintf("set %d or more", minEventBytes))
+	}
+	if c.MaxBatchBytes < c.MaxEventBytes {
+		p.Add("maxBatchBytes", fmt.Sprintf("%d is less than maxEventBytes (%d)", c.MaxBatchBytes, c.MaxEventBytes), "make it at least as large")
+	}
+	if c.ShutdownTimeout <= 0 {
+		p.Add("shutdownTimeout", fmt.Sprintf("%s is not positive", c.ShutdownTimeout), "set a time like 20s")
+	}
+	return p
+}
+
+func checkAddress(address string, anonymousAllowed bool) *Problem {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil || port == "" {
+		return &Problem{"address", fmt.Sprintf("%q is not host:port", address), "write an address like 127.0.0.1:8080"}
+	}
+	ip := net.ParseIP(host)
+	if host != "localhost" && (ip == nil || !ip.IsLoopback()) && !anonymousAllowed {
+		return &Problem{"address", fmt.Sprintf("%q is not a loopback address, and there is no authentication: anybody who reaches it could publish", address),
+			"listen on 127.0.0.1 behind a proxy that authenticates, or say allowAnonymous: true"}
+	}
+	return nil
+}
+
+// AdminConfig is the listener for operators: health, readiness and metrics.
+type AdminConfig struct {
+	// Address is host:port to listen on; default 127.0.0.1:8081. Port 0 takes a free one.
+	Address string `mapstructure:"address"`
+	// AllowAnonymous permits an address other than loopback; default false.
+	AllowAnonymous bool `mapstructure:"allowAnonymous"`
+}
+
+// NewAdminConfig returns the defaults.
+func NewAdminConfig() AdminConfig { return AdminConfig{Address: "127.0.0.1:8081"} }
+
+// Validate returns everything that is wrong.
+func (c *AdminConfig) Validate() Problems {
+	if problem := checkAddress(c.Address, c.AllowAnonymous); problem != nil {
+		return Problems{*problem}
+	}
+	return nil
+}
+
+// StreamConfig is one stream: where events are kept.
+type StreamConfig struct {
+	// Name is the key in Redis, and the path that producers post to.
+	Name string `mapstructure:"name"`
+	// ContentMode is how events are written: binary (default), or structured.
+	ContentMode string `mapstructure:"contentMode"`
+	// Mirror names attributes, or top-level members of JSON data, that are repeated as plain fields of the entry, for
+	// readers that know nothing of CloudEvents.
+	Mirror []string `mapstructure:"mirror"`
+}
+
+// NewStreamConfig returns the defaults.
+func NewStreamConfig() StreamConfig { return StreamConfig{ContentMode: "binary"} }
+
+// Validate returns everything that is wrong.
+func (c *StreamConfig) Validate() Problems {
+	var p Problems
+	switch {
+	case c.Name == "":
+		p.Add("name", "a stream has no name", "give it one; it is the key in Redis")
+	case strings.HasPrefix(c.Name, "streamgate:"):
+		p.Add("name", fmt.Sprintf("%q begins with streamgate:, which the gateway keeps for itself", c.Name), "choose another name")
+	case len(c.Name) > 512 || strings.ContainsFunc(c.Name, func(r rune) bool { return r < ' ' || r == 0x7f }):
+		p.Add("name", "the name is longer than 512 bytes or has control characters", "choose another name")
+	}
+	if c.ContentMode != "binary" && c.ContentMode != "structured" {
+		p.Add("contentMode", fmt.Sprintf("%q is no content mode", c.ContentMode), "write binary or structured")
+	}
+	for i, name := range c.Mirror {
+		if name == "" || strings.HasPrefix(name, redisstreams.FieldPrefix) || name == redisstreams.FieldContentType ||
+			name == redisstreams.FieldData || slices.Contains(c.Mirror[:i], name) {
+			p.Add(fmt.Sprintf("mirror[%d]", i), fmt.Sprintf("%q cannot be a mirrored field: it is empty, a field of the binding, or there twice", name),
+				"name an attribute like subject, or a member of JSON data like href")
+		}
+	}
+	return p
+}
+
+func (c *StreamConfig) senderOptions() []redisstreams.SenderOption {
+	options := []redisstreams.SenderOption{redisstreams.WithMirror(c.Mirror...)}
+	if c.ContentMode == "structured" {
+		options = append(options, redisstreams.WithStructuredMode())
+	}
+	return options
+}
+
+// SubscriptionConfig hands the events of a stream that pass its filters to a sink.
+type SubscriptionConfig struct {
+	// Name identifies the subscription; its consumer group is streamgate:NAME.
+	Name string `mapstructure:"name"`
+	// Stream is where the events come from.
+	Stream string `mapstructure:"stream"`
+	// Filters must all match; none means every event.
+	Filters []FilterConfig `mapstructure:"filters"`
+	// Sink is where the events go.
+	Sink SinkConfig `mapstructure:"sink"`
+	// Concurrency is how many deliveries a replica makes at once; default 16.
+	Concurrency int `mapstructure:"concurrency"`
+	// LeaseDuration is how long a silent replica keeps its entries before the others take them over; default 30s.
+	LeaseDuration Duration `mapstructure:"leaseDuration"`
+	// StartFrom is where a new subscription begins: latest (default), earliest, an entry id, or a time in RFC 3339.
+	StartFrom string `mapstructure:"startFrom"`
+	// Delivery says what happens when the sink does not take an event.
+	Delivery DeliveryConfig `mapstructure:"delivery"`
+}
+
+// SinkConfig is the address of a sink.
+type SinkConfig struct {
+	// URI is an http or https address to which events are posted.
+	URI string `mapstructure:"uri"`
+}
+
+// DeliveryConfig is Knative's delivery specification, with its words.
+type DeliveryConfig struct {
+	// Retry is how often a failed delivery is tried again; default 10.
+	Retry int `mapstructure:"retry"`
+	// BackoffPolicy is exponential (default: the delay doubles) or linear (it grows by backoffDelay).
+	BackoffPolicy string `mapstructure:"backoffPolicy"`
+	// BackoffDelay is the delay before the first retry; default PT1S. Each delay is drawn from its upper half, and none is
+	// longer than 5 minutes, unless the sink asks for that with Retry-After.
+	BackoffDelay Duration `mapstructure:"backoffDelay"`
+	// Timeout is how long one request may take; default PT30S.
+	Timeout Duration `mapstructure:"timeout"`
+	// Format is how events are sent: binary (default: HTTP binary mode) or json (structured mode).
+	Format string `mapstructure:"format"`
+	// DeadLetterSink is where events go that cannot be delivered; default is a stream beside the subscription's.
+	DeadLetterSink DeadLetterConfig `mapstructure:"deadLetterSink"`
+}
+
+// DeadLetterConfig is where dead letters go.
+type DeadLetterConfig struct {
+	// Stream is a stream in the same Redis; default streamgate:{STREAM}:deadletters.
+	Stream string `mapstructure:"stream"`
+}
+
+// NewSubscriptionConfig returns the defaults.
+func NewSubscriptionConfig() SubscriptionConfig {
+	return SubscriptionConfig{
+		Concurrency: 16, LeaseDuration: Duration(30 * time.Second), StartFrom: "latest",
+		Delivery: DeliveryConfig{
+			Retry: 10, BackoffPolicy: "exponential", BackoffDelay: Duration(time.Second),
+			Timeout: Duration(30 * time.Second), Format: "binary",
+		},
+	}
+}
+
+// Validate returns everything that is wrong with the subscription by itself.
+func (c *SubscriptionConfig) Validate() Problems {
+	var p Problems
+	if !validBlockName(c.Name) {
+		p.Add("name", fmt.Sprintf("%q is no name", c.Name), blockNameRemedy)
+	}
+	for i := range c.Filters {
+		p.AddAll(fmt.Sprintf("filters[%d]", i), c.Filters[i].Validate())
+	}
+	if u, err := url.Parse(c.Sink.URI); c.Sink.URI == "" || err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		p.Add("sink.uri", "the sink has no http or https address", "write an address like http://localhost:9000/")
+	}
+	if c.Concurrency < 1 || c.Concurrency > 10_000 {
+		p.Add("concurrency", fmt.Sprintf("%d is not between 1 and 10000", c.Concurrency), "set how many deliveries may run at once, like 16")
+	}
+	if c.LeaseDuration.Std() < time.Second {
+		p.Add("leaseDuration", fmt.Sprintf("%s is shorter than 1s", c.LeaseDuration), "set a time like 30s")
+	}
+	if _, err := startPosition(c.StartFrom); err != nil {
+		p.Add("startFrom", err.Error(), "write latest, earliest, an entry id like 1700000000000-0, or a time like 2026-11-23T00:00:00Z")
+	}
+	p.AddAll("delivery", c.Delivery.validate())
+	return p
+}
+
+func (c *DeliveryConfig) validate() Problems {
+	var p Problems
+	if c.Retry < 0 || c.Retry > 1000 {
+		p.Add("retry", fmt.Sprintf("%d is not between 0 and 1000", c.Retry), "set how often to try again, like 10")
+	}
+	if c.BackoffPolicy != "exponential" && c.BackoffPolicy != "linear" {
+		p.Add("backoffPolicy", fmt.Sprintf("%q is no policy", c.BackoffPolicy), "write exponential or linear")
+	}
+	if c.BackoffDelay <= 0 {
+		p.Add("backoffDelay", fmt.Sprintf("%s is not positive", c.BackoffDelay), "set a time like PT1S")
+	}
+	if c.Timeout <= 0 {
+		p.Add("timeout", fmt.Sprintf("%s is not positive", c.Timeout), "set a time like PT30S")
+	}
+	if c.Format != "binary" && c.Format != "json" {
+		p.Add("format", fmt.Sprintf("%q is no format", c.Format), "write binary or json")
+	}
+	return p
+}
+
+const blockNameRemedy = "use letters, digits, dots, dashes and underscores, at most 128, beginning with a letter or digit"
+
+// validBlockName: names of sources and subscriptions stand in keys, metrics and paths.
+func validBlockName(name string) bool {
+	return regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`).MatchString(name)
+}
+
+// startPosition translates startFrom into a position for a consumer group.
+func startPosition(s string) (string, error) {
+	switch s {
+	case "latest":
+		return "$", nil
+	case "earliest":
+		return "0", nil
+	}
+	if regexp.MustCompile(`^[0-9]{1,19}(-[0-9]{1,19})?$`).MatchString(s) {
+		return s, nil
+	}
+	if t, err := time.Parse(time.RFC3339, s); err == nil {
+		return redisstreams.StartAt(t), nil
+	}
+	return "", fmt.Errorf("%q is no position in a stream", s)
+}
+
+// Validate returns everything that is wrong, the references between the parts included.
+func (c *Config) Validate() Problems {
+	var p Problems
+	p.AddAll("server", c.Server.Validate())
+	streams := map[string]bool{}
+	if len(c.Streams) == 0 {
+		p.Add("streams", "there is no stream", "name at least one, like: streams: [{ name: events }]")
+	}
+	for i := range c.Streams {
+		path := fmt.Sprintf("streams[%d]", i)
+		p.AddAll(path, c.Streams[i].Validate())
+		if streams[c.Streams[i].Name] {
+			p.Add(path+".name", fmt.Sprintf("there are two streams %q", c.Streams[i].Name), "give each a name of its own")
+		}
+		streams[c.Streams[i].Name] = true
+	}
+	sources := map[string]bool{}
+	for i := range c.Sources {
+		source, path := &c.Sources[i], fmt.Sprintf("sources[%d]", i)
+		c.checkBlock(&p, path, "source", source.Name, source.Stream, sources, streams)
+		p.AddAll(path, source.Config.Validate())
+	}
+	subscriptions := map[string]bool{}
+	for i := range c.Subscriptions {
+		subscription, path := &c.Subscriptions[i], fmt.Sprintf("subscriptions[%d]", i)
+		p.AddAll(path, subscription.Validate())
+		c.checkBlock(&p, path, "subscription", subscription.Name, subscription.Stream, subscriptions, streams)
+		if subscription.Delivery.DeadLetterSink.Stream == subscription.Stream && subscription.Stream != "" {
+			p.Add(path+".delivery.deadLetterSink.stream", "dead letters would go back into the stream that they come from", "name another stream")
+		}
+	}
+	return p
+}
+
+// checkBlock checks what sources and subscriptions have in common.
+func (c *Config) checkBlock(p *Problems, path, kind, name, stream string, names, streams map[string]bool) {
+	if names[name] {
+		p.Add(path+".name", fmt.Sprintf("there are two %ss %q", kind, name), "give each a name of its own")
+	}
+	names[name] = true
+	if kind == "source" && !validBlockName(name) {
+		p.Add(path+".name", fmt.Sprintf("%q is no name", name), blockNameRemedy)
+	}
+	if !streams[stream] {
+		p.Add(path+".stream", fmt.Sprintf("there is no stream %q", stream), "name one of those under streams: "+strings.Join(c.streamNames(), ", "))
+	}
+}
+
+func (c *Config) streamNames() []string {
+	names := make([]string, len(c.Streams))
+	for i := range c.Streams {
+		names[i] = c.Streams[i].Name
+	}
+	return names
+}

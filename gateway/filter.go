@@ -1,0 +1,159 @@
+package gateway
+
+import (
+	"fmt"
+	"sort"
+	"strings"
+
+	"github.com/streamgate/streamgate/protocol/rawevent"
+)
+
+// FilterConfig is one filter in the dialects of the CloudEvents Subscriptions API: exactly one of its members is set.
+// The maps go from an attribute's name to a value; several attributes of one map must all match.
+type FilterConfig struct {
+	// Exact matches when the attribute equals the value.
+	Exact map[string]string `mapstructure:"exact"`
+	// Prefix matches when the attribute begins with the value.
+	Prefix map[string]string `mapstructure:"prefix"`
+	// Suffix matches when the attribute ends with the value.
+	Suffix map[string]string `mapstructure:"suffix"`
+	// All matches when every filter of the list does.
+	All []FilterConfig `mapstructure:"all"`
+	// Any matches when one filter of the list does.
+	Any []FilterConfig `mapstructure:"any"`
+	// Not matches when its filter does not.
+	Not *FilterConfig `mapstructure:"not"`
+}
+
+// maxFilterDepth bounds how deep all, any and not may be nested.
+const maxFilterDepth = 16
+
+// Validate returns everything that is wrong with the filter. A wrong filter is an error, never skipped: it would let
+// through what it should hold back, or the other way round.
+func (f *FilterConfig) Validate() Problems { return f.validate(1) }
+
+func (f *FilterConfig) validate(depth int) Problems {
+	var p Problems
+	if depth > maxFilterDepth {
+		p.Add("", fmt.Sprintf("filters are nested deeper than %d levels", maxFilterDepth), "write it flatter")
+		return p
+	}
+	dialects := 0
+	for name, values := range map[string]map[string]string{"exact": f.Exact, "prefix": f.Prefix, "suffix": f.Suffix} {
+		if values != nil {
+			dialects++
+			p.AddAll(name, validateMatch(values))
+		}
+	}
+	for name, list := range map[string][]FilterConfig{"all": f.All, "any": f.Any} {
+		if list == nil {
+			continue
+		}
+		dialects++
+		if len(list) == 0 {
+			p.Add(name, "the list is empty", "give at least one filter")
+		}
+		for i := range list {
+			p.AddAll(fmt.Sprintf("%s[%d]", name, i), list[i].validate(depth+1))
+		}
+	}
+	if f.Not != nil {
+		dialects++
+		p.AddAll("not", f.Not.validate(depth+1))
+	}
+	if dialects != 1 {
+		p.Add("", fmt.Sprintf("a filter must have exactly one dialect, this one has %d", dialects),
+			"write one of exact, prefix, suffix, all, any, not; put several filters into a list")
+	}
+	sort.SliceStable(p, func(i, j int) bool { return p[i].Path < p[j].Path })
+	return p
+}
+
+func validateMatch(values map[string]string) Problems {
+	var p Problems
+	if len(values) == 0 {
+		p.Add("", "no attribute is given", "write an attribute and its value, like { type: com.example.created }")
+	}
+	for name, value := range values {
+		switch {
+		case !rawevent.ValidName(name) || name == "data":
+			p.Add(name, fmt.Sprintf("%q is no attribute name", name), "use lower-case letters and digits, like type or partitionkey")
+		case value == "":
+			p.Add(name, "the value is empty", "give the value to compare with")
+		}
+	}
+	return p
+}
+
+// predicate says whether an event matches. It does not allocate.
+type predicate func(*rawevent.Event) bool
+
+// compileFilters makes one predicate of a list, all of which must match; an empty list matches everything. The filters
+// must be valid.
+func compileFilters(filters []FilterConfig) predicate {
+	compiled := make([]predicate, len(filters))
+	for i := range filters {
+		compiled[i] = filters[i].compile()
+	}
+	return allOf(compiled)
+}
+
+func (f *FilterConfig) compile() predicate {
+	switch {
+	case f.Exact != nil:
+		return match(f.Exact, func(have, want string) bool { return have == want })
+	case f.Prefix != nil:
+		return match(f.Prefix, strings.HasPrefix)
+	case f.Suffix != nil:
+		return match(f.Suffix, strings.HasSuffix)
+	case f.All != nil:
+		return compileFilters(f.All)
+	case f.Any != nil:
+		alternatives := make([]predicate, len(f.Any))
+		for i := range f.Any {
+			alternatives[i] = f.Any[i].compile()
+		}
+		return func(e *rawevent.Event) bool {
+			for _, alternative := range alternatives {
+				if alternative(e) {
+					return true
+				}
+			}
+			return false
+		}
+	default:
+		inner := f.Not.compile()
+		return func(e *rawevent.Event) bool { return !inner(e) }
+	}
+}
+
+func allOf(predicates []predicate) predicate {
+	if len(predicates) == 1 {
+		return predicates[0]
+	}
+	return func(e *rawevent.Event) bool {
+		for _, p := range predicates {
+			if !p(e) {
+				return false
+			}
+		}
+		return true
+	}
+}
+
+// match compares attributes; one that the event does not have does not match.
+func match(values map[string]string, compare func(have, want string) bool) predicate {
+	wanted := make([]rawevent.Attribute, 0, len(values))
+	for name, value := range values {
+		wanted = append(wanted, rawevent.Attribute{Name: name, Value: value})
+	}
+	return func(e *rawevent.Event) bool {
+		for i := range wanted {
+			have, found := e.Attribute(wanted[i].Name)
+			if !found || !compare(have, wanted[i].Value) {
+				return false
+			}
+		}
+		return true
+	}
+}

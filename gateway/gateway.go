@@ -1,0 +1,193 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/streamgate/streamgate/protocol/redisstreams"
+)
+
+// Limits of the event listener on what a stranger can hold open.
+const (
+	readHeaderTimeout = 5 * time.Second
+	requestTimeout    = time.Minute
+	idleTimeout       = 2 * time.Minute
+	maxHeaderBytes    = 256 << 10 // an event of 64 KiB may be all attributes, percent-encoded
+)
+
+// Env is what a [Gateway] lives on.
+type Env struct {
+	// Redis is made with [redisstreams.ClientOptions]; it stays the caller's, who closes it after Run.
+	Redis redis.UniversalClient
+	// Logger must not be nil.
+	Logger *slog.Logger
+	// Registry receives the metrics; must not be nil.
+	Registry prometheus.Registerer
+	// UserAgent is what the gateway calls itself towards sinks and servers.
+	UserAgent string
+}
+
+// Gateway takes events in, keeps them and hands them on.
+type Gateway struct {
+	config        Config
+	env           Env
+	publisher     *Publisher
+	ingress       *Ingress
+	sources       []*sourceRunner
+	subscriptions []*subscription
+	listener      net.Listener
+	running       atomic.Bool
+}
+
+// New returns a gateway. The configuration must be valid: see [Config.Validate]. It does no I/O and starts no goroutine.
+func New(config Config, env Env) (*Gateway, error) {
+	publisher, err := newPublisher(env.Redis, config.Streams, env.Logger)
+	if err != nil {
+		return nil, err
+	}
+	m := newMetrics(env.Registry)
+	g := &Gateway{
+		config: config, env: env, publisher: publisher,
+		ingress: &Ingress{
+			publisher: publisher, maxEventBytes: config.Server.MaxEventBytes, maxBatchBytes: config.Server.MaxBatchBytes, metrics: m,
+		},
+	}
+	for _, block := range config.Sources {
+		g.sources = append(g.sources, &sourceRunner{
+			block: block, client: env.Redis, sender: publisher.senders[block.Stream], metrics: m, userAgent: env.UserAgent,
+			log: env.Logger.With("source", block.Name, "stream", block.Stream),
+		})
+	}
+	for i := range config.Subscriptions {
+		c := &config.Subscriptions[i]
+		dead, err := g.deadLetterSender(c)
+		if err != nil {
+			return nil, err
+		}
+		s, err := newSubscription(*c, subscriptionEnv{
+			client: env.Redis, dead: dead, log: env.Logger, metrics: m, userAgent: env.UserAgent,
+		})
+		if err != nil {
+			return nil, err
+		}
+		g.subscriptions = append(g.subscriptions, s)
+	}
+	return g, nil
+}
+
+// deadLetterSender writes into the named stream as that is configured, or else as the subscription's stream is, so that
+// the readers of one understand the other.
+func (g *Gateway) deadLetterSender(c *SubscriptionConfig) (*redisstreams.Sender, error) {
+	name := c.Delivery.DeadLetterSink.Stream
+	if sender := g.publisher.senders[name]; sender != nil {
+		return sender, nil
+	}
+	if name == "" {
+		name = DeadLetterStream(c.Stream)
+	}
+	for i := range g.config.Streams {
+		if stream := &g.config.Streams[i]; stream.Name == c.Stream {
+			return redisstreams.NewSender(g.env.Redis, name, redisstreams.WithMirror(stream.Mirror...))
+		}
+	}
+	return nil, fmt.Errorf("subscription %q: %w %q", c.Name, ErrUnknownStream, c.Stream)
+}
+
+// Handler returns the handler for events, for a server of one's own.
+func (g *Gateway) Handler() http.Handler { return g.ingress }
+
+// Publisher returns the way into the streams.
+func (g *Gateway) Publisher() *Publisher { return g.publisher }
+
+// Listen opens the event listener, so that an address in use is known before anything runs. Run does so by itself.
+func (g *Gateway) Listen(ctx context.Context) (net.Addr, error) {
+	if g.listener == nil {
+		listener, err := new(net.ListenConfig).Listen(ctx, "tcp", g.config.Server.Address)
+		if err != nil {
+			return nil, fmt.Errorf("listen for events (server.address): %w", err)
+		}
+		g.listener = listener
+	}
+	return g.listener.Addr(), nil
+}
+
+// Ready returns nil when Redis answers and the group of every subscription exists, and otherwise what is missing.
+func (g *Gateway) Ready(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, redisStepTimeout)
+	defer cancel()
+	if !g.running.Load() {
+		return errors.New("starting or shutting down")
+	}
+	if err := g.env.Redis.Ping(ctx).Err(); err != nil {
+		return fmt.Errorf("redis does not answer: %w", err)
+	}
+	for _, s := range g.subscriptions {
+		groups, err := g.env.Redis.XInfoGroups(ctx, s.config.Stream).Result()
+		if err != nil {
+			return fmt.Errorf("stream %q: %w", s.config.Stream, err)
+		}
+		found := false
+		for i := range groups {
+			found = found || groups[i].Name == groupName(s.config.Name)
+		}
+		if !found {
+			return fmt.Errorf("subscription %q has no consumer group yet", s.config.Name)
+		}
+	}
+	return nil
+}
+
+// Run serves until ctx ends. Then it takes nothing more in, finishes what is in work within server.shutdownTimeout,
+// leaves the rest to other replicas or a later start, and returns nil with all its goroutines gone. It returns an error
+// when it cannot listen.
+func (g *Gateway) Run(ctx context.Context) error {
+	if _, err := g.Listen(ctx); err != nil {
+		return err
+	}
+	server := &http.Server{
+		Handler: g.ingress, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: requestTimeout, IdleTimeout: idleTimeout,
+		MaxHeaderBytes: maxHeaderBytes, ErrorLog: slog.NewLogLogger(g.env.Logger.Handler(), slog.LevelDebug),
+	}
+	runCtx, stop := context.WithCancel(ctx)
+	defer stop()
+	workCtx, stopWork := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopWork()
+
+	var serveErr error
+	var serving, sources, subscriptions sync.WaitGroup
+	serving.Go(func() {
+		if err := server.Serve(g.listener); !errors.Is(err, http.ErrServerClosed) {
+			serveErr = fmt.Errorf("serve events: %w", err)
+			stop()
+		}
+	})
+	for _, s := range g.sources {
+		sources.Go(func() { _ = s.Run(runCtx) }) // it returns nil
+	}
+	for _, s := range g.subscriptions {
+		subscriptions.Go(func() { s.run(runCtx, workCtx) })
+	}
+	g.running.Store(true)
+	<-runCtx.Done()
+	g.running.Store(false)
+
+	grace := time.AfterFunc(g.config.Server.ShutdownTimeout.Std(), stopWork)
+	defer grace.Stop()
+	if err := server.Shutdown(workCtx); err != nil {
+		_ = server.Close() // requests that took too long
+	}
+	serving.Wait()
+	sources.Wait()
+	subscriptions.Wait()
+	return serveErr
+}

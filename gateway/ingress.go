@@ -1,0 +1,183 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/streamgate/streamgate/protocol/rawevent"
+)
+
+// Ingress is the HTTP handler that takes events in: POST / into the first stream, POST /{stream} into the named one, in
+// binary, structured or batched mode. It answers 202 when Redis has acknowledged, and problem+json (RFC 9457) otherwise.
+type Ingress struct {
+	publisher     *Publisher
+	maxEventBytes int
+	maxBatchBytes int
+	metrics       *metrics
+}
+
+// ServeHTTP implements http.Handler.
+func (in *Ingress) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodPost {
+		w.Header().Set("Allow", http.MethodPost)
+		in.refuse(w, http.StatusMethodNotAllowed, "events are sent with POST", nil)
+		return
+	}
+	stream, ok := in.stream(r)
+	if !ok {
+		in.refuse(w, http.StatusNotFound, "there is no such stream; post to / or to /{stream} of the configuration", nil)
+		return
+	}
+	isBatch := rawevent.ModeOf(r.Header.Get("Content-Type")) == rawevent.Batched
+	limit := in.maxEventBytes
+	if isBatch {
+		limit = in.maxBatchBytes
+	}
+	body, err := readBody(w, r, limit)
+	switch {
+	case errors.Is(err, errTooLarge):
+		in.refuse(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("the content is larger than %d bytes", limit), nil)
+	case err != nil:
+		in.refuse(w, http.StatusBadRequest, "the content could not be read to its end", nil)
+	case isBatch:
+		in.takeBatch(w, r, stream, body)
+	default:
+		in.takeEvent(w, r, stream, body)
+	}
+}
+
+func (in *Ingress) stream(r *http.Request) (string, bool) {
+	path := strings.TrimPrefix(r.URL.EscapedPath(), "/")
+	if path == "" {
+		return in.publisher.first, true
+	}
+	name, err := url.PathUnescape(path)
+	if err != nil {
+		return "", false
+	}
+	_, known := in.publisher.senders[name]
+	return name, known
+}
+
+func (in *Ingress) takeEvent(w http.ResponseWriter, r *http.Request, stream string, body []byte) {
+	event, err := rawevent.FromHTTP(r.Header, body)
+	if err != nil {
+		in.refuseEvent(w, err)
+		return
+	}
+	id, err := in.publisher.Publish(r.Context(), stream, &event)
+	if err != nil {
+		in.unavailable(w, r.Context(), err)
+		return
+	}
+	in.metrics.accepted.WithLabelValues(stream).Inc()
+	w.Header()["Streamgate-Entry-Id"] = []string{id}
+	w.WriteHeader(http.StatusAccepted)
+}
+
+func (in *Ingress) takeBatch(w http.ResponseWriter, r *http.Request, stream string, body []byte) {
+	events, err := rawevent.BatchFromHTTP(r.Header, body)
+	if err != nil {
+		in.refuseEvent(w, err)
+		return
+	}
+	for i := range events {
+		if len(events[i].Data) > in.maxEventBytes {
+			in.refuseEvent(w, &rawevent.Error{Reason: rawevent.TooLarge, Index: i,
+				Rule: fmt.Sprintf("the event's data is larger than %d bytes", in.maxEventBytes)})
+			return
+		}
+	}
+	ids, err := in.publisher.PublishBatch(r.Context(), stream, events)
+	if err != nil {
+		in.unavailable(w, r.Context(), err)
+		return
+	}
+	in.metrics.accepted.WithLabelValues(stream).Add(float64(len(ids)))
+	if ids == nil {
+		ids = []string{}
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(http.StatusAccepted)
+	_ = json.NewEncoder(w).Encode(ids) // the events are stored, whether the client hears of it or not
+}
+
+var errTooLarge = errors.New("too large")
+
+// readBody reads no more than limit bytes.
+func readBody(w http.ResponseWriter, r *http.Request, limit int) ([]byte, error) {
+	switch {
+	case r.ContentLength == 0:
+		return nil, nil
+	case r.ContentLength > int64(limit):
+		w.Header().Set("Connection", "close") // the rest is not read
+		return nil, errTooLarge
+	case r.ContentLength > 0:
+		body := make([]byte, r.ContentLength)
+		_, err := io.ReadFull(r.Body, body)
+		return body, err
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(limit)))
+	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
+		return nil, errTooLarge
+	}
+	return body, err
+}
+
+// refuseEvent answers what is wrong with the event itself.
+func (in *Ingress) refuseEvent(w http.ResponseWriter, err error) {
+	broken, ok := errors.AsType[*rawevent.Error](err)
+	if !ok {
+		in.refuse(w, http.StatusBadRequest, err.Error(), nil)
+		return
+	}
+	status := http.StatusBadRequest
+	switch broken.Reason {
+	case rawevent.Unsupported:
+		status = http.StatusUnsupportedMediaType
+		w.Header().Set("Accept", "application/cloudevents+json, application/cloudevents-batch+json")
+	case rawevent.TooLarge:
+		status = http.StatusRequestEntityTooLarge
+	}
+	more := map[string]any{}
+	if broken.Attribute != "" {
+		more["attribute"] = broken.Attribute
+	}
+	if broken.Index >= 0 {
+		more["index"] = broken.Index
+	}
+	in.refuse(w, status, broken.Error(), more)
+}
+
+// unavailable answers that the event could not be stored: it is the producer's to send again.
+func (in *Ingress) unavailable(w http.ResponseWriter, ctx context.Context, err error) {
+	if ctx.Err() != nil {
+		return // nobody listens any more
+	}
+	w.Header().Set("Retry-After", "1")
+	detail := "the event could not be stored; send it again later"
+	if errors.Is(err, context.DeadlineExceeded) {
+		detail = "Redis did not answer in time; send the event again later, with the same id"
+	}
+	in.refuse(w, http.StatusServiceUnavailable, detail, nil)
+}
+
+// refuse writes a problem document. detail must not contain anything of the request but names.
+func (in *Ingress) refuse(w http.ResponseWriter, status int, detail string, more map[string]any) {
+	in.metrics.refused.WithLabelValues(strconv.Itoa(status)).Inc()
+	problem := map[string]any{"title": http.StatusText(status), "status": status, "detail": detail}
+	for name, value := range more {
+		problem[name] = value
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(problem) // a client that has gone needs no answer
+}

@@ -1,0 +1,44 @@
+package gateway
+
+import "strings"
+
+// Every name of a key in Redis is made here. What belongs to a stream carries the stream's hash tag, so that scripts find
+// all of it in one slot of a Cluster (DESIGN section 8).
+
+// streamKey returns the key of something that belongs to a stream.
+func streamKey(stream, what string) string {
+	return "streamgate:" + hashTag(stream) + ":" + what
+}
+
+// hashTag returns "{tag}" such that the key is in the slot of the stream: Redis hashes what stands between the first "{"
+// and the next "}" if that is not empty, else the whole name.
+func hashTag(stream string) string {
+	if open := strings.IndexByte(stream, '{'); open >= 0 {
+		if end := strings.IndexByte(stream[open+1:], '}'); end > 0 {
+			return stream[open : open+end+2]
+		}
+	}
+	return "{" + stream + "}"
+}
+
+// DeadLetterStream is the dead-letter stream of a subscription that names none.
+func DeadLetterStream(stream string) string { return streamKey(stream, "deadletters") }
+
+// groupName is the consumer group of a subscription.
+func groupName(subscription string) string { return "streamgate:" + subscription }
+
+// The keys of a source carry the tag of the stream that it publishes to, because publishing and the checkpoint are one
+// step.
+func leaseKey(stream, source string) string { return streamKey(stream, "source:"+source+":lease") }
+func fenceKey(stream, source string) string { return streamKey(stream, "source:"+source+":fence") }
+func checkpointKey(stream, source string) string {
+	return streamKey(stream, "source:"+source+":checkpoint")
+}
+
+// seenKey is one of the hashes that hold which versions of which items a source has published. Hashes this small are
+// stored compactly (hash-max-listpack-entries).
+func seenKey(stream, source string, digest [8]byte) string {
+	const hexDigits = "0123456789abcdef"
+	bucket := string([]byte{hexDigits[digest[0]>>4], hexDigits[digest[0]&15], hexDigits[digest[1]>>4]})
+	return streamKey(stream, "source:"+source+":seen:"+bucket)
+}

@@ -1,0 +1,53 @@
+package gateway
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// Source brings events in. Run blocks until ctx ends and then returns nil, with all its goroutines gone. It publishes
+// through its [Outbox] only, and advances its checkpoint in the same step. An error ends this run: the gateway logs it and
+// runs the source anew after a while. What a retry can cure, Run retries itself, with backoff.
+//
+// One replica at a time runs a source: the one that holds its lease.
+type Source interface {
+	Run(ctx context.Context) error
+}
+
+// SourceType is a kind of source. The kinds that a gateway has are an explicit list, given to [New].
+type SourceType struct {
+	// Name is the word after "type:" in the configuration.
+	Name string
+	// NewConfig returns a pointer to a configuration struct that holds the defaults; the file is decoded over it.
+	NewConfig func() SourceConfig
+}
+
+// SourceConfig is the configuration of a source, and its constructor: type, defaults, rules and construction of a source
+// stand in one place.
+type SourceConfig interface {
+	// Validate returns everything that is wrong.
+	Validate() Problems
+	// NewSource returns the source. It does no I/O and starts no goroutine.
+	NewSource(env SourceEnv) (Source, error)
+}
+
+// SourceEnv is what the gateway gives a source.
+type SourceEnv struct {
+	Name   string // of the block in the configuration
+	Stream string // that it publishes to
+	Outbox *Outbox
+	Redis  redis.UniversalClient // for sources that read Redis; owned by the gateway
+	Logger *slog.Logger
+	// UserAgent is what a source calls itself towards servers.
+	UserAgent string
+}
+
+// SourceBlock is one source of a configuration.
+type SourceBlock struct {
+	Name   string
+	Type   string
+	Stream string
+	Config SourceConfig
+}

@@ -1,0 +1,269 @@
+package stac
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// Limits towards a server and by it.
+const (
+	requestsPerSecond = 2
+	requestBurst      = 2
+	maxTries          = 6
+	triesPerLimit     = 2 // before the page is made smaller
+	maxPause          = time.Minute
+	minPause          = 500 * time.Millisecond
+	maxRetryAfter     = 15 * time.Minute
+	maxResponse       = 64 << 20
+	maxRedirects      = 5
+	maxErrorText      = 200
+)
+
+// client talks to one STAC API: one request at a time, at most two a second, patiently. It is for one goroutine.
+type client struct {
+	base      *url.URL
+	header    http.Header
+	userAgent string
+	http      *http.Client
+	limiter   *rate.Limiter
+	pause     time.Duration // shortest pause between two tries
+	endpoint  *endpoint     // known after discover
+	fallback  *endpoint     // GET, for a server that offers POST and refuses it
+}
+
+// endpoint is where and how to search.
+type endpoint struct {
+	method string
+	url    *url.URL
+}
+
+func newClient(c *Config, userAgent string) (*client, error) {
+	base, err := url.Parse(c.URL)
+	if err != nil {
+		return nil, fmt.Errorf("parse the address of the STAC API: %w", err)
+	}
+	return &client{
+		base: base, header: c.header(), userAgent: userAgent, pause: minPause,
+		limiter: rate.NewLimiter(requestsPerSecond, requestBurst),
+		http: &http.Client{
+			Timeout:   c.Timeout.Std(),
+			Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, MaxIdleConnsPerHost: 2, IdleConnTimeout: 90 * time.Second, ForceAttemptHTTP2: true},
+			// A redirected POST would become a GET without its body, and headers must not go to another host.
+			CheckRedirect: func(r *http.Request, via []*http.Request) error {
+				if len(via) > maxRedirects || via[0].Method != http.MethodGet || r.URL.Host != via[0].URL.Host {
+					return http.ErrUseLastResponse
+				}
+				return nil
+			},
+		},
+	}, nil
+}
+
+func (c *client) close() { c.http.CloseIdleConnections() }
+
+// statusError is an answer that is not a page of items.
+type statusError struct {
+	code       int
+	text       string        // beginning of what the server said
+	retryAfter time.Duration // what it asked for
+}
+
+func (e *statusError) Error() string {
+	if e.code == http.StatusOK {
+		return "the server answered 200 with something that is not JSON: " + e.text
+	}
+	return fmt.Sprintf("the server answered %d: %s", e.code, e.text)
+}
+
+// temporary reports whether the same request may succeed later. Earth Search throttles with a 403 of this text.
+func (e *statusError) temporary() bool {
+	switch e.code {
+	case http.StatusOK, http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests,
+		http.StatusInternalServerError, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return true
+	case http.StatusForbidden:
+		return strings.Contains(e.text, `"message":"Forbidden"`)
+	}
+	return false
+}
+
+// tooMuch reports whether a smaller page may succeed: servers behind AWS Lambda answer 502 above 6 MB.
+func (e *statusError) tooMuch() bool {
+	switch e.code {
+	case http.StatusRequestEntityTooLarge, http.StatusInternalServerError, http.StatusBadGateway, http.StatusGatewayTimeout:
+		return true
+	}
+	return false
+}
+
+// get sends a request until it is answered with JSON that can be decoded, at most maxTries times, with pauses that grow
+// and are random, or as long as the server asks for. With shrinkable, an answer that a smaller page may cure is returned
+// after its second occurrence.
+func (c *client) get(ctx context.Context, r *request, shrinkable bool, decode func(body io.Reader, from *url.URL) error) error {
+	pause := c.pause
+	for try := 1; ; try++ {
+		if err := c.limiter.Wait(ctx); err != nil {
+			return err
+		}
+		err := c.once(ctx, r, decode)
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		status, isStatus := errors.AsType[*statusError](err)
+		if isStatus && !status.temporary() || try == maxTries || isStatus && shrinkable && status.tooMuch() && try == triesPerLimit {
+			return err
+		}
+		wait := pause
+		if isStatus && status.retryAfter > 0 {
+			wait = status.retryAfter
+		}
+		if !sleep(ctx, wait) {
+			return ctx.Err()
+		}
+		pause = min(c.pause+rand.N(3*pause-c.pause+1), maxPause) // decorrelated jitter
+	}
+}
+
+func (c *client) once(ctx context.Context, r *request, decode func(body io.Reader, from *url.URL) error) error {
+	var body io.Reader
+	if r.method == http.MethodPost {
+		encoded, err := json.Marshal(r.body)
+		if err != nil {
+			return fmt.Errorf("encode the search: %w", err)
+		}
+		body = bytes.NewReader(encoded)
+	}
+	httpRequest, err := http.NewRequestWithContext(ctx, r.method, r.url.String(), body)
+	if err != nil {
+		return fmt.Errorf("build the request: %w", err)
+	}
+	for name, values := range r.header {
+		httpRequest.Header[name] = values
+	}
+	if r.url.Scheme == c.base.Scheme && r.url.Host == c.base.Host { // never to another host: they may be credentials
+		for name, values := range c.header {
+			httpRequest.Header[name] = values
+		}
+	}
+	httpRequest.Header.Set("User-Agent", c.userAgent)
+	httpRequest.Header.Set("Accept", "application/geo+json, application/json")
+	if body != nil {
+		httpRequest.Header.Set("Content-Type", "application/json")
+	}
+	response, err := c.http.Do(httpRequest)
+	if err != nil {
+		if inner, ok := errors.AsType[*url.Error](err); ok {
+			err = inner.Err // without the address, which may hold a key
+		}
+		return fmt.Errorf("no answer from %s: %w", r.url.Host, err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	if response.StatusCode != http.StatusOK {
+		return answer(response)
+	}
+	return decode(io.LimitReader(response.Body, maxResponse), response.Request.URL)
+}
+
+func answer(response *http.Response) *statusError {
+	text, _ := io.ReadAll(io.LimitReader(response.Body, maxErrorText)) // what came before an error will do
+	e := &statusError{code: response.StatusCode, text: strings.ToValidUTF8(string(text), "?")}
+	header := response.Header.Get("Retry-After")
+	if seconds, err := strconv.ParseUint(header, 10, 32); err == nil {
+		e.retryAfter = time.Duration(seconds) * time.Second
+	} else if at, err := http.ParseTime(header); err == nil {
+		e.retryAfter = time.Until(at)
+	}
+	e.retryAfter = min(max(e.retryAfter, 0), maxRetryAfter)
+	return e
+}
+
+// discover reads the landing page and chooses where to search: POST where the server offers it, else GET.
+func (c *client) discover(ctx context.Context) error {
+	if strings.HasSuffix(strings.TrimSuffix(c.base.Path, "/"), "/search") {
+		c.endpoint = &endpoint{http.MethodPost, c.base}
+		c.fallback = &endpoint{http.MethodGet, c.base}
+		return nil
+	}
+	var landing struct {
+		Links []link `json:"links"`
+	}
+	var page *url.URL
+	err := c.get(ctx, &request{method: http.MethodGet, url: c.base}, false, func(body io.Reader, from *url.URL) error {
+		page = from
+		landing.Links = nil
+		return decodeJSON(json.NewDecoder(body), &landing)
+	})
+	if err != nil {
+		return fmt.Errorf("read the landing page: %w", err)
+	}
+	for i := range landing.Links {
+		l := &landing.Links[i]
+		if l.Rel != "search" || l.Type != "" && !strings.HasPrefix(l.Type, "application/geo+json") && !strings.HasPrefix(l.Type, "application/json") {
+			continue // some servers list OpenSearch descriptions and HTML pages under the same name
+		}
+		target, err := page.Parse(l.Href)
+		if err != nil {
+			continue
+		}
+		c.offer(&endpoint{strings.ToUpper(l.Method), c.withBaseQuery(target)})
+	}
+	if c.endpoint == nil {
+		return errors.New("the landing page has no search link of type application/geo+json: it is no STAC API with item search")
+	}
+	return nil
+}
+
+// offer takes the better of the endpoints: POST before GET, the first before a later one.
+func (c *client) offer(e *endpoint) {
+	if e.method == "" {
+		e.method = http.MethodGet
+	}
+	switch {
+	case e.method == http.MethodPost && (c.endpoint == nil || c.endpoint.method == http.MethodGet):
+		c.fallback, c.endpoint = c.endpoint, e
+	case e.method == http.MethodGet && c.endpoint == nil:
+		c.endpoint = e
+	case e.method == http.MethodGet && c.fallback == nil && c.endpoint.method == http.MethodPost:
+		c.fallback = e
+	}
+}
+
+// withBaseQuery adds the query of the configured address, where some services want their key, to another one of its host.
+func (c *client) withBaseQuery(u *url.URL) *url.URL {
+	if c.base.RawQuery == "" || u.Host != c.base.Host {
+		return u
+	}
+	values := u.Query()
+	for name, list := range c.base.Query() {
+		if !values.Has(name) {
+			values[name] = list
+		}
+	}
+	extended := *u
+	extended.RawQuery = values.Encode()
+	return &extended
+}
+
+// sleep waits for d and reports true, or false as soon as ctx ends.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

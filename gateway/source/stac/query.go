@@ -1,0 +1,174 @@
+package stac
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+)
+
+// query is what to search for in one collection.
+type query struct {
+	config     *Config
+	collection string
+	window     interval
+	limit      int
+}
+
+// request is one HTTP request of a search.
+type request struct {
+	method string
+	url    *url.URL
+	body   map[string]any // of a POST
+	header http.Header    // that a next link asks for
+}
+
+// key identifies a request, to notice a server that leads in circles.
+func (r *request) key() string {
+	body, err := json.Marshal(r.body)
+	if err != nil {
+		return r.method + " " + r.url.String()
+	}
+	return r.method + " " + r.url.String() + " " + string(body)
+}
+
+// withLimit returns the request with another page size, and whether it has one to change.
+func (r *request) withLimit(limit int) (*request, bool) {
+	changed := *r
+	if r.method == http.MethodPost {
+		if _, found := r.body["limit"]; !found {
+			return r, false
+		}
+		changed.body = maps.Clone(r.body)
+		changed.body["limit"] = limit
+		return &changed, true
+	}
+	values := r.url.Query()
+	if !values.Has("limit") {
+		return r, false
+	}
+	values.Set("limit", strconv.Itoa(limit))
+	u := *r.url
+	u.RawQuery = values.Encode()
+	changed.url = &u
+	return &changed, true
+}
+
+// first returns the request for the first page. No sort order is asked for: with some servers that loses items.
+func (q *query) first(e *endpoint) *request {
+	if e.method == http.MethodPost {
+		return &request{method: http.MethodPost, url: e.url, body: q.body()}
+	}
+	values := e.url.Query()
+	for name, value := range q.body() {
+		values.Set(name, parameter(name, value))
+	}
+	u := *e.url
+	u.RawQuery = values.Encode()
+	return &request{method: http.MethodGet, url: &u}
+}
+
+// body returns the search as the JSON object of a POST.
+func (q *query) body() map[string]any {
+	body := map[string]any{"collections": []any{q.collection}, "limit": q.limit, "datetime": q.window.String()}
+	if len(q.config.BBox) > 0 {
+		body["bbox"] = q.config.BBox
+	}
+	if q.config.Intersects != "" {
+		body["intersects"] = json.RawMessage(q.config.Intersects)
+	}
+	if filter := strings.TrimSpace(q.config.Filter); filter != "" {
+		if strings.HasPrefix(filter, "{") {
+			body["filter"], body["filter-lang"] = json.RawMessage(filter), "cql2-json"
+		} else {
+			body["filter"], body["filter-lang"] = filter, "cql2-text"
+		}
+	}
+	return body
+}
+
+// parameter writes a member of a search as the parameter of a GET.
+func parameter(name string, value any) string {
+	switch v := value.(type) {
+	case string:
+		return v
+	case []any: // collections
+		return fmt.Sprint(v[0])
+	case []float64:
+		numbers := make([]string, len(v))
+		for i, n := range v {
+			numbers[i] = strconv.FormatFloat(n, 'f', -1, 64)
+		}
+		return strings.Join(numbers, ",")
+	case json.RawMessage:
+		return string(v)
+	default:
+		return fmt.Sprint(value)
+	}
+}
+
+// link is a link of a landing page, a page of items or an item.
+type link struct {
+	Rel    string         `json:"rel"`
+	Href   string         `json:"href"`
+	Type   string         `json:"type"`
+	Method string         `json:"method"`
+	Header map[string]any `json:"headers"`
+	Body   map[string]any `json:"body"`
+	Merge  bool           `json:"merge"`
+}
+
+// follow returns the request of a next link, given the request and the address of the page that it stands on (STAC API
+// item search, paging): GET unless it says otherwise; with merge, body and headers are added to those of the request
+// before, otherwise they replace them.
+func (l *link) follow(previous *request, page *url.URL) (*request, error) {
+	target, err := page.Parse(escapeControls(l.Href))
+	if err != nil {
+		return nil, fmt.Errorf("the next link has no usable address: %w", err)
+	}
+	next := &request{method: http.MethodGet, url: target, header: http.Header{}}
+	if l.Merge {
+		next.header = previous.header.Clone()
+		if next.header == nil {
+			next.header = http.Header{}
+		}
+	}
+	for name, value := range l.Header {
+		switch v := value.(type) {
+		case string:
+			next.header.Set(name, v)
+		case []any:
+			for _, one := range v {
+				next.header.Set(name, fmt.Sprint(one))
+			}
+		}
+	}
+	if !strings.EqualFold(l.Method, http.MethodPost) {
+		return next, nil
+	}
+	next.method, next.body = http.MethodPost, map[string]any{}
+	if l.Merge {
+		maps.Copy(next.body, previous.body)
+	}
+	maps.Copy(next.body, l.Body)
+	return next, nil
+}
+
+// escapeControls percent-encodes the control characters of an address: the tokens of some servers contain line breaks.
+func escapeControls(s string) string {
+	if !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+		return s
+	}
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if s[i] < ' ' || s[i] == 0x7f {
+			fmt.Fprintf(&b, "%%%02X", s[i])
+		} else {
+			b.WriteByte(s[i])
+		}
+	}
+	return b.String()
+}

@@ -1,0 +1,142 @@
+package stac
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"io"
+	"net/http"
+	"net/url"
+	"time"
+)
+
+// Guards against servers that lead in circles.
+const (
+	maxPages     = 10_000
+	maxIdlePages = 3 // pages in a row that bring nothing new and still have a next one
+)
+
+// scan walks a search to its end and hands every page on. It returns nil only when it has seen everything, as far as can
+// be known: an error means that the search must be repeated. Items may be handed on more than once.
+type scan struct {
+	client *client
+	query  query
+	now    func() time.Time
+	handle func(ctx context.Context, p *page) error
+
+	seed  maphash.Seed
+	limit int // page size at the moment: lowered where the server fails
+}
+
+func newScan(c *client, q query, handle func(ctx context.Context, p *page) error) *scan {
+	return &scan{client: c, query: q, now: time.Now, handle: handle, seed: maphash.MakeSeed(), limit: q.limit}
+}
+
+func (s *scan) run(ctx context.Context) error { return s.window(ctx, s.query.window) }
+
+// window searches one window. Where the server's last page is suspiciously full, the two halves are searched instead.
+func (s *scan) window(ctx context.Context, w interval) error {
+	suspicious, err := s.walk(ctx, w)
+	if err != nil || !suspicious {
+		return err
+	}
+	older, newer, ok := w.split(s.now())
+	if !ok {
+		return fmt.Errorf("the server gives a full last page without a next link for %s, and the window cannot be made smaller", w)
+	}
+	if err := s.window(ctx, older); err != nil {
+		return err
+	}
+	return s.window(ctx, newer)
+}
+
+// walk follows the next links of one search. suspicious means that there may be more than the server gave: its last page
+// was as full as a page can be, and it did not say that this was all.
+func (s *scan) walk(ctx context.Context, w interval) (suspicious bool, err error) {
+	q := s.query
+	q.window, q.limit = w, s.limit
+	r := q.first(s.client.endpoint)
+	sent := map[string]bool{}
+	seen := map[uint64]struct{}{}
+	idle := 0
+	for range maxPages {
+		if key := r.key(); sent[key] {
+			return false, errors.New("the server's next link leads back to a page that was read before")
+		} else {
+			sent[key] = true
+		}
+		p, err := s.fetch(ctx, &q, &r)
+		if err != nil {
+			return false, err
+		}
+		if s.note(seen, p) == 0 {
+			idle++
+		} else {
+			idle = 0
+		}
+		if err := s.handle(ctx, p); err != nil {
+			return false, err
+		}
+		if p.next == nil {
+			if p.matched >= 0 {
+				return p.matched > len(seen), nil
+			}
+			return len(p.items) >= q.limit || len(p.items) >= s.limit, nil
+		}
+		if idle > maxIdlePages {
+			return false, fmt.Errorf("%d pages in a row bring nothing new and have a next link", idle)
+		}
+		if r, err = p.next.follow(r, p.from); err != nil {
+			return false, err
+		}
+	}
+	return false, fmt.Errorf("the search has more than %d pages; use smaller windows", maxPages)
+}
+
+// note counts the items of a page that this search has not brought before.
+func (s *scan) note(seen map[uint64]struct{}, p *page) (added int) {
+	for _, raw := range p.items {
+		var id struct {
+			ID string `json:"id"`
+		}
+		if json.Unmarshal(raw, &id) != nil {
+			continue // what is no item is reported where events are made
+		}
+		digest := maphash.String(s.seed, id.ID)
+		if _, known := seen[digest]; !known {
+			seen[digest] = struct{}{}
+			added++
+		}
+	}
+	return added
+}
+
+// fetch reads one page, with a smaller limit where the server cannot give as much at once, and by GET where it refuses
+// the POST that it has offered.
+func (s *scan) fetch(ctx context.Context, q *query, r **request) (*page, error) {
+	for {
+		var p *page
+		smaller, shrinkable := (*r).withLimit(s.limit / 2)
+		shrinkable = shrinkable && s.limit > 1
+		err := s.client.get(ctx, *r, shrinkable, func(body io.Reader, from *url.URL) (err error) {
+			p, err = decodePage(body, from)
+			return err
+		})
+		if err == nil {
+			return p, nil
+		}
+		status, isStatus := errors.AsType[*statusError](err)
+		switch {
+		case isStatus && status.code == http.StatusMethodNotAllowed && (*r).method == http.MethodPost && s.client.fallback != nil:
+			s.client.endpoint, s.client.fallback = s.client.fallback, nil
+			*r = q.first(s.client.endpoint)
+		case isStatus && status.tooMuch() && shrinkable:
+			s.limit /= 2
+			*r = smaller
+		default:
+			return nil, err
+		}
+	}
+}

@@ -40,7 +40,7 @@ func newTail() *cobra.Command {
 			"moves. STREAM is by default the first one of the configuration.",
 		Example: "  streamgate tail events --from 0 --no-follow -o json\n  streamgate tail events --from 2026-11-23T00:00:00Z",
 		Args:    cobra.MaximumNArgs(1),
-		RunE:    func(c *cobra.Command, args []string) error { return f.run(c, args) },
+		RunE:    f.run,
 	}
 	c.Flags().StringVar(&f.from, "from", "latest", "where to begin: latest, earliest, 0, an entry id (not printed itself), or a time in RFC 3339")
 	c.Flags().StringVarP(&f.output, "output", "o", "text", "text, or json: one event in JSON format a line")

@@ -211,11 +211,15 @@ func unquote(s string) (string, bool) {
 // WriteHTTP sets the headers of e in binary mode: Content-Type, and one ce- header for every other attribute, percent-
 // encoded as HTTP protocol binding section 3.1.3.2 orders. The body is e.Data as it is.
 func (e *Event) WriteHTTP(header http.Header) {
+	values := make([]string, len(e.Attributes)+1) // one allocation for all of them
 	for i := range e.Attributes {
-		header[headerName(e.Attributes[i].Name)] = []string{encodeHeaderValue(e.Attributes[i].Value)}
+		values[i] = encodeHeaderValue(e.Attributes[i].Value)
+		header[headerName(e.Attributes[i].Name)] = values[i : i+1 : i+1]
 	}
 	if e.DataContentType != "" {
-		header["Content-Type"] = []string{e.DataContentType}
+		last := len(e.Attributes)
+		values[last] = e.DataContentType
+		header["Content-Type"] = values[last:]
 	}
 }
 

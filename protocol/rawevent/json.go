@@ -89,7 +89,7 @@ func decodeEvent(value []byte) (Event, *Error) {
 	var m members
 	contentTypeSeen := false
 	for key, value := range s.members() {
-		name, ok := decodeString(key)
+		name, ok := memberName(key)
 		if !ok {
 			return Event{}, invalid("", "a member name has an unpaired surrogate")
 		}
@@ -270,7 +270,7 @@ func (e *Event) appendData(dst []byte) []byte {
 		return append(dst, e.Data...)
 	case isText(e.DataContentType) && utf8.Valid(e.Data):
 		dst = append(dst, `,"data":`...)
-		return AppendJSONString(dst, string(e.Data))
+		return appendQuoted(dst, e.Data)
 	default:
 		dst = append(dst, `,"data_base64":"`...)
 		dst = base64.StdEncoding.AppendEncode(dst, e.Data)

@@ -1,6 +1,7 @@
 package rawevent
 
 import (
+	"bytes"
 	"iter"
 	"strings"
 	"unicode/utf16"
@@ -106,6 +107,9 @@ func (s *scanner) skipNested() {
 // deeperThan reports whether text opens more than limit objects and arrays inside one another. It is safe on text that
 // is not JSON, and comes before json.Valid because that recurses on a state stack of its own up to 10,000 levels.
 func deeperThan(text []byte, limit int) bool {
+	if bytes.Count(text, []byte{'{'})+bytes.Count(text, []byte{'['}) <= limit {
+		return false // as nearly always, and much faster than the loop
+	}
 	depth, inString := 0, false
 	for i := 0; i < len(text); i++ {
 		switch c := text[i]; {
@@ -123,6 +127,30 @@ func deeperThan(text []byte, limit int) bool {
 		}
 	}
 	return false
+}
+
+// memberName is decodeString for names. Those that nearly every event has are constants, which saves their allocation.
+func memberName(quoted []byte) (string, bool) {
+	switch string(quoted[1 : len(quoted)-1]) {
+	case AttrSpecVersion:
+		return AttrSpecVersion, true
+	case AttrID:
+		return AttrID, true
+	case AttrSource:
+		return AttrSource, true
+	case AttrType:
+		return AttrType, true
+	case AttrTime:
+		return AttrTime, true
+	case AttrSubject:
+		return AttrSubject, true
+	case AttrDataContentType:
+		return AttrDataContentType, true
+	case "data":
+		return "data", true
+	default:
+		return decodeString(quoted)
+	}
 }
 
 // decodeString returns what a JSON string in quotes stands for. It reports false for an unpaired surrogate, which
@@ -189,27 +217,35 @@ func unescape(c byte) byte {
 	}
 }
 
-// AppendJSONString appends s, which must be valid UTF-8, as a JSON string. Only what JSON demands is escaped, so that text stays
-// readable and short.
-func AppendJSONString(dst []byte, s string) []byte {
+// AppendJSONString appends s, which must be valid UTF-8, as a JSON string. Only what JSON demands is escaped, so that
+// text stays readable and short.
+func AppendJSONString(dst []byte, s string) []byte { return appendQuoted(dst, s) }
+
+func appendQuoted[T string | []byte](dst []byte, s T) []byte {
 	const lowerHex = "0123456789abcdef"
 	dst = append(dst, '"')
+	start := 0 // of what is not copied yet
 	for i := 0; i < len(s); i++ {
-		switch c := s[i]; {
-		case c == '"' || c == '\\':
+		c := s[i]
+		if c >= ' ' && c != '"' && c != '\\' {
+			continue
+		}
+		dst = append(dst, s[start:i]...)
+		start = i + 1
+		switch c {
+		case '"', '\\':
 			dst = append(dst, '\\', c)
-		case c >= ' ':
-			dst = append(dst, c)
-		case c == '\n':
+		case '\n':
 			dst = append(dst, '\\', 'n')
-		case c == '\t':
+		case '\t':
 			dst = append(dst, '\\', 't')
-		case c == '\r':
+		case '\r':
 			dst = append(dst, '\\', 'r')
 		default:
 			dst = append(dst, '\\', 'u', '0', '0', lowerHex[c>>4], lowerHex[c&15])
 		}
 	}
+	dst = append(dst, s[start:]...)
 	return append(dst, '"')
 }
 

@@ -121,6 +121,8 @@ func (c *StreamConfig) Validate() Problems {
 		p.Add("name", fmt.Sprintf("%q begins with streamgate:, which the gateway keeps for itself", c.Name), "choose another name")
 	case len(c.Name) > 512 || strings.ContainsFunc(c.Name, func(r rune) bool { return r < ' ' || r == 0x7f }):
 		p.Add("name", "the name is longer than 512 bytes or has control characters", "choose another name")
+	case strings.ContainsAny(c.Name, "{}") && !hasHashTag(c.Name):
+		p.Add("name", fmt.Sprintf("%q has braces that are no hash tag of Redis Cluster", c.Name), "write the tag as {tag}, or use no braces")
 	}
 	if c.ContentMode != "binary" && c.ContentMode != "structured" {
 		p.Add("contentMode", fmt.Sprintf("%q is no content mode", c.ContentMode), "write binary or structured")

@@ -13,12 +13,19 @@ func streamKey(stream, what string) string {
 // hashTag returns "{tag}" such that the key is in the slot of the stream: Redis hashes what stands between the first "{"
 // and the next "}" if that is not empty, else the whole name.
 func hashTag(stream string) string {
-	if open := strings.IndexByte(stream, '{'); open >= 0 {
-		if end := strings.IndexByte(stream[open+1:], '}'); end > 0 {
-			return stream[open : open+end+2]
-		}
+	if hasHashTag(stream) {
+		open := strings.IndexByte(stream, '{')
+		return stream[open : open+strings.IndexByte(stream[open:], '}')+1]
 	}
 	return "{" + stream + "}"
+}
+
+// hasHashTag reports whether a name has a hash tag. Other names with braces are refused as names of streams, because no
+// key beside them could be in their slot.
+func hasHashTag(name string) bool {
+	_, after, opened := strings.Cut(name, "{")
+	tag, _, closed := strings.Cut(after, "}")
+	return opened && closed && tag != ""
 }
 
 // DeadLetterStream is the dead-letter stream of a subscription that names none.

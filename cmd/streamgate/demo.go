@@ -11,6 +11,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -155,18 +156,12 @@ func (d *demo) startNode(ctx context.Context, text string) (*node, error) {
 		return nil, err
 	}
 	c.Redis.DataDir = "" // a temporary one
-	if !free(ctx, c.Gateway.Server.Address) || !free(ctx, c.Admin.Address) {
+	n, err := startNode(ctx, c, d.log)
+	if errors.Is(err, syscall.EADDRINUSE) {
 		c.Gateway.Server.Address, c.Admin.Address = "127.0.0.1:0", "127.0.0.1:0"
+		n, err = startNode(ctx, c, d.log)
 	}
-	return startNode(ctx, c, d.log)
-}
-
-func free(ctx context.Context, address string) bool {
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
-	if err != nil {
-		return false
-	}
-	return listener.Close() == nil
+	return n, err
 }
 
 func (d *demo) describe(n *node, stac, sink, text string) {

@@ -22,7 +22,7 @@ func newRoot() *cobra.Command {
 		Short: "A CloudEvents gateway on Redis Streams",
 		Long: "Streamgate takes CloudEvents in over HTTP and from sources such as a STAC catalogue, keeps them in Redis Streams,\n" +
 			"and hands them on to HTTP sinks in Knative style.\n\nNew here? Run: streamgate demo",
-		SilenceUsage: true, SilenceErrors: true, Args: cobra.NoArgs,
+		SilenceUsage: true, SilenceErrors: true,
 	}
 	root.AddCommand(newServe(), newDemo(), newValidate(), newSend(), newTail(), newVersion())
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {

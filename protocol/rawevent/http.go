@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"net/textproto"
 	"strings"
-	"unicode/utf8"
 )
 
 // Mode is a content mode of the CloudEvents HTTP protocol binding.
@@ -118,11 +117,7 @@ func fromBinary(header http.Header, contentType string, body []byte) (Event, err
 		if len(values) != 1 {
 			return Event{}, invalid(name, "occurs more than once")
 		}
-		value, ok := decodeHeaderValue(values[0])
-		if !ok {
-			return Event{}, invalid(name, ruleString)
-		}
-		e.Attributes = append(e.Attributes, Attribute{name, value})
+		e.Attributes = append(e.Attributes, Attribute{name, decodeHeaderValue(values[0])})
 	}
 	if len(e.Attributes) == 0 {
 		return Event{}, invalid("", "this is not a CloudEvent: no ce- header, and Content-Type is not "+MediaTypeJSON+
@@ -168,15 +163,15 @@ func lowerASCII(r rune) rune {
 
 // decodeHeaderValue undoes a double-quoted string and then one round of percent-encoding, in that order (HTTP protocol
 // binding section 3.1.3.2). Readers have to be liberal: raw UTF-8 and needless encoding are accepted, and a "%" that no
-// two hexadecimal digits follow stands for itself. It reports false when the result is not UTF-8.
-func decodeHeaderValue(s string) (string, bool) {
+// two hexadecimal digits follow stands for itself. The result need not be UTF-8; validation finds that.
+func decodeHeaderValue(s string) string {
 	if len(s) >= 2 && s[0] == '"' {
 		if unquoted, ok := unquote(s); ok {
 			s = unquoted
 		}
 	}
 	if strings.IndexByte(s, '%') < 0 {
-		return s, utf8.ValidString(s)
+		return s
 	}
 	decoded := make([]byte, 0, len(s))
 	for i := 0; i < len(s); i++ {
@@ -187,7 +182,7 @@ func decodeHeaderValue(s string) (string, bool) {
 		}
 		decoded = append(decoded, s[i])
 	}
-	return string(decoded), utf8.Valid(decoded)
+	return string(decoded)
 }
 
 // unquote undoes an RFC 9110 quoted-string that spans all of s.
@@ -210,6 +205,9 @@ func unquote(s string) (string, bool) {
 
 // WriteHTTP sets the headers of e in binary mode: Content-Type, and one ce- header for every other attribute, percent-
 // encoded as HTTP protocol binding section 3.1.3.2 orders. The body is e.Data as it is.
+//
+// An event whose data is itself an event, so that [ModeOf] of its DataContentType is not [Binary], must not be written
+// like this: the reader would take the inner event for the one that was sent. Write that as JSON.
 func (e *Event) WriteHTTP(header http.Header) {
 	values := make([]string, len(e.Attributes)+1) // one allocation for all of them
 	for i := range e.Attributes {

@@ -115,4 +115,7 @@ func TestWriteNoData(t *testing.T) {
 	if got := string(e.AppendJSON(nil)); got != `{"datacontenttype":"text/plain"}` {
 		t.Errorf("an event without attributes is written as %s", got)
 	}
+	if got := string((&rawevent.Event{}).AppendJSON([]byte("x"))); got != "x{}" {
+		t.Errorf("the zero event is written as %s", got)
+	}
 }

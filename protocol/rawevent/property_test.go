@@ -23,8 +23,10 @@ func legalString(minLength int) *rapid.Generator[string] {
 	return rapid.StringOfN(rapid.Rune().Filter(legal), minLength, 40, -1)
 }
 
-// anEvent draws any valid event.
-var anEvent = rapid.Custom(func(t *rapid.T) rawevent.Event {
+// anEvent returns a generator of any valid event. (Generators are not safe for use by several tests at a time.)
+func anEvent() *rapid.Generator[rawevent.Event] { return rapid.Custom(drawEvent) }
+
+func drawEvent(t *rapid.T) rawevent.Event {
 	var e rawevent.Event
 	e.Set("specversion", "1.0")
 	e.Set("id", legalString(1).Draw(t, "id"))
@@ -45,7 +47,7 @@ var anEvent = rapid.Custom(func(t *rapid.T) rawevent.Event {
 			`[A-Za-z][A-Za-z0-9+.-]{0,5}:(//[a-z.]{1,8})?(/[A-Za-z0-9._~-]{1,6}(%[0-9A-Fa-f]{2})?){1,3}(\?[a-z/?=&]{0,5})?`,
 		).Draw(t, "dataschema"))
 	}
-	for name, value := range rapid.MapOfN(extensionName, legalString(0), 0, 5).Draw(t, "extensions") {
+	for name, value := range rapid.MapOfN(extensionName(), legalString(0), 0, 5).Draw(t, "extensions") {
 		e.Set(name, value)
 	}
 	e.DataContentType = rapid.SampledFrom([]string{
@@ -60,22 +62,22 @@ var anEvent = rapid.Custom(func(t *rapid.T) rawevent.Event {
 	case 3:
 		e.Data = []byte(rapid.String().Draw(t, "text"))
 	case 4:
-		e.Data = []byte(jsonText.Draw(t, "json"))
+		e.Data = []byte(drawJSON(t, 3))
 	}
 	return e
-})
+}
 
-var extensionName = rapid.StringMatching(`[a-z0-9]{1,20}`).Filter(func(name string) bool {
-	switch name {
-	case "specversion", "id", "type", "source", "time", "subject", "dataschema", "datacontenttype", "data":
-		return false
-	}
-	return true
-})
+func extensionName() *rapid.Generator[string] {
+	return rapid.StringMatching(`[a-z0-9]{1,20}`).Filter(func(name string) bool {
+		switch name {
+		case "specversion", "id", "type", "source", "time", "subject", "dataschema", "datacontenttype", "data":
+			return false
+		}
+		return true
+	})
+}
 
-// jsonText draws JSON, with white space, keys that occur twice, and numbers no type can hold.
-var jsonText = rapid.Custom(func(t *rapid.T) string { return drawJSON(t, 3) })
-
+// drawJSON draws JSON with white space, keys that occur twice, and numbers no type can hold.
 func drawJSON(t *rapid.T, depth int) string {
 	space := rapid.StringMatching(`[ \t\r\n]{0,2}`).Draw(t, "space")
 	kind := rapid.IntRange(0, 4).Draw(t, "kind")
@@ -126,7 +128,7 @@ func afterHTTP(e rawevent.Event) rawevent.Event {
 func TestAnyEventIsValid(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		e := anEvent.Draw(t, "event")
+		e := anEvent().Draw(t, "event")
 		before := e.Clone()
 		if err := e.Validate(); err != nil {
 			t.Fatal(err)
@@ -140,7 +142,7 @@ func TestAnyEventIsValid(t *testing.T) {
 func TestAnyEventThroughJSON(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		e := anEvent.Draw(t, "event")
+		e := anEvent().Draw(t, "event")
 		written := e.AppendJSON([]byte("x"))[1:]
 		if !json.Valid(written) {
 			t.Fatalf("no JSON: %q", written)
@@ -158,7 +160,7 @@ func TestAnyEventThroughJSON(t *testing.T) {
 func TestAnyEventThroughHTTP(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		e := anEvent.Draw(t, "event")
+		e := anEvent().Draw(t, "event")
 		header := http.Header{}
 		e.WriteHTTP(header)
 		for key, values := range header {
@@ -181,7 +183,7 @@ func TestAnyEventThroughHTTP(t *testing.T) {
 func TestAnyBatchThroughJSON(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		events := rapid.SliceOfN(anEvent, 0, 5).Draw(t, "events")
+		events := rapid.SliceOfN(anEvent(), 0, 5).Draw(t, "events")
 		written := rawevent.AppendBatch(nil, events)
 		got, err := rawevent.BatchFromJSON(written)
 		if err != nil || len(got) != len(events) {
@@ -222,7 +224,7 @@ func TestSDKReadsJSON(t *testing.T) {
 		e.Set("time", "2020-01-02T03:04:05.123456789Z")
 		e.Set("subject", words.Draw(t, "subject"))
 		e.Set("dataschema", "urn:example:x")
-		extensions := rapid.MapOfN(extensionName, words, 0, 4).Draw(t, "extensions")
+		extensions := rapid.MapOfN(extensionName(), words, 0, 4).Draw(t, "extensions")
 		for name, value := range extensions {
 			e.Set(name, value)
 		}

@@ -182,3 +182,23 @@ func TestHTTPReadDoesNotKeepTheHeader(t *testing.T) {
 		t.Errorf("the event is now %+v", e)
 	}
 }
+
+// TestHTTPEventInEvent: section 3. In binary mode the inner event would pass for the outer one, as the media type tells
+// the mode. ModeOf is how a sender sees that coming, and JSON is what it has to use.
+func TestHTTPEventInEvent(t *testing.T) {
+	t.Parallel()
+	outer := rawevent.New("outer", "/s", "t")
+	outer.DataContentType, outer.Data = rawevent.MediaTypeJSON, []byte(minimal)
+	if err := outer.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	header := http.Header{}
+	outer.WriteHTTP(header)
+	e, err := rawevent.FromHTTP(header, outer.Data)
+	has("id", "1")(t, &e, err)
+	if rawevent.ModeOf(outer.DataContentType) == rawevent.Binary {
+		t.Error("ModeOf does not warn")
+	}
+	e, err = rawevent.FromHTTP(http.Header{"Content-Type": {rawevent.MediaTypeJSON}}, outer.AppendJSON(nil))
+	all(has("id", "outer"), hasData(minimal))(t, &e, err)
+}

@@ -1,0 +1,179 @@
+package gateway_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync/atomic"
+	"testing"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/streamgate/streamgate/gateway"
+	"github.com/streamgate/streamgate/internal/redistest"
+)
+
+// funcSource is a source type whose Run is a function.
+type funcSource struct {
+	env gateway.SourceEnv
+	run func(ctx context.Context, env gateway.SourceEnv) error
+}
+
+func (s *funcSource) Validate() gateway.Problems { return nil }
+
+func (s *funcSource) NewSource(env gateway.SourceEnv) (gateway.Source, error) {
+	return &funcSource{env, s.run}, nil
+}
+
+func (s *funcSource) Run(ctx context.Context) error { return s.run(ctx, s.env) }
+
+// withSource adds a source to a configuration.
+func withSource(c gateway.Config, run func(ctx context.Context, env gateway.SourceEnv) error) gateway.Config {
+	c.Sources = append(c.Sources, gateway.SourceBlock{Name: "src", Type: "func", Stream: c.Streams[0].Name, Config: &funcSource{run: run}})
+	return c
+}
+
+func emissions(from, to int) []gateway.Emission {
+	var list []gateway.Emission
+	for i := from; i < to; i++ {
+		list = append(list, gateway.Emission{Event: event(fmt.Sprint(i)), Key: fmt.Sprint("key-", i), Version: "1"})
+	}
+	return list
+}
+
+// TestOutboxPublishesEachVersionOnce: in steps of a hundred, repeated batches add nothing, a new version does, and the
+// checkpoint comes with the last step.
+func TestOutboxPublishesEachVersionOnce(t *testing.T) {
+	t.Parallel()
+	client, stream := redistest.Shared(t).Client(), redistest.Stream(t)
+	result := make(chan error, 1)
+	start(t, client, withSource(oneStream(stream), func(ctx context.Context, env gateway.SourceEnv) error {
+		result <- tryOutbox(ctx, client, env)
+		<-ctx.Done()
+		return nil
+	}))
+	if err := <-result; err != nil {
+		t.Error(err)
+	}
+}
+
+func tryOutbox(ctx context.Context, client redis.UniversalClient, env gateway.SourceEnv) error {
+	o := env.Outbox
+	if saved, err := o.Checkpoint(ctx); saved != nil || err != nil {
+		return fmt.Errorf("checkpoint %q, %w", saved, err)
+	}
+	batch := emissions(0, 250)
+	ids, err := o.Publish(ctx, batch, []byte("one"))
+	if err != nil || len(ids) != 250 || slices.Contains(ids, "") {
+		return fmt.Errorf("%d ids, %w", len(ids), err)
+	}
+	batch[7].Version = "2"
+	batch = append(batch, emissions(250, 260)...)
+	changes, err := o.Classify(ctx, batch)
+	if err != nil || changes[0] != gateway.Unchanged || changes[7] != gateway.Updated || changes[255] != gateway.Created {
+		return fmt.Errorf("changes %v, %w", changes, err)
+	}
+	ids, err = o.Publish(ctx, batch, nil)
+	if err != nil || len(ids) != 260 {
+		return fmt.Errorf("%d ids, %w", len(ids), err)
+	}
+	for i, id := range ids {
+		if (id != "") != (i == 7 || i >= 250) {
+			return fmt.Errorf("event %d has the entry id %q", i, id)
+		}
+	}
+	if n := client.XLen(ctx, env.Stream).Val(); n != 261 {
+		return fmt.Errorf("%d entries, want 261", n)
+	}
+	if saved, err := o.Checkpoint(ctx); string(saved) != "one" || err != nil {
+		return fmt.Errorf("checkpoint %q, %w", saved, err)
+	}
+	if ids, err := o.Publish(ctx, nil, []byte("two")); len(ids) != 0 || err != nil {
+		return fmt.Errorf("%d ids, %w", len(ids), err)
+	}
+	saved, err := o.Checkpoint(ctx)
+	if string(saved) != "two" {
+		return fmt.Errorf("checkpoint %q, %w", saved, err)
+	}
+	return err
+}
+
+// TestFencedOutboxWritesNothing: a source that has lost its lease can write neither events nor its checkpoint.
+func TestFencedOutboxWritesNothing(t *testing.T) {
+	t.Parallel()
+	client, stream := redistest.Shared(t).Client(), redistest.Stream(t)
+	result := make(chan error, 1)
+	start(t, client, withSource(oneStream(stream), func(ctx context.Context, env gateway.SourceEnv) error {
+		keys, err := client.Keys(ctx, "streamgate:{"+stream+"}:source:src:lease").Result()
+		if err != nil || len(keys) != 1 {
+			result <- fmt.Errorf("lease keys %v, %w", keys, err)
+			return nil
+		}
+		client.Set(ctx, keys[0], "999", 0) // somebody else has taken it
+		_, err = env.Outbox.Publish(ctx, emissions(0, 3), []byte("x"))
+		result <- err
+		<-ctx.Done()
+		return err
+	}))
+	if err := <-result; !errors.Is(err, gateway.ErrFenced) {
+		t.Fatalf("error %v, want ErrFenced", err)
+	}
+	if n := client.Exists(context.Background(), stream, "streamgate:{"+stream+"}:source:src:checkpoint").Val(); n != 0 {
+		t.Errorf("%d keys were written", n)
+	}
+}
+
+// TestOneGatewayRunsASource, and another one takes it over when that stops.
+func TestOneGatewayRunsASource(t *testing.T) {
+	t.Parallel()
+	client, stream := redistest.Shared(t).Client(), redistest.Stream(t)
+	var active, most atomic.Int64
+	started := make(chan string, 10)
+	run := func(name string) func(ctx context.Context, env gateway.SourceEnv) error {
+		return func(ctx context.Context, _ gateway.SourceEnv) error {
+			most.Store(max(most.Load(), active.Add(1)))
+			defer active.Add(-1)
+			started <- name
+			<-ctx.Done()
+			return nil
+		}
+	}
+	first := start(t, client, withSource(oneStream(stream), run("first")))
+	if name := <-started; name != "first" {
+		t.Fatal(name)
+	}
+	start(t, client, withSource(oneStream(stream), run("second")))
+	select {
+	case name := <-started:
+		t.Fatalf("the %s gateway runs the source, too", name)
+	default:
+	}
+	first.stop()
+	if name := <-started; name != "second" {
+		t.Errorf("the %s gateway took over", name)
+	}
+	if most.Load() != 1 {
+		t.Errorf("%d gateways ran the source at once", most.Load())
+	}
+}
+
+// TestFailingSourceIsStartedAgain, with a pause, logged and counted.
+func TestFailingSourceIsStartedAgain(t *testing.T) {
+	t.Parallel()
+	client, stream := redistest.Shared(t).Client(), redistest.Stream(t)
+	var runs atomic.Int64
+	again := make(chan struct{})
+	g := start(t, client, withSource(oneStream(stream), func(ctx context.Context, _ gateway.SourceEnv) error {
+		if runs.Add(1) == 1 {
+			return errors.New("broken")
+		}
+		close(again)
+		<-ctx.Done()
+		return nil
+	}))
+	<-again
+	if n := counter(t, g.registry, "streamgate_source_errors_total"); n != 1 {
+		t.Errorf("%v errors counted, want 1", n)
+	}
+}

@@ -297,6 +297,22 @@ func TestUnknownFormatIsPassedOn(t *testing.T) {
 	eventually(t, "it is acknowledged", func() bool { return nothingPending(client, stream, "sub") })
 }
 
+// TestEventInAnEvent: an event whose data is an event stays the outer one, all the way; nobody can smuggle one past the
+// filters by wrapping it.
+func TestEventInAnEvent(t *testing.T) {
+	t.Parallel()
+	client, stream := redistest.Shared(t).Client(), redistest.Stream(t)
+	s := newSink(t, nil)
+	g := start(t, client, subscribed(oneStream(stream), s.url))
+	outer := event("outer")
+	outer.DataContentType, outer.Data = rawevent.MediaTypeJSON, []byte(`{"specversion":"1.0","id":"inner","source":"/evil","type":"t"}`)
+	publish(t, g, stream, outer)
+	eventually(t, "it is delivered", func() bool { return nothingPending(client, stream, "sub") })
+	if got := s.all(); len(got) != 1 || got[0].event.ID() != "outer" || string(got[0].event.Data) != string(outer.Data) {
+		t.Errorf("delivered: %+v", got)
+	}
+}
+
 // TestTwoGatewaysShareTheWork: each event goes to one of them.
 func TestTwoGatewaysShareTheWork(t *testing.T) {
 	t.Parallel()

@@ -90,7 +90,9 @@ func (s *httpSink) deliver(ctx context.Context, event *rawevent.Event) outcome {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 	header, body := http.Header{"User-Agent": []string{s.userAgent}}, event.Data
-	if s.structure && len(event.Attributes) > 0 {
+	// An event whose data is itself an encoded event must go in structured mode: in binary mode it would be taken for the
+	// inner one. One without attributes is such an encoded event, in a format that is not understood, and goes as it is.
+	if len(event.Attributes) > 0 && (s.structure || rawevent.ModeOf(event.DataContentType) != rawevent.Binary) {
 		header["Content-Type"] = []string{rawevent.MediaTypeJSON}
 		body = event.AppendJSON(nil)
 	} else {

@@ -137,7 +137,7 @@ func (f *sendFlags) target() (deliver deliverFunc, closeTarget func(), err error
 
 func (f *sendFlags) post(ctx context.Context, event *rawevent.Event) (string, error) {
 	header, body := http.Header{"User-Agent": {userAgent()}}, event.Data
-	if f.structured {
+	if f.structured || rawevent.ModeOf(event.DataContentType) != rawevent.Binary {
 		header.Set("Content-Type", rawevent.MediaTypeJSON)
 		body = event.AppendJSON(nil)
 	} else {

@@ -97,13 +97,14 @@ func (s *Sender) Command(event *rawevent.Event) []any {
 	return s.AppendEntryFields(append(make([]any, 0, 2*len(event.Attributes)+9), "xadd", s.stream, "*"), event)
 }
 
-// AppendEntryFields appends the fields that an event's entry has in this stream.
+// AppendEntryFields appends the fields that an event's entry has in this stream. An event whose data is itself an encoded
+// event is written in structured mode in any case: as a binary entry, it would be read as the inner one.
 func (s *Sender) AppendEntryFields(dst []any, event *rawevent.Event) []any {
 	var plain []string
 	if len(s.mirror) > 0 {
 		plain = mirrored(event, s.mirror)
 	}
-	if s.json {
+	if s.json || rawevent.ModeOf(event.DataContentType) != rawevent.Binary {
 		return AppendStructured(dst, rawevent.MediaTypeJSON, event.AppendJSON(nil), plain)
 	}
 	return AppendFields(dst, event, plain)

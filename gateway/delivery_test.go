@@ -235,8 +235,8 @@ func TestMalformedEntriesAreBuried(t *testing.T) {
 	client, stream := redistest.Shared(t).Client(), redistest.Stream(t)
 	ctx := context.Background()
 	for _, fields := range [][]string{
-		{"subject", "s", "producer", "p", "href", "h"},                                                      // not of this binding
-		{"ce_specversion", "1.0", "ce_id", "1", "ce_id", "2", "ce_source", "/s", "ce_type", "t"},            // a field twice
+		{"subject", "s", "producer", "p", "href", "h"},                                                       // not of this binding
+		{"ce_specversion", "1.0", "ce_id", "1", "ce_id", "2", "ce_source", "/s", "ce_type", "t"},             // a field twice
 		{"ce_specversion", "1.0", "ce_id", "1", "ce_source", "/s", "ce_type", "t", "ce_subject", "\xff\xfe"}, // not UTF-8
 		{"ce_specversion", "1.0", "ce_id", "1", "ce_source", "a b", "ce_type", "t"},                          // not valid
 		{"content-type", "application/cloudevents+json", "data", "{"},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"sync"
@@ -103,7 +104,7 @@ func (g *Gateway) deadLetterSender(c *SubscriptionConfig) (*redisstreams.Sender,
 	return nil, fmt.Errorf("subscription %q: %w %q", c.Name, ErrUnknownStream, c.Stream)
 }
 
-// Handler returns the handler for events, for a server of one's own.
+// Handler returns the handler for events, for a server of one's own. It answers 503 unless Run is running.
 func (g *Gateway) Handler() http.Handler { return g.ingress }
 
 // Publisher returns the way into the streams.
@@ -147,6 +148,37 @@ func (g *Gateway) Ready(ctx context.Context) error {
 	return nil
 }
 
+// prepare creates the consumer groups, until that has succeeded or ctx ends. Nothing is taken in before: an event that came
+// earlier than the group of a new subscription, which begins at the end of its stream, would be delivered to nobody.
+func (g *Gateway) prepare(ctx context.Context) bool {
+	for backoff := 50 * time.Millisecond; ; backoff = min(2*backoff, time.Second) {
+		err := g.ensureGroups(ctx)
+		if err == nil {
+			return true
+		}
+		if backoff == 50*time.Millisecond && ctx.Err() == nil {
+			g.env.Logger.Warn("cannot create the consumer groups, trying again; producers get 503 until then", "err", err)
+		}
+		if !sleep(ctx, backoff/2+rand.N(backoff/2)) {
+			return false
+		}
+	}
+}
+
+func (g *Gateway) ensureGroups(ctx context.Context) error {
+	for _, s := range g.subscriptions {
+		if err := s.consumer.Ensure(ctx); err != nil {
+			return fmt.Errorf("subscription %q: %w", s.config.Name, err)
+		}
+	}
+	return nil
+}
+
+func (g *Gateway) setRunning(running bool) {
+	g.running.Store(running)
+	g.ingress.open.Store(running)
+}
+
 // Run serves until ctx ends. Then it takes nothing more in, finishes what is in work within server.shutdownTimeout,
 // leaves the rest to other replicas or a later start, and returns nil with all its goroutines gone. It returns an error
 // when it cannot listen.
@@ -171,15 +203,17 @@ func (g *Gateway) Run(ctx context.Context) error {
 			stop()
 		}
 	})
-	for _, s := range g.sources {
-		sources.Go(func() { _ = s.Run(runCtx) }) // it returns nil
+	if g.prepare(runCtx) {
+		for _, s := range g.subscriptions {
+			subscriptions.Go(func() { s.run(runCtx, workCtx) })
+		}
+		for _, s := range g.sources {
+			sources.Go(func() { _ = s.Run(runCtx) }) // it returns nil
+		}
+		g.setRunning(true)
 	}
-	for _, s := range g.subscriptions {
-		subscriptions.Go(func() { s.run(runCtx, workCtx) })
-	}
-	g.running.Store(true)
 	<-runCtx.Done()
-	g.running.Store(false)
+	g.setRunning(false)
 
 	grace := time.AfterFunc(g.config.Server.ShutdownTimeout.Std(), stopWork)
 	defer grace.Stop()

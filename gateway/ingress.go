@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"github.com/streamgate/streamgate/protocol/rawevent"
 )
@@ -21,6 +22,7 @@ type Ingress struct {
 	maxEventBytes int
 	maxBatchBytes int
 	metrics       *metrics
+	open          atomic.Bool // the gateway is neither starting nor shutting down
 }
 
 // ServeHTTP implements http.Handler.
@@ -28,6 +30,11 @@ func (in *Ingress) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodPost {
 		w.Header().Set("Allow", http.MethodPost)
 		in.refuse(w, http.StatusMethodNotAllowed, "events are sent with POST", nil)
+		return
+	}
+	if !in.open.Load() {
+		w.Header().Set("Retry-After", "1")
+		in.refuse(w, http.StatusServiceUnavailable, "the gateway is starting or shutting down; send the event again later", nil)
 		return
 	}
 	stream, ok := in.stream(r)

@@ -40,26 +40,26 @@ func TestAnswers(t *testing.T) {
 		detail                     string // in the problem document
 		stored                     int64
 	}{
-		"binary":                       {"POST", "/", binary, "hello", 202, "", 1},
-		"binary, named stream":         {"POST", "/" + stream, binary, "", 202, "", 1},
-		"structured":                   {"POST", "/", structured, one, 202, "", 1},
-		"structured, charset":          {"POST", "/", "Content-Type: Application/CloudEvents+JSON; charset=UTF-8\n", one, 202, "", 1},
-		"batch":                        {"POST", "/", batch, "[" + one + "," + one + "]", 202, "", 2},
-		"batch, charset":               {"POST", "/", "Content-Type: application/cloudevents-batch+json; charset=utf-8\n", "[" + one + "]", 202, "", 1},
-		"empty batch":                  {"POST", "/", batch, "[]", 202, "", 0},
-		"batch with one broken":        {"POST", "/", batch, "[" + one + "," + broken + "]", 400, "event 1", 0},
-		"batch with one too large":     {"POST", "/", batch, "[" + bigEvent + "]", 413, "event 0", 0},
-		"no CloudEvent":                {"POST", "/", "Content-Type: text/plain\n", "hello", 400, "not a CloudEvent", 0},
-		"attribute missing":            {"POST", "/", "Ce-Specversion: 1.0\nCe-Id: 1\nCe-Source: /s\n", "", 400, `"type"`, 0},
-		"broken JSON":                  {"POST", "/", structured, "{", 400, "not valid JSON", 0},
-		"the request that kills SDKs":  {"POST", "/", structured, `{"data_base64":1,"specversion":"1.0"}`, 400, "data_base64", 0},
-		"the header that kills SDKs":   {"POST", "/", binary + "Ce-: x\n", "", 400, "empty name", 0},
-		"unknown stream":               {"POST", "/nosuch", binary, "", 404, "no such stream", 0},
-		"path below a stream":          {"POST", "/" + stream + "/x", binary, "", 404, "no such stream", 0},
-		"wrong method":                 {"GET", "/", "", "", 405, "POST", 0},
-		"too large":                    {"POST", "/", binary, big, 413, "larger than", 0},
-		"unknown format":               {"POST", "/", "Content-Type: application/cloudevents+avro\n", "x", 415, "not supported", 0},
-		"foreign charset":              {"POST", "/", "Content-Type: application/cloudevents+json; charset=utf-16\n", one, 415, "charset", 0},
+		"binary":                      {"POST", "/", binary, "hello", 202, "", 1},
+		"binary, named stream":        {"POST", "/" + stream, binary, "", 202, "", 1},
+		"structured":                  {"POST", "/", structured, one, 202, "", 1},
+		"structured, charset":         {"POST", "/", "Content-Type: Application/CloudEvents+JSON; charset=UTF-8\n", one, 202, "", 1},
+		"batch":                       {"POST", "/", batch, "[" + one + "," + one + "]", 202, "", 2},
+		"batch, charset":              {"POST", "/", "Content-Type: application/cloudevents-batch+json; charset=utf-8\n", "[" + one + "]", 202, "", 1},
+		"empty batch":                 {"POST", "/", batch, "[]", 202, "", 0},
+		"batch with one broken":       {"POST", "/", batch, "[" + one + "," + broken + "]", 400, "event 1", 0},
+		"batch with one too large":    {"POST", "/", batch, "[" + bigEvent + "]", 413, "event 0", 0},
+		"no CloudEvent":               {"POST", "/", "Content-Type: text/plain\n", "hello", 400, "not a CloudEvent", 0},
+		"attribute missing":           {"POST", "/", "Ce-Specversion: 1.0\nCe-Id: 1\nCe-Source: /s\n", "", 400, `"type"`, 0},
+		"broken JSON":                 {"POST", "/", structured, "{", 400, "not valid JSON", 0},
+		"the request that kills SDKs": {"POST", "/", structured, `{"data_base64":1,"specversion":"1.0"}`, 400, "data_base64", 0},
+		"the header that kills SDKs":  {"POST", "/", binary + "Ce-: x\n", "", 400, "empty name", 0},
+		"unknown stream":              {"POST", "/nosuch", binary, "", 404, "no such stream", 0},
+		"path below a stream":         {"POST", "/" + stream + "/x", binary, "", 404, "no such stream", 0},
+		"wrong method":                {"GET", "/", "", "", 405, "POST", 0},
+		"too large":                   {"POST", "/", binary, big, 413, "larger than", 0},
+		"unknown format":              {"POST", "/", "Content-Type: application/cloudevents+avro\n", "x", 415, "not supported", 0},
+		"foreign charset":             {"POST", "/", "Content-Type: application/cloudevents+json; charset=utf-16\n", one, 415, "charset", 0},
 	} {
 		t.Run(name, func(t *testing.T) { //nolint:paralleltest // the cases count the entries of one stream
 			before := client.XLen(context.Background(), stream).Val()
@@ -229,4 +229,31 @@ func TestRedisAwayMeans503InTime(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestNothingIsAcceptedBeforeTheGroupsExist: a new subscription begins at the end of its stream, so an event that came
+// before its group would be delivered to nobody.
+func TestNothingIsAcceptedBeforeTheGroupsExist(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	client, stream := server.Client(), redistest.Stream(t)
+	s := newSink(t, nil)
+	if err := client.Set(context.Background(), stream, "no stream", 0).Err(); err != nil { // the group cannot be created
+		t.Fatal(err)
+	}
+	c := subscribed(oneStream(stream), s.url, func(c *gateway.SubscriptionConfig) { c.StartFrom = "latest" })
+	c.Server = gateway.NewServerConfig()
+	c.Server.Address = "127.0.0.1:0"
+	g := launch(t, client, c)
+	if status, header := post(t, g.url, event("early")); status != 503 || header.Get("Retry-After") == "" {
+		t.Errorf("status %d", status)
+	}
+	if err := client.Del(context.Background(), stream).Err(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "an event is accepted", func() bool {
+		status, _ := post(t, g.url, event("first"))
+		return status == 202
+	})
+	eventually(t, "the first event that was accepted is delivered", func() bool { return len(s.ids()) == 1 })
 }

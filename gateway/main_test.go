@@ -31,8 +31,16 @@ type running struct {
 	stop     func() // ends it as SIGTERM does, and waits
 }
 
-// start runs a gateway until the test or stop ends it.
+// start runs a gateway until the test or stop ends it, and returns when it is ready.
 func start(t testing.TB, client redis.UniversalClient, c gateway.Config) *running {
+	t.Helper()
+	r := launch(t, client, c)
+	eventually(t, "the gateway is ready", func() bool { return r.Ready(context.Background()) == nil })
+	return r
+}
+
+// launch runs a gateway until the test or stop ends it.
+func launch(t testing.TB, client redis.UniversalClient, c gateway.Config) *running {
 	t.Helper()
 	if c.Server.Address == "" {
 		c.Server = gateway.NewServerConfig()

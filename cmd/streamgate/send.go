@@ -23,6 +23,8 @@ import (
 
 const (
 	sendTimeout = 30 * time.Second
+	sendTries   = 5 // where the receiver says that it is busy
+	sendPause   = time.Second
 	maxLine     = 8 << 20 // of one event in NDJSON
 )
 
@@ -135,7 +137,22 @@ func (f *sendFlags) target() (deliver deliverFunc, closeTarget func(), err error
 	return sender.Append, func() { _ = client.Close() }, nil // everything was answered
 }
 
+// post sends an event over HTTP. A receiver that says 503 or 429 is asked again a few times: the id stays the same.
 func (f *sendFlags) post(ctx context.Context, event *rawevent.Event) (string, error) {
+	for try := 1; ; try++ {
+		entryID, status, err := f.postOnce(ctx, event)
+		if try == sendTries || status != http.StatusServiceUnavailable && status != http.StatusTooManyRequests {
+			return entryID, err
+		}
+		select {
+		case <-time.After(sendPause):
+		case <-ctx.Done():
+			return "", err
+		}
+	}
+}
+
+func (f *sendFlags) postOnce(ctx context.Context, event *rawevent.Event) (entryID string, status int, err error) {
 	header, body := http.Header{"User-Agent": {userAgent()}}, event.Data
 	if f.structured || rawevent.ModeOf(event.DataContentType) != rawevent.Binary {
 		header.Set("Content-Type", rawevent.MediaTypeJSON)
@@ -145,19 +162,19 @@ func (f *sendFlags) post(ctx context.Context, event *rawevent.Event) (string, er
 	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, f.url, bytes.NewReader(body))
 	if err != nil {
-		return "", fmt.Errorf("--url %q is no address: %w", withoutSecrets(f.url), err)
+		return "", 0, fmt.Errorf("--url %q is no address: %w", withoutSecrets(f.url), err)
 	}
 	request.Header = header
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
-		return "", fmt.Errorf("%w; is the gateway running? Start it with: streamgate serve", err)
+		return "", 0, fmt.Errorf("%w; is the gateway running? Start it with: streamgate serve", err)
 	}
 	defer func() { _ = response.Body.Close() }()
 	answer, _ := io.ReadAll(io.LimitReader(response.Body, 4096)) // what came before an error will do
 	if response.StatusCode < 200 || response.StatusCode > 299 {
-		return "", fmt.Errorf("%s: %s", response.Status, explain(answer))
+		return "", response.StatusCode, fmt.Errorf("%s: %s", response.Status, explain(answer))
 	}
-	return response.Header.Get("Streamgate-Entry-Id"), nil
+	return response.Header.Get("Streamgate-Entry-Id"), response.StatusCode, nil
 }
 
 // explain returns the detail of a problem document, or the text as it is.

@@ -1,0 +1,137 @@
+package main
+
+import (
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/streamgate/streamgate/config"
+	"github.com/streamgate/streamgate/gateway/source"
+)
+
+const root = "../.."
+
+// documents returns the text of README.md and of everything under docs.
+func documents(t *testing.T) map[string]string {
+	t.Helper()
+	files := []string{filepath.Join(root, "README.md")}
+	err := filepath.WalkDir(filepath.Join(root, "docs"), func(path string, _ os.DirEntry, err error) error {
+		if strings.HasSuffix(path, ".md") && !strings.Contains(path, "interop") {
+			files = append(files, path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	texts := map[string]string{}
+	for _, file := range files {
+		text, err := os.ReadFile(filepath.Clean(file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		texts[file] = string(text)
+	}
+	return texts
+}
+
+// TestEveryYAMLBlockIsAConfiguration.
+func TestEveryYAMLBlockIsAConfiguration(t *testing.T) {
+	t.Parallel()
+	blocks := 0
+	for file, text := range documents(t) {
+		for _, m := range regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(text, -1) {
+			blocks++
+			_, err := config.Parse(file, []byte(m[1]), config.Options{
+				Types: source.Types(), LookupEnv: func(string) (string, bool) { return "", false },
+			})
+			if err != nil {
+				t.Errorf("a block of %s is no valid configuration:\n%v\n%s", file, err, m[1])
+			}
+		}
+	}
+	if blocks < 4 {
+		t.Errorf("only %d blocks were found", blocks)
+	}
+}
+
+// TestEveryCommandOfTheDocsWorks runs the blocks marked "run: client" against a gateway started as "run: server" says, in
+// the order of the documents, with this program in the place of bin/streamgate and free ports in the place of the usual.
+func TestEveryCommandOfTheDocsWorks(t *testing.T) {
+	t.Parallel()
+	texts := documents(t)
+	readme := texts[filepath.Join(root, "README.md")]
+	server := block(readme, "server")
+	if len(server) != 1 || !strings.Contains(server[0], "bin/streamgate serve\n") {
+		t.Fatalf("the README says how to start the gateway in %q", server)
+	}
+	gateway := startProcess(t, "serve", "--config", writeFile(t, "server: { address: '127.0.0.1:0' }\nadmin: { address: '127.0.0.1:0' }\n"))
+	events, operators := gateway.await(`events in +POST (http://\S+)/\{stream\}`), gateway.await(`operators +(http://\S+)/healthz`)
+	eventually(t, "the gateway is ready", func() bool { return status(t, operators+"/readyz") == http.StatusOK })
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for file, text := range texts {
+		for _, commands := range block(text, "client") {
+			script := strings.NewReplacer("http://127.0.0.1:8080", events, "http://127.0.0.1:8081", operators,
+				"bin/streamgate send", "bin/streamgate send --url "+events).Replace(commands)
+			script = strings.ReplaceAll(script, "bin/streamgate", "'"+self+"'")
+			shell := exec.CommandContext(t.Context(), "bash", "-euo", "pipefail", "-c", script)
+			shell.Dir, shell.Env = gateway.cmd.Dir, append(os.Environ(), asProgram+"=1")
+			output, err := shell.CombinedOutput()
+			if err != nil {
+				t.Errorf("%s: %v\n%s\n%s", file, err, script, output)
+			}
+			if strings.Contains(file, "README") && (!strings.Contains(string(output), " 202 ") || !strings.Contains(string(output), `"status":"ready"`) ||
+				strings.Count(string(output), "example.com/items/S2B_10TFK") == 0) {
+				t.Errorf("%s: the commands did not do what they should:\n%s", file, output)
+			}
+		}
+	}
+	if code := gateway.end(syscall.SIGTERM); code != exitDone {
+		t.Errorf("exit code %d", code)
+	}
+}
+
+// block returns the shell blocks with a mark.
+func block(text, mark string) []string {
+	var blocks []string
+	for _, m := range regexp.MustCompile("(?s)<!-- run: "+mark+" -->\n```sh\n(.*?)```").FindAllStringSubmatch(text, -1) {
+		blocks = append(blocks, m[1])
+	}
+	return blocks
+}
+
+// TestEveryMakeTargetOfTheDocsExists.
+func TestEveryMakeTargetOfTheDocsExists(t *testing.T) {
+	t.Parallel()
+	makefile, err := os.ReadFile(filepath.Join(root, "Makefile"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for file, text := range documents(t) {
+		for _, m := range regexp.MustCompile("(?m)(?:^|`)make ([a-z-]+)").FindAllStringSubmatch(text, -1) {
+			if !strings.Contains(string(makefile), "\n"+m[1]+":") {
+				t.Errorf("%s names make %s, which does not exist", file, m[1])
+			}
+		}
+	}
+}
+
+// TestLinksOfTheDocsLeadSomewhere.
+func TestLinksOfTheDocsLeadSomewhere(t *testing.T) {
+	t.Parallel()
+	for file, text := range documents(t) {
+		for _, m := range regexp.MustCompile(`\]\(([^)#:]+)\)`).FindAllStringSubmatch(text, -1) {
+			if _, err := os.Stat(filepath.Join(filepath.Dir(file), m[1])); err != nil {
+				t.Errorf("%s: %v", file, err)
+			}
+		}
+	}
+}

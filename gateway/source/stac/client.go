@@ -225,6 +225,32 @@ func (c *client) discover(ctx context.Context) error {
 	return nil
 }
 
+// endpointFor returns where to send a search: a filter in CQL2 text is for GET (STAC API filter extension), if the server
+// offers that.
+func (c *client) endpointFor(q *query) *endpoint {
+	if q.isTextFilter() && c.endpoint.method == http.MethodPost && c.fallback != nil {
+		return c.fallback
+	}
+	return c.endpoint
+}
+
+// checkCollection returns an error if the API says that it has no such collection. A search for one is answered with
+// nothing by some servers, so that a wrong name would go unnoticed.
+func (c *client) checkCollection(ctx context.Context, name string) error {
+	address, err := url.Parse(collectionURL(c.base, name))
+	if err != nil {
+		return fmt.Errorf("the name makes no address: %w", err)
+	}
+	err = c.get(ctx, &request{method: http.MethodGet, url: c.withBaseQuery(address)}, false, func(body io.Reader, _ *url.URL) error {
+		var collection json.RawMessage
+		return decodeJSON(json.NewDecoder(body), &collection)
+	})
+	if status, ok := errors.AsType[*statusError](err); ok && status.code == http.StatusNotFound {
+		return errors.New("the API has no such collection")
+	}
+	return nil // whatever else is wrong shows in the search
+}
+
 // offer takes the better of the endpoints: POST before GET, the first before a later one.
 func (c *client) offer(e *endpoint) {
 	if e.method == "" {

@@ -71,6 +71,11 @@ func (q *query) first(e *endpoint) *request {
 	return &request{method: http.MethodGet, url: &u}
 }
 
+func (q *query) isTextFilter() bool {
+	filter := strings.TrimSpace(q.config.Filter)
+	return filter != "" && !strings.HasPrefix(filter, "{")
+}
+
 // body returns the search as the JSON object of a POST.
 func (q *query) body() map[string]any {
 	body := map[string]any{"collections": []any{q.collection}, "limit": q.limit, "datetime": q.window.String()}
@@ -81,10 +86,10 @@ func (q *query) body() map[string]any {
 		body["intersects"] = json.RawMessage(q.config.Intersects)
 	}
 	if filter := strings.TrimSpace(q.config.Filter); filter != "" {
-		if strings.HasPrefix(filter, "{") {
-			body["filter"], body["filter-lang"] = json.RawMessage(filter), "cql2-json"
-		} else {
+		if q.isTextFilter() {
 			body["filter"], body["filter-lang"] = filter, "cql2-text"
+		} else {
+			body["filter"], body["filter-lang"] = json.RawMessage(filter), "cql2-json"
 		}
 	}
 	return body

@@ -57,7 +57,7 @@ func (s *scan) window(ctx context.Context, w interval) error {
 func (s *scan) walk(ctx context.Context, w interval) (suspicious bool, err error) {
 	q := s.query
 	q.window, q.limit = w, s.limit
-	r := q.first(s.client.endpoint)
+	r := q.first(s.client.endpointFor(&q))
 	sent := map[string]bool{}
 	seen := map[uint64]struct{}{}
 	idle := 0
@@ -80,10 +80,7 @@ func (s *scan) walk(ctx context.Context, w interval) (suspicious bool, err error
 			return false, err
 		}
 		if p.next == nil {
-			if p.matched >= 0 {
-				return p.matched > len(seen), nil
-			}
-			return len(p.items) >= q.limit || len(p.items) >= s.limit, nil
+			return s.mayHaveMore(ctx, r, p, len(seen))
 		}
 		if idle > maxIdlePages {
 			return false, fmt.Errorf("%d pages in a row bring nothing new and have a next link", idle)
@@ -93,6 +90,35 @@ func (s *scan) walk(ctx context.Context, w interval) (suspicious bool, err error
 		}
 	}
 	return false, fmt.Errorf("the search has more than %d pages; use smaller windows", maxPages)
+}
+
+// mayHaveMore reports whether the last page of a walk leaves doubt that it is the last: it is as full as a page can be, and
+// the server does not say how many items there are. Servers have lost their next links before; so the page is asked for
+// again, made one item smaller, where a server that pages must show a next link.
+func (s *scan) mayHaveMore(ctx context.Context, r *request, p *page, seen int) (bool, error) {
+	n := len(p.items)
+	switch {
+	case p.matched >= 0:
+		return p.matched > seen, nil
+	case n < s.limit:
+		return false, nil
+	}
+	size := n - 1
+	if n == 1 {
+		size = 2
+	}
+	other, ok := r.withLimit(size)
+	if !ok {
+		return true, nil
+	}
+	probe, err := s.get(ctx, other, false)
+	if err != nil {
+		return false, err
+	}
+	if n == 1 {
+		return len(probe.items) > 1 || probe.next != nil, nil
+	}
+	return probe.next == nil, nil
 }
 
 // note counts the items of a page that this search has not brought before.
@@ -117,13 +143,9 @@ func (s *scan) note(seen map[uint64]struct{}, p *page) (added int) {
 // the POST that it has offered.
 func (s *scan) fetch(ctx context.Context, q *query, r **request) (*page, error) {
 	for {
-		var p *page
 		smaller, shrinkable := (*r).withLimit(s.limit / 2)
 		shrinkable = shrinkable && s.limit > 1
-		err := s.client.get(ctx, *r, shrinkable, func(body io.Reader, from *url.URL) (err error) {
-			p, err = decodePage(body, from)
-			return err
-		})
+		p, err := s.get(ctx, *r, shrinkable)
 		if err == nil {
 			return p, nil
 		}
@@ -139,4 +161,12 @@ func (s *scan) fetch(ctx context.Context, q *query, r **request) (*page, error) 
 			return nil, err
 		}
 	}
+}
+
+func (s *scan) get(ctx context.Context, r *request, shrinkable bool) (p *page, err error) {
+	err = s.client.get(ctx, r, shrinkable, func(body io.Reader, from *url.URL) (err error) {
+		p, err = decodePage(body, from)
+		return err
+	})
+	return p, err
 }

@@ -18,7 +18,7 @@ func (c *Config) NewSource(env gateway.SourceEnv) (gateway.Source, error) {
 		return nil, err
 	}
 	return &source{
-		config: c, client: client, outbox: env.Outbox, log: env.Logger, limits: map[string]int{},
+		config: c, client: client, outbox: env.Outbox, log: env.Logger, limits: map[string]int{}, checked: map[string]bool{},
 		mapper: mapper{api: client.base, config: c, now: time.Now},
 	}, nil
 }
@@ -34,7 +34,8 @@ type source struct {
 	log    *slog.Logger
 
 	state   checkpoint
-	limits  map[string]int // page size that worked, by collection
+	limits  map[string]int  // page size that worked, by collection
+	checked map[string]bool // collections that are known to exist
 	failing bool
 }
 
@@ -114,7 +115,10 @@ func (s *source) poll(ctx context.Context) error {
 	var failures []error
 	for _, collection := range s.config.Collections {
 		started := time.Now().UTC()
-		err := s.search(ctx, collection, s.liveWindow(collection, started), false, func() { s.state.Complete[collection] = started })
+		err := s.check(ctx, collection)
+		if err == nil {
+			err = s.search(ctx, collection, s.liveWindow(collection, started), false, func() { s.state.Complete[collection] = started })
+		}
 		if errors.Is(err, gateway.ErrFenced) || ctx.Err() != nil {
 			return err
 		}
@@ -123,6 +127,16 @@ func (s *source) poll(ctx context.Context) error {
 		}
 	}
 	return errors.Join(failures...)
+}
+
+// check asks once whether there is such a collection, until the answer is yes.
+func (s *source) check(ctx context.Context, collection string) error {
+	if s.checked[collection] {
+		return nil
+	}
+	err := s.client.checkCollection(ctx, collection)
+	s.checked[collection] = err == nil
+	return err
 }
 
 // liveWindow returns what a poll searches: the configured interval, or everything since lookback before the last complete

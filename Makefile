@@ -58,7 +58,8 @@ fuzz: test-deps ## run every fuzz target for FUZZTIME (10s)
 		go test -run '^$$' -fuzz "^$${func#func }\$$" -fuzztime $(FUZZTIME) "$$(dirname "$$file")" </dev/null; \
 	done <<< "$$targets"
 
-interop: ## exchange events with other CloudEvents SDKs
+interop: ## run the gateway against a real STAC server and real redis-py, with kill -9
 	docs/interop/run.sh
+	docs/interop/origin.sh
 
 ci: vet lint floors test ## run what CI runs

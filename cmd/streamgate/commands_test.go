@@ -126,7 +126,7 @@ func TestTailShowsWhatIsNoEventToo(t *testing.T) {
 func TestExitCodesAndMessages(t *testing.T) {
 	t.Parallel()
 	good := writeFile(t, "streams: [{ name: STREAM }]\n")
-	bad := writeFile(t, "server: { adress: 127.0.0.1:1 }\nstreams: [{ name: STREAM, contentMode: both }]\n")
+	bad := writeFile(t, "server: { addrss: 127.0.0.1:1 }\nstreams: [{ name: STREAM, contentMode: both }]\n")
 	for _, c := range []struct {
 		args []string
 		code int
@@ -134,7 +134,7 @@ func TestExitCodesAndMessages(t *testing.T) {
 	}{
 		{[]string{"version"}, exitDone, []string{"streamgate "}},
 		{[]string{"validate", good}, exitDone, []string{"is valid: 1 stream(s)"}},
-		{[]string{"validate", bad}, exitUsage, []string{bad + ":1:11: server.adress: unknown key; did you mean address?", bad + ":2:27: streams[0].contentMode", "2 problem(s)"}},
+		{[]string{"validate", bad}, exitUsage, []string{bad + ":1:11: server.addrss: unknown key; did you mean address?", bad + ":2:27: streams[0].contentMode", "2 problem(s)"}},
 		{[]string{"serve", "--config", bad}, exitUsage, []string{"did you mean address?"}},
 		{[]string{"serve", "--config", "nosuch.yaml"}, exitUsage, []string{"nosuch.yaml"}},
 		{[]string{"serve", "--log-level", "loud"}, exitUsage, []string{"write debug, info, warn or error"}},

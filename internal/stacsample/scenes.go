@@ -18,6 +18,7 @@ const (
 	publishLatency = 3 * time.Hour      // from acquisition to the catalogue
 	tileWidth      = 1.24               // in degrees, of 109.8 km at 39 degrees north
 	tileHeight     = 0.99
+	tileCount      = 9 // of a pass
 )
 
 // tile is a tile of the Sentinel-2 grid with its south-western corner.
@@ -27,8 +28,8 @@ type tile struct {
 }
 
 // tiles returns Northern California, from north to south.
-func tiles() [9]tile {
-	return [9]tile{
+func tiles() [tileCount]tile {
+	return [tileCount]tile{
 		{"10TDL", -124.18, 40.55}, {"10TEL", -123.00, 40.56}, {"10TFL", -121.82, 40.54},
 		{"10TDK", -124.17, 39.65}, {"10TEK", -123.00, 39.66}, {"10TFK", -121.83, 39.64},
 		{"10SDJ", -124.15, 38.75}, {"10SEJ", -123.00, 38.76}, {"10SFJ", -121.85, 38.74},
@@ -41,7 +42,7 @@ func tiles() [9]tile {
 func Scenes(n int, start time.Time) []Item {
 	items := make([]Item, 0, max(n, 0))
 	for i := range n {
-		pass, inPass := i/len(tiles()), i%len(tiles())
+		pass, inPass := i/tileCount, i%tileCount
 		acquired := start.Add(time.Duration(pass)*revisit + time.Duration(inPass)*tileInterval)
 		scene := newScene(SceneCollection, i, 0, acquired)
 		scene.Created = scene.Datetime.Add(publishLatency + time.Duration(i%7)*time.Minute)
@@ -88,7 +89,7 @@ func (c *Catalog) putScene(collection string, i int, now time.Time) Item {
 }
 
 func newScene(collection string, i, sequence int, acquired time.Time) Item {
-	where, satellite := tiles()[i%len(tiles())], "AB"[i/len(tiles())%2]
+	where, satellite := tiles()[i%tileCount], "AB"[i/tileCount%2]
 	acquired = acquired.UTC()
 	id := fmt.Sprintf("S2%c_%s_%s_%d_L2A", satellite, where.name, acquired.Format("20060102"), sequence)
 	return Item{

@@ -284,3 +284,22 @@ func TestStartPositions(t *testing.T) {
 		}
 	}
 }
+
+// TestHeartbeatDoesNotTakeBack: an entry that another member has taken over, because this one was silent, stays there.
+func TestHeartbeatDoesNotTakeBack(t *testing.T) {
+	t.Parallel()
+	client, stream := redistest.Shared(t).Client(), redistest.Stream(t)
+	c, _ := startConsumer(t, client, stream, redisstreams.WithLease(shortLease))
+	appendN(t, client, stream, 1)
+	d := receive(t, c, 1)[0]
+	ctx := context.Background()
+	err := client.XClaim(ctx, &redis.XClaimArgs{Stream: stream, Group: "group", Consumer: "other", Messages: []string{d.ID}}).Err()
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the heartbeat notices", func() bool { return !c.Held(d.ID) })
+	pending, err := client.XPendingExt(ctx, &redis.XPendingExtArgs{Stream: stream, Group: "group", Start: "-", End: "+", Count: 10}).Result()
+	if err != nil || len(pending) != 1 || pending[0].Consumer != "other" {
+		t.Errorf("%v %v", pending, err)
+	}
+}

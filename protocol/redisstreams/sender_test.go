@@ -101,7 +101,7 @@ func TestSilentRedisFailsEverybodyInTime(t *testing.T) {
 		})
 	}
 	waiting.Wait()
-	if took := time.Since(started); took > 2*time.Second {
+	if took := time.Since(started); took > 1500*time.Millisecond {
 		t.Errorf("it took %s until all had failed", took)
 	}
 	server.Resume()

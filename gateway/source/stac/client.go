@@ -55,8 +55,8 @@ func newClient(c *Config, userAgent string) (*client, error) {
 		return nil, fmt.Errorf("parse the address of the STAC API: %w", err)
 	}
 	return &client{
-		base: base, header: c.header(), userAgent: userAgent, pause: minPause,
-		limiter: rate.NewLimiter(requestsPerSecond, requestBurst),
+		base: base, header: c.header(), userAgent: userAgent, pause: c.pace.pause,
+		limiter: rate.NewLimiter(c.pace.perSecond, requestBurst),
 		http: &http.Client{
 			Timeout:   c.Timeout.Std(),
 			Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, MaxIdleConnsPerHost: 2, IdleConnTimeout: 90 * time.Second, ForceAttemptHTTP2: true},

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"golang.org/x/net/http/httpguts"
+	"golang.org/x/time/rate"
 
 	"github.com/streamgate/streamgate/gateway"
 )
@@ -54,6 +55,14 @@ type Config struct {
 	Event EventConfig `mapstructure:"event"`
 	// Backfill searches windows of the past, once each, between the polls.
 	Backfill *BackfillConfig `mapstructure:"backfill"`
+
+	pace pace
+}
+
+// pace is how patiently a server is asked; tests are less patient.
+type pace struct {
+	perSecond rate.Limit
+	pause     time.Duration // shortest pause between two tries
 }
 
 // Header is one header of requests.
@@ -98,6 +107,7 @@ func NewConfig() *Config {
 	return &Config{
 		Lookback: gateway.Duration(72 * time.Hour), Limit: 100, Interval: gateway.Duration(time.Minute),
 		Timeout: gateway.Duration(time.Minute), Event: EventConfig{Producer: "streamgate", Profile: profileLink},
+		pace: pace{perSecond: requestsPerSecond, pause: minPause},
 	}
 }
 

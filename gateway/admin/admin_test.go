@@ -1,0 +1,92 @@
+package admin_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/goleak"
+
+	"github.com/streamgate/streamgate/gateway/admin"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+type readiness struct{ err error }
+
+func (r readiness) Ready(context.Context) error { return r.err }
+
+func TestAnswers(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		ready  error
+		method string
+		path   string
+		status int
+		body   string
+	}{
+		"alive":        {errors.New("no Redis"), "GET", "/healthz", 200, `"ok"`},
+		"ready":        {nil, "GET", "/readyz", 200, `"ready"`},
+		"not ready":    {errors.New("no Redis"), "GET", "/readyz", 503, "no Redis"},
+		"metrics":      {nil, "GET", "/metrics", 200, "streamgate_test_total 1"},
+		"wrong method": {nil, "POST", "/healthz", 405, ""},
+		"nothing here": {nil, "GET", "/nosuch", 404, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			registry := prometheus.NewRegistry()
+			counter := prometheus.NewCounter(prometheus.CounterOpts{Name: "streamgate_test_total", Help: "x"})
+			counter.Inc()
+			registry.MustRegister(counter)
+			server := admin.NewServer("127.0.0.1:0", admin.Handler(readiness{c.ready}, registry), slog.New(slog.DiscardHandler))
+			address, err := server.Listen(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, stop := context.WithCancel(context.Background())
+			done := make(chan error, 1)
+			go func() { done <- server.Run(ctx) }()
+			request, err := http.NewRequestWithContext(ctx, c.method, "http://"+address.String()+c.path, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+			response, err := client.Do(request)
+			if err != nil {
+				t.Fatal(err)
+			}
+			body, err := io.ReadAll(response.Body)
+			_ = response.Body.Close()
+			if err != nil || response.StatusCode != c.status || !strings.Contains(string(body), c.body) {
+				t.Errorf("%d %q %v", response.StatusCode, body, err)
+			}
+			stop()
+			if err := <-done; err != nil {
+				t.Errorf("Run: %v", err)
+			}
+		})
+	}
+}
+
+func TestAddressInUse(t *testing.T) {
+	t.Parallel()
+	first := admin.NewServer("127.0.0.1:0", http.NotFoundHandler(), slog.New(slog.DiscardHandler))
+	address, err := first.Listen(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	second := admin.NewServer(address.String(), http.NotFoundHandler(), slog.New(slog.DiscardHandler))
+	if _, err := second.Listen(t.Context()); err == nil || !strings.Contains(err.Error(), "admin.address") {
+		t.Errorf("error %v", err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := first.Run(ctx); err != nil {
+		t.Errorf("Run: %v", err)
+	}
+}

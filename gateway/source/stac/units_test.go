@@ -1,0 +1,252 @@
+package stac
+
+import (
+	"encoding/json"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/streamgate/streamgate/gateway"
+)
+
+const sampleItem = `{"type":"Feature","stac_version":"1.0.0","id":"S2B 1/x","collection":"c","bbox":[1,2,3,4],
+ "geometry":{"type":"Point","coordinates":[1,2]},
+ "properties":{"datetime":"2021-12-30T18:55:01Z","updated":"2022-01-01T00:00:00.5Z","eo:cloud_cover":3.5,"private":"x"},
+ "assets":{"a":{"href":"https://example.com/a?sig=1&x=2"}},
+ "links":[{"rel":"self","href":"../items/S2B%201?a=b&c=d"},{"rel":"canonical","href":"s3://bucket/x"}]}`
+
+func makeEvent(t *testing.T, raw string, change gateway.Change, adjust func(*Config)) (string, map[string]string) {
+	t.Helper()
+	c := NewConfig()
+	c.URL, c.Event.Producer = "https://user@api.example.com/v1/?key=secret", "project-a"
+	adjust(c)
+	api, err := url.Parse(c.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := &url.URL{Scheme: "https", Host: "api.example.com", Path: "/v1/search/x"}
+	i, err := parseItem(json.RawMessage(raw))
+	if err != nil {
+		t.Fatal(err)
+	}
+	version, err := i.version()
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := mapper{api: api, config: c, now: func() time.Time { return time.Date(2026, 11, 23, 1, 2, 3, 0, time.UTC) }}
+	e, err := m.event(i, "c", version, change, page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	attributes := map[string]string{"datacontenttype": e.DataContentType}
+	for _, a := range e.Attributes {
+		attributes[a.Name] = a.Value
+	}
+	return string(e.Data), attributes
+}
+
+func TestEventOfAnItem(t *testing.T) {
+	t.Parallel()
+	data, got := makeEvent(t, sampleItem, gateway.Created, func(*Config) {})
+	for name, want := range map[string]string{
+		"type": "org.ogc.api.collection.item.create", "source": "https://api.example.com/v1/collections/c",
+		"subject": "https://api.example.com/v1/items/S2B%201?a=b&c=d", "time": "2022-01-01T00:00:00.5Z",
+		"recordedtime": "2026-11-23T01:02:03Z", "collection": "c", "datetime": "2021-12-30T18:55:01Z",
+		"partitionkey": "c/S2B 1/x", "datacontenttype": "application/json", "specversion": "1.0",
+	} {
+		if got[name] != want {
+			t.Errorf("%s is %q, want %q", name, got[name], want)
+		}
+	}
+	if want := `{"href":"https://api.example.com/v1/items/S2B%201?a=b&c=d","producer":"project-a","type":"application/geo+json","rel":"item"}`; data != want {
+		t.Errorf("data is %s", data)
+	}
+	_, again := makeEvent(t, sampleItem, gateway.Created, func(*Config) {})
+	_, updated := makeEvent(t, sampleItem, gateway.Updated, func(*Config) {})
+	if again["id"] != got["id"] || updated["id"] == got["id"] || len(got["id"]) != 36 {
+		t.Errorf("ids: %s %s %s", got["id"], again["id"], updated["id"])
+	}
+	if updated["type"] != "org.ogc.api.collection.item.update" {
+		t.Errorf("type is %s", updated["type"])
+	}
+}
+
+func TestProfiles(t *testing.T) {
+	t.Parallel()
+	for profile, c := range map[string]struct{ data, contentType, schema string }{
+		"origin": {`{"href":"https://api.example.com/v1/items/S2B%201?a=b&c=d","producer":"project-a"}`, "application/json", ""},
+		"item":   {sampleItem, "application/geo+json", "https://schemas.stacspec.org/v1.0.0/item-spec/json-schema/item.json"},
+		"summary": {`{"type":"Feature","id":"S2B 1/x","collection":"c","bbox":[1,2,3,4],"geometry":{"type":"Point","coordinates":[1,2]},` +
+			`"properties":{"datetime":"2021-12-30T18:55:01Z","eo:cloud_cover":3.5,"updated":"2022-01-01T00:00:00.5Z"},` +
+			`"links":[{"href":"https://api.example.com/v1/items/S2B%201?a=b&c=d","rel":"self","type":"application/geo+json"},` +
+			`{"href":"https://api.example.com/v1/collections/c","rel":"collection","type":"application/json"}]}`, "application/geo+json", ""},
+	} {
+		data, got := makeEvent(t, sampleItem, gateway.Created, func(c *Config) { c.Event.Profile = profile })
+		if data != c.data || got["datacontenttype"] != c.contentType || got["dataschema"] != c.schema {
+			t.Errorf("%s: %s %s\n%s\nwant\n%s", profile, got["datacontenttype"], got["dataschema"], data, c.data)
+		}
+	}
+	_, got := makeEvent(t, sampleItem, gateway.Updated, func(c *Config) { c.Event.Type = "acme.stream-collector.completed" })
+	if got["type"] != "acme.stream-collector.completed" {
+		t.Errorf("type is %s", got["type"])
+	}
+}
+
+func TestItemsWithoutTheUsual(t *testing.T) {
+	t.Parallel()
+	_, got := makeEvent(t, `{"id":"a b/c","properties":{"datetime":null,"start_datetime":"2020-01-01T00:00:00Z","updated":"yesterday"}}`, gateway.Created, func(*Config) {})
+	if got["subject"] != "https://api.example.com/v1/collections/c/items/a%20b%2Fc" || got["time"] != "2026-11-23T01:02:03Z" || got["datetime"] != "2020-01-01T00:00:00Z" {
+		t.Errorf("%v", got)
+	}
+	for _, raw := range []string{`{}`, `{"id":""}`, `[]`, `1`} {
+		if _, err := parseItem(json.RawMessage(raw)); err == nil {
+			t.Errorf("%s is taken for an item", raw)
+		}
+	}
+}
+
+// TestVersionIgnoresWhatIsNoChange: links and signatures of assets, but not the content.
+func TestVersionIgnoresWhatIsNoChange(t *testing.T) {
+	t.Parallel()
+	version := func(raw string) string {
+		i, err := parseItem(json.RawMessage(raw))
+		if err != nil {
+			t.Fatal(err)
+		}
+		v, err := i.version()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+	base := `{"id":"a","properties":{"x":1.10},"assets":{"a":{"href":"https://e.com/a?sig=1&se=2&y=3"}},"links":[{"rel":"self","href":"1"}]}`
+	same := `{"links":[],"assets":{"a":{"href":"https://e.com/a?sig=9&y=3"}}, "properties":{"x":1.10},"id":"a"}`
+	if version(base) != version(same) {
+		t.Error("a signature or a link counts as a change")
+	}
+	for _, other := range []string{strings.Replace(base, "1.10", "1.1", 1), strings.Replace(base, "y=3", "y=4", 1)} {
+		if version(base) == version(other) {
+			t.Errorf("a change is not seen: %s", other)
+		}
+	}
+}
+
+func TestIntervals(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"2020-01-01T00:00:00Z":                      "2020-01-01T00:00:00Z",
+		"2020-01-01T01:00:00+01:00/..":              "2020-01-01T00:00:00Z/..",
+		"../2020-01-01T00:00:00.5Z":                 "../2020-01-01T00:00:00.5Z",
+		"/2020-01-01T00:00:00Z":                     "../2020-01-01T00:00:00Z",
+		"2020-01-01T00:00:00Z/2021-01-01T00:00:00Z": "2020-01-01T00:00:00Z/2021-01-01T00:00:00Z",
+		"2020-01-01T00:00:00Z/2020-01-01T00:00:00Z": "2020-01-01T00:00:00Z", // T/T gives nothing at some servers
+		"..":         "",
+		"../..":      "",
+		"2020-01-01": "",
+		"2021-01-01T00:00:00Z/2020-01-01T00:00:00Z":      "",
+		"2020-01-01T00:00:00Z/2020-01-02T00:00:00Z/more": "",
+	} {
+		i, err := parseInterval(text)
+		if (err == nil) != (want != "") || err == nil && i.String() != want {
+			t.Errorf("%q: %q, %v; want %q", text, i.String(), err, want)
+		}
+	}
+}
+
+// TestHalvesShareTheirEnd, whatever the interval.
+func TestHalvesShareTheirEnd(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC)
+	rapid.Check(t, func(t *rapid.T) {
+		i := interval{from: time.Unix(rapid.Int64Range(0, 2e9).Draw(t, "from"), 0).UTC()}
+		i.to = i.from.Add(time.Duration(rapid.Int64Range(1, 1e18).Draw(t, "length")))
+		switch rapid.IntRange(0, 2).Draw(t, "open") {
+		case 1:
+			i.from = time.Time{}
+		case 2:
+			i.to = time.Time{}
+		}
+		older, newer, ok := i.split(now)
+		if !ok {
+			if length := i.to.Sub(i.from); length > 2*time.Second {
+				t.Fatalf("%s of %s cannot be halved", i, length)
+			}
+			return
+		}
+		if !older.from.Equal(i.from) || !newer.to.Equal(i.to) || !older.to.Equal(newer.from) || older.to.Nanosecond() != 0 {
+			t.Fatalf("%s became %s and %s", i, older, newer)
+		}
+	})
+}
+
+// TestBackfillWindowsHaveNoHoles: the windows of one date touch, and dates closer than their windows repeat none.
+func TestBackfillWindowsHaveNoHoles(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		b := BackfillConfig{
+			Start: "2021-12-30", Count: rapid.IntRange(1, 5).Draw(t, "count"), Windows: rapid.IntRange(1, 6).Draw(t, "windows"),
+			Every:  gateway.Duration(time.Duration(rapid.IntRange(1, 48).Draw(t, "every")) * time.Hour),
+			Window: gateway.Duration(time.Duration(rapid.IntRange(1, 12).Draw(t, "window")) * time.Hour),
+		}
+		start := time.Date(2021, 12, 30, 0, 0, 0, 0, time.UTC)
+		windows := b.windows()
+		seen := map[interval]bool{}
+		for _, w := range windows {
+			if seen[w] || w.to.Sub(w.from) != b.Window.Std() {
+				t.Fatalf("window %s is there twice, or has the wrong length", w)
+			}
+			seen[w] = true
+		}
+		for date := range b.Count {
+			end := start.Add(-time.Duration(date) * b.Every.Std())
+			for range b.Windows {
+				w := interval{end.Add(-b.Window.Std()), end}
+				if !seen[w] {
+					t.Fatalf("window %s is missing", w)
+				}
+				end = w.from
+			}
+		}
+	})
+}
+
+func TestConfigIsChecked(t *testing.T) {
+	t.Parallel()
+	for path, change := range map[string]func(*Config){
+		"url":            func(c *Config) { c.URL = "ftp://x" },
+		"collections":    func(c *Config) { c.Collections = nil },
+		"collections[1]": func(c *Config) { c.Collections = []string{"a", "a"} },
+		"bbox":           func(c *Config) { c.BBox = []float64{1, 2, 3} },
+		"intersects":     func(c *Config) { c.Intersects = "POINT(1 2)" },
+		"datetime":       func(c *Config) { c.Datetime = "2020" },
+		"filter":         func(c *Config) { c.Filter = "{" },
+		"limit":          func(c *Config) { c.Limit = 0 },
+		"interval":       func(c *Config) { c.Interval = 1 },
+		"timeout":        func(c *Config) { c.Timeout = 0 },
+		"lookback":       func(c *Config) { c.Lookback = -1 },
+		"headers[0]":     func(c *Config) { c.Headers = []Header{{Name: "a b", Value: "x"}} },
+		"event.profile":  func(c *Config) { c.Event.Profile = "all" },
+		"backfill.start": func(c *Config) { c.Backfill = &BackfillConfig{Start: "soon"} },
+		"backfill.count": func(c *Config) { c.Backfill = &BackfillConfig{Start: "2021-12-30", Count: -1} },
+	} {
+		c := NewConfig()
+		c.URL, c.Collections = "https://example.com", []string{"a"}
+		if problems := c.Validate(); len(problems) != 0 {
+			t.Fatal(problems)
+		}
+		change(c)
+		problems := c.Validate()
+		if len(problems) != 1 || problems[0].Path != path || problems[0].Message == "" || problems[0].Remedy == "" {
+			t.Errorf("%s: %v", path, problems)
+		}
+	}
+	both := NewConfig()
+	both.URL, both.Collections = "https://user:secret@example.com", []string{"a"}
+	both.BBox, both.Intersects = []float64{1, 2, 3, 4}, `{"type":"Point","coordinates":[1,2]}`
+	if problems := both.Validate(); len(problems) != 2 || strings.Contains(problems.Error(), "secret") {
+		t.Errorf("%v", problems)
+	}
+}

@@ -59,11 +59,10 @@ func Default(o Options) (*Config, error) { return Parse("no file", nil, o) }
 // Parse reads the content of a file; name stands in its findings. A non-nil error is an *[Error].
 func Parse(name string, data []byte, o Options) (*Config, error) {
 	d := &document{file: name, options: &o}
-	root := d.parse(data)
-	if len(d.findings) > 0 {
+	d.root = d.parse(data)
+	if d.root == nil && len(d.findings) > 0 {
 		return nil, asError(d.findings)
 	}
-	d.root = root
 	d.checkTree()
 	c := d.decode()
 	d.validate(c)

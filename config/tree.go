@@ -104,12 +104,12 @@ func (d *document) expandText(node *yaml.Node, key string) string {
 		case "$$":
 			return "$"
 		case "$":
-			d.note(node, key, "a single $ means nothing", "write ${NAME} for a variable, or $$ for a dollar sign")
+			d.refuse(node, key, "a single $ means nothing", "write ${NAME} for a variable, or $$ for a dollar sign")
 			return match
 		}
 		name, fallback, hasFallback := strings.Cut(match[2:len(match)-1], ":-")
 		if !regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`).MatchString(name) {
-			d.note(node, key, fmt.Sprintf("%q is no name of a variable", name), "write ${NAME} or ${NAME:-default}")
+			d.refuse(node, key, fmt.Sprintf("%q is no name of a variable", name), "write ${NAME} or ${NAME:-default}")
 			return ""
 		}
 		value, found := d.options.lookup(name)
@@ -119,7 +119,7 @@ func (d *document) expandText(node *yaml.Node, key string) string {
 		case hasFallback:
 			return fallback
 		}
-		d.note(node, key, fmt.Sprintf("the variable %s is not set", name), fmt.Sprintf("set it, or write ${%s:-default}", name))
+		d.refuse(node, key, fmt.Sprintf("the variable %s is not set", name), fmt.Sprintf("set it, or write ${%s:-default}", name))
 		return ""
 	})
 }
@@ -142,6 +142,8 @@ func (d *document) checkTree() {
 // type; of a mapping, the wrong members have been removed then.
 func (d *document) check(node *yaml.Node, t reflect.Type, key string) bool {
 	switch {
+	case slices.Contains(d.refused, key):
+		return false // its variables are wrong
 	case node.Kind == yaml.AliasNode:
 		return d.refuse(node, key, "this is a YAML alias", "write the value out")
 	case node.Kind == yaml.ScalarNode && node.ShortTag() == "!!null":

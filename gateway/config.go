@@ -295,6 +295,9 @@ func (c *Config) Validate() Problems {
 		source, path := &c.Sources[i], fmt.Sprintf("sources[%d]", i)
 		c.checkBlock(&p, path, "source", source.Name, source.Stream, sources, streams)
 		p.AddAll(path, source.Config.Validate())
+		if c, ok := source.Config.(interface{ ValidateStream(stream string) Problems }); ok {
+			p.AddAll(path, c.ValidateStream(source.Stream))
+		}
 	}
 	subscriptions := map[string]bool{}
 	for i := range c.Subscriptions {

@@ -27,7 +27,8 @@ type SourceType struct {
 // SourceConfig is the configuration of a source, and its constructor: type, defaults, rules and construction of a source
 // stand in one place.
 type SourceConfig interface {
-	// Validate returns everything that is wrong.
+	// Validate returns everything that is wrong. A configuration that depends on the stream that the source publishes to
+	// has a method ValidateStream(stream string) Problems, too.
 	Validate() Problems
 	// NewSource returns the source. It does no I/O and starts no goroutine.
 	NewSource(env SourceEnv) (Source, error)

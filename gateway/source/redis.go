@@ -62,6 +62,15 @@ func (c *RedisConfig) Validate() gateway.Problems {
 	return p
 }
 
+// ValidateStream refuses a source that would read what it writes.
+func (c *RedisConfig) ValidateStream(stream string) gateway.Problems {
+	var p gateway.Problems
+	if c.From == stream && stream != "" {
+		p.Add("from", fmt.Sprintf("the source would read the stream %q that it writes to", stream), "let it write to another stream")
+	}
+	return p
+}
+
 func entryID(s string) bool { return regexp.MustCompile(`^[0-9]{1,19}(-[0-9]{1,19})?$`).MatchString(s) }
 
 func (c *RedisConfig) source() string {
@@ -73,9 +82,6 @@ func (c *RedisConfig) source() string {
 
 // NewSource implements gateway.SourceConfig.
 func (c *RedisConfig) NewSource(env gateway.SourceEnv) (gateway.Source, error) {
-	if c.From == env.Stream {
-		return nil, fmt.Errorf("source %q would read the stream that it writes to", env.Name)
-	}
 	return &redisSource{config: c, client: env.Redis, outbox: env.Outbox, log: env.Logger}, nil
 }
 

@@ -20,7 +20,7 @@ import (
 	"github.com/streamgate/streamgate/gateway/source/stac"
 )
 
-var update = flag.Bool("update", false, "write the golden files") //nolint:gochecknoglobals // a flag of the test binary
+var update = flag.Bool("update", false, "write the golden files")
 
 type redisOptions = redis.UniversalOptions
 

@@ -58,7 +58,7 @@ func TestDeliveryInBothFormats(t *testing.T) {
 				e := event("ä 1")
 				e.Set("subject", `100% "of" €`)
 				publish(t, g, stream, e)
-				eventually(t, "the event arrives and is acknowledged", func() bool {
+				redistest.Eventually(t, "the event arrives and is acknowledged", func() bool {
 					return len(s.all()) == 1 && nothingPending(client, stream, "sub")
 				})
 				got := s.all()[0]
@@ -88,7 +88,7 @@ func TestFiltersDecideWhatIsDelivered(t *testing.T) {
 	unwanted.Set("subject", "https://example.com/b")
 	unwanted.Set("type", "unwanted")
 	publish(t, g, stream, unwanted, without, wanted)
-	eventually(t, "everything is settled", func() bool { return len(s.all()) > 0 && nothingPending(client, stream, "sub") })
+	redistest.Eventually(t, "everything is settled", func() bool { return len(s.all()) > 0 && nothingPending(client, stream, "sub") })
 	if ids := s.ids(); !slices.Equal(ids, []string{"wanted"}) {
 		t.Errorf("delivered: %v", ids)
 	}
@@ -115,7 +115,7 @@ func TestWhatIsRetriedAndWhatIsNot(t *testing.T) {
 			e := event("1")
 			publish(t, g, stream, e)
 			dead := gateway.DeadLetterStream(stream)
-			eventually(t, "the event is dead-lettered", func() bool {
+			redistest.Eventually(t, "the event is dead-lettered", func() bool {
 				return client.XLen(context.Background(), dead).Val() == 1 && nothingPending(client, stream, "sub")
 			})
 			if n := len(s.all()); n != attempts {
@@ -171,11 +171,11 @@ func TestNoResponseIsRetriedUntilTheSinkIsThere(t *testing.T) {
 	})
 	g := start(t, client, subscribed(oneStream(stream), s.url, func(c *gateway.SubscriptionConfig) { c.Delivery.Retry = 1000 }))
 	publish(t, g, stream, event("1"))
-	eventually(t, "there were some attempts", func() bool { return len(s.all()) >= 3 })
+	redistest.Eventually(t, "there were some attempts", func() bool { return len(s.all()) >= 3 })
 	mu.Lock()
 	broken = false
 	mu.Unlock()
-	eventually(t, "the event is delivered", func() bool { return nothingPending(client, stream, "sub") })
+	redistest.Eventually(t, "the event is delivered", func() bool { return nothingPending(client, stream, "sub") })
 	if n := client.XLen(context.Background(), gateway.DeadLetterStream(stream)).Val(); n != 0 {
 		t.Errorf("%d dead letters", n)
 	}
@@ -203,7 +203,7 @@ func TestRetryAfterIsHonoured(t *testing.T) {
 	server := newServer(t, front)
 	g := start(t, client, subscribed(oneStream(stream), server))
 	publish(t, g, stream, event("1"))
-	eventually(t, "the event is delivered", func() bool { return nothingPending(client, stream, "sub") })
+	redistest.Eventually(t, "the event is delivered", func() bool { return nothingPending(client, stream, "sub") })
 	mu.Lock()
 	defer mu.Unlock()
 	if len(times) != 2 || times[1].Sub(times[0]) < time.Second {
@@ -226,7 +226,7 @@ func TestRetriesHoldNoWorker(t *testing.T) {
 		c.Delivery.BackoffDelay, c.Delivery.Retry = gateway.Duration(time.Hour), 5
 	}))
 	publish(t, g, stream, event("bad"), event("good-1"), event("good-2"))
-	eventually(t, "the others are delivered", func() bool { return slices.Equal(s.ids(), []string{"bad", "good-1", "good-2"}) })
+	redistest.Eventually(t, "the others are delivered", func() bool { return slices.Equal(s.ids(), []string{"bad", "good-1", "good-2"}) })
 }
 
 // TestMalformedEntriesAreBuried: they are stored with the reason and their fields, and block nothing.
@@ -249,7 +249,7 @@ func TestMalformedEntriesAreBuried(t *testing.T) {
 	g := start(t, client, subscribed(oneStream(stream), s.url))
 	publish(t, g, stream, event("good"))
 	dead := gateway.DeadLetterStream(stream)
-	eventually(t, "everything is settled", func() bool {
+	redistest.Eventually(t, "everything is settled", func() bool {
 		return client.XLen(ctx, dead).Val() == 5 && nothingPending(client, stream, "sub")
 	})
 	if ids := s.ids(); !slices.Equal(ids, []string{"good"}) {
@@ -294,7 +294,7 @@ func TestUnknownFormatIsPassedOn(t *testing.T) {
 	if s := <-got; s != "application/cloudevents+avro\x00\x01" {
 		t.Errorf("got %q", s)
 	}
-	eventually(t, "it is acknowledged", func() bool { return nothingPending(client, stream, "sub") })
+	redistest.Eventually(t, "it is acknowledged", func() bool { return nothingPending(client, stream, "sub") })
 }
 
 // TestEventInAnEvent: an event whose data is an event stays the outer one, all the way; nobody can smuggle one past the
@@ -307,7 +307,7 @@ func TestEventInAnEvent(t *testing.T) {
 	outer := event("outer")
 	outer.DataContentType, outer.Data = rawevent.MediaTypeJSON, []byte(`{"specversion":"1.0","id":"inner","source":"/evil","type":"t"}`)
 	publish(t, g, stream, outer)
-	eventually(t, "it is delivered", func() bool { return nothingPending(client, stream, "sub") })
+	redistest.Eventually(t, "it is delivered", func() bool { return nothingPending(client, stream, "sub") })
 	if got := s.all(); len(got) != 1 || got[0].event.ID() != "outer" || string(got[0].event.Data) != string(outer.Data) {
 		t.Errorf("delivered: %+v", got)
 	}
@@ -324,7 +324,7 @@ func TestTwoGatewaysShareTheWork(t *testing.T) {
 	for i := range n {
 		publish(t, first, stream, event(fmt.Sprint(i)))
 	}
-	eventually(t, "everything is delivered", func() bool { return len(s.ids()) == n && nothingPending(client, stream, "sub") })
+	redistest.Eventually(t, "everything is delivered", func() bool { return len(s.ids()) == n && nothingPending(client, stream, "sub") })
 	if all := len(s.all()); all != n {
 		t.Errorf("%d deliveries of %d events", all, n)
 	}
@@ -367,14 +367,14 @@ func TestStopFinishesWorkAndHandsOverTheRest(t *testing.T) {
 	<-begun
 	stopped := make(chan struct{})
 	go func() { first.stop(); close(stopped) }()
-	eventually(t, "the first gateway takes nothing more in", func() bool { return first.Ready(context.Background()) != nil })
+	redistest.Eventually(t, "the first gateway takes nothing more in", func() bool { return first.Ready(context.Background()) != nil })
 	close(release)
 	<-stopped
 	mu.Lock()
 	failing = false
 	mu.Unlock()
 	start(t, client, c)
-	eventually(t, "the second gateway delivers the rest", func() bool { return nothingPending(client, stream, "sub") })
+	redistest.Eventually(t, "the second gateway delivers the rest", func() bool { return nothingPending(client, stream, "sub") })
 	slow := 0
 	for _, r := range s.all() {
 		if r.event.ID() == "slow" {
@@ -405,7 +405,7 @@ func TestRedisKilledWhileDelivering(t *testing.T) {
 		}
 	}
 	back := time.Now()
-	eventually(t, "everything accepted is delivered", func() bool {
+	redistest.Eventually(t, "everything accepted is delivered", func() bool {
 		ids := s.ids()
 		for id := range accepted {
 			if _, found := slices.BinarySearch(ids, id); !found {

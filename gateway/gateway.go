@@ -159,7 +159,7 @@ func (g *Gateway) prepare(ctx context.Context) bool {
 		if backoff == 50*time.Millisecond && ctx.Err() == nil {
 			g.env.Logger.Warn("cannot create the consumer groups, trying again; producers get 503 until then", "err", err)
 		}
-		if !sleep(ctx, backoff/2+rand.N(backoff/2)) {
+		if !Sleep(ctx, backoff/2+rand.N(backoff/2)) {
 			return false
 		}
 	}

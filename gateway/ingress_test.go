@@ -207,7 +207,7 @@ func TestRedisAwayMeans503InTime(t *testing.T) {
 			}
 			asking.Wait()
 			away.end(server)
-			eventually(t, "events are accepted again", func() bool {
+			redistest.Eventually(t, "events are accepted again", func() bool {
 				status, _ := post(t, g.url, event("after"))
 				return status == 202
 			})
@@ -251,9 +251,9 @@ func TestNothingIsAcceptedBeforeTheGroupsExist(t *testing.T) {
 	if err := client.Del(context.Background(), stream).Err(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "an event is accepted", func() bool {
+	redistest.Eventually(t, "an event is accepted", func() bool {
 		status, _ := post(t, g.url, event("first"))
 		return status == 202
 	})
-	eventually(t, "the first event that was accepted is delivered", func() bool { return len(s.ids()) == 1 })
+	redistest.Eventually(t, "the first event that was accepted is delivered", func() bool { return len(s.ids()) == 1 })
 }

@@ -67,10 +67,10 @@ func (r *sourceRunner) Run(ctx context.Context) error {
 				r.log.Warn("cannot reach Redis for the source's lease, trying again", "err", err)
 			}
 			down = true
-			sleep(ctx, time.Second/2+rand.N(time.Second/2))
+			Sleep(ctx, time.Second/2+rand.N(time.Second/2))
 		case token == "":
 			down = false
-			sleep(ctx, sourceLease/10+rand.N(sourceLease/10))
+			Sleep(ctx, sourceLease/10+rand.N(sourceLease/10))
 		default:
 			down = false
 			r.lead(ctx, token)
@@ -125,7 +125,7 @@ func (r *sourceRunner) runSource(ctx context.Context, token string) {
 		}
 		r.metrics.sourceErrors.WithLabelValues(r.block.Name).Inc()
 		r.log.Warn("the source failed and is started again", "pause", pause, "err", err)
-		sleep(ctx, pause/2+rand.N(pause/2))
+		Sleep(ctx, pause/2+rand.N(pause/2))
 	}
 }
 
@@ -146,7 +146,7 @@ func (r *sourceRunner) runOnce(ctx context.Context, token string) error {
 // keepLease renews the lease until ctx ends. It returns earlier when the lease is lost, or could not be renewed in time.
 func (r *sourceRunner) keepLease(ctx context.Context, token string) {
 	for held := time.Now(); time.Since(held) < sourceLease; {
-		if !sleep(ctx, sourceLease/5) {
+		if !Sleep(ctx, sourceLease/5) {
 			return
 		}
 		renewed := time.Now()

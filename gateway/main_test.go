@@ -27,7 +27,7 @@ type running struct {
 	*gateway.Gateway
 	url      string
 	registry *prometheus.Registry
-	logs     *logBuffer
+	logs     *redistest.LogBuffer
 	stop     func() // ends it as SIGTERM does, and waits
 }
 
@@ -35,7 +35,7 @@ type running struct {
 func start(t testing.TB, client redis.UniversalClient, c gateway.Config) *running {
 	t.Helper()
 	r := launch(t, client, c)
-	eventually(t, "the gateway is ready", func() bool { return r.Ready(context.Background()) == nil })
+	redistest.Eventually(t, "the gateway is ready", func() bool { return r.Ready(context.Background()) == nil })
 	return r
 }
 
@@ -49,7 +49,7 @@ func launch(t testing.TB, client redis.UniversalClient, c gateway.Config) *runni
 	if problems := c.Validate(); len(problems) > 0 {
 		t.Fatal(problems)
 	}
-	r := &running{registry: prometheus.NewRegistry(), logs: &logBuffer{}}
+	r := &running{registry: prometheus.NewRegistry(), logs: &redistest.LogBuffer{}}
 	log := slog.New(slog.NewTextHandler(r.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	var err error
 	r.Gateway, err = gateway.New(c, gateway.Env{Redis: client, Logger: log, Registry: r.registry, UserAgent: "streamgate/test"})
@@ -72,24 +72,6 @@ func launch(t testing.TB, client redis.UniversalClient, c gateway.Config) *runni
 	})
 	t.Cleanup(r.stop)
 	return r
-}
-
-// logBuffer collects log lines.
-type logBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }
 
 // oneStream is a configuration with one stream.
@@ -201,22 +183,6 @@ func post(t testing.TB, url string, e rawevent.Event) (int, http.Header) {
 	defer func() { _ = response.Body.Close() }()
 	_, _ = io.Copy(io.Discard, response.Body)
 	return response.StatusCode, response.Header
-}
-
-// eventually polls until condition holds.
-func eventually(t testing.TB, what string, condition func() bool) {
-	t.Helper()
-	deadline := time.NewTimer(30 * time.Second)
-	defer deadline.Stop()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for !condition() {
-		select {
-		case <-deadline.C:
-			t.Fatalf("not within 30 s: %s", what)
-		case <-tick.C:
-		}
-	}
 }
 
 // nothingPending reports whether every entry of the stream has been acknowledged by the subscription.

@@ -235,14 +235,14 @@ func (o *Outbox) retry(ctx context.Context, f func(ctx context.Context) error) e
 		if backoff == 100*time.Millisecond {
 			o.log.Warn("cannot reach Redis, trying again", "err", err)
 		}
-		if !sleep(ctx, backoff/2+rand.N(backoff/2)) {
+		if !Sleep(ctx, backoff/2+rand.N(backoff/2)) {
 			return ctx.Err()
 		}
 	}
 }
 
-// sleep waits for d and reports true, or false as soon as ctx ends.
-func sleep(ctx context.Context, d time.Duration) bool {
+// Sleep waits for d and reports true, or false as soon as ctx ends.
+func Sleep(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {

@@ -7,9 +7,10 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Source brings events in. Run blocks until ctx ends and then returns nil, with all its goroutines gone. It publishes
-// through its [Outbox] only, and advances its checkpoint in the same step. An error ends this run: the gateway logs it and
-// runs the source anew after a while. What a retry can cure, Run retries itself, with backoff.
+// Source brings events in. Run blocks until ctx ends, and returns with all its goroutines gone; what it returns then does
+// not matter. It publishes through its [Outbox] only, and advances its checkpoint in the same step. An earlier error ends
+// this run: the gateway logs it and runs the source anew after a while. What a retry can cure, Run retries itself, with
+// backoff.
 //
 // One replica at a time runs a source: the one that holds its lease.
 type Source interface {

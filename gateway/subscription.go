@@ -152,7 +152,7 @@ func (s *subscription) next(ctx context.Context, n int) ([]*redisstreams.Deliver
 	}
 	wait := s.parking.untilNext()
 	if s.parking.isFull() {
-		sleep(ctx, min(wait, time.Second))
+		Sleep(ctx, min(wait, time.Second))
 		return nil, errNothingNow
 	}
 	return s.consumer.Poll(ctx, n, wait)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/streamgate/streamgate/config"
 	"github.com/streamgate/streamgate/gateway/source"
+	"github.com/streamgate/streamgate/internal/redistest"
 )
 
 const root = "../.."
@@ -72,7 +73,7 @@ func TestEveryCommandOfTheDocsWorks(t *testing.T) {
 	}
 	gateway := startProcess(t, "serve", "--config", writeFile(t, "server: { address: '127.0.0.1:0' }\nadmin: { address: '127.0.0.1:0' }\n"))
 	events, operators := gateway.await(`events in +POST (http://\S+)/\{stream\}`), gateway.await(`operators +(http://\S+)/healthz`)
-	eventually(t, "the gateway is ready", func() bool { return status(t, operators+"/readyz") == http.StatusOK })
+	redistest.Eventually(t, "the gateway is ready", func() bool { return status(t, operators+"/readyz") == http.StatusOK })
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)

@@ -112,7 +112,7 @@ func TestKillNineLosesNothing(t *testing.T) {
 		mu.Lock()
 		before := len(accepted)
 		mu.Unlock()
-		eventually(t, "some events more are accepted", func() bool {
+		redistest.Eventually(t, "some events more are accepted", func() bool {
 			mu.Lock()
 			defer mu.Unlock()
 			return len(accepted) > before+50+rand.IntN(100)
@@ -124,11 +124,11 @@ func TestKillNineLosesNothing(t *testing.T) {
 	close(stopProducing)
 	producing.Wait()
 
-	eventually(t, "everything accepted is delivered", func() bool {
+	redistest.Eventually(t, "everything accepted is delivered", func() bool {
 		missing, _ := sink.missing(accepted)
 		return len(missing) == 0
 	})
-	eventually(t, "everything is acknowledged", func() bool {
+	redistest.Eventually(t, "everything is acknowledged", func() bool {
 		groups, err := server.Client().XInfoGroups(context.Background(), "STREAM").Result()
 		return err == nil && len(groups) == 1 && groups[0].Pending == 0 && groups[0].Lag == 0
 	})
@@ -183,11 +183,11 @@ func TestRedisDownAtStart(t *testing.T) {
 	}
 	server.Restart()
 	back := time.Now()
-	eventually(t, "the gateway is ready", func() bool { return status(t, operators+"/readyz") == http.StatusOK })
+	redistest.Eventually(t, "the gateway is ready", func() bool { return status(t, operators+"/readyz") == http.StatusOK })
 	if code := postEvent(events, "late"); code != http.StatusAccepted {
 		t.Errorf("an event: %d", code)
 	}
-	eventually(t, "the event is delivered", func() bool {
+	redistest.Eventually(t, "the event is delivered", func() bool {
 		missing, _ := sink.missing(map[string]bool{"late": true})
 		return len(missing) == 0
 	})

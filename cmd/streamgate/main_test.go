@@ -162,18 +162,3 @@ func writeFile(t testing.TB, content string) string {
 	}
 	return path
 }
-
-func eventually(t testing.TB, what string, condition func() bool) {
-	t.Helper()
-	deadline := time.NewTimer(60 * time.Second)
-	defer deadline.Stop()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for !condition() {
-		select {
-		case <-deadline.C:
-			t.Fatalf("not within 60 s: %s", what)
-		case <-tick.C:
-		}
-	}
-}

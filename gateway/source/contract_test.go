@@ -91,11 +91,11 @@ func TestContract(t *testing.T) {
 				}
 				stop := start(t, client, stream, config)
 				stopSecond := start(t, client, stream, config)
-				eventually(t, fmt.Sprintf("round %d: everything is published", round), func() bool { return len(ids(t, client, stream)) >= n })
+				redistest.Eventually(t, fmt.Sprintf("round %d: everything is published", round), func() bool { return len(ids(t, client, stream)) >= n })
 				if round == 1 { // things that come while it runs
 					add(n)
 					n++
-					eventually(t, "what came later is published", func() bool { return len(ids(t, client, stream)) >= n })
+					redistest.Eventually(t, "what came later is published", func() bool { return len(ids(t, client, stream)) >= n })
 				}
 				stop()
 				stopSecond()
@@ -169,19 +169,4 @@ func ids(t *testing.T, client redis.UniversalClient, stream string) []string {
 		list = append(list, e.Source()+" "+e.ID())
 	}
 	return list
-}
-
-func eventually(t *testing.T, what string, condition func() bool) {
-	t.Helper()
-	deadline := time.NewTimer(30 * time.Second)
-	defer deadline.Stop()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for !condition() {
-		select {
-		case <-deadline.C:
-			t.Fatalf("not within 30 s: %s", what)
-		case <-tick.C:
-		}
-	}
 }

@@ -107,7 +107,7 @@ var _ gateway.Source = (*redisSource)(nil)
 func (s *redisSource) Run(ctx context.Context) error {
 	saved, err := s.outbox.Checkpoint(ctx)
 	if err != nil {
-		return endOf(ctx, err)
+		return err
 	}
 	cursor := string(saved)
 	for backoff := 100 * time.Millisecond; ctx.Err() == nil; {
@@ -117,26 +117,14 @@ func (s *redisSource) Run(ctx context.Context) error {
 			backoff = 100 * time.Millisecond
 			s.report(nil)
 		case errors.Is(err, gateway.ErrFenced) || ctx.Err() != nil:
-			return endOf(ctx, err)
+			return err
 		default:
 			s.report(err)
-			timer := time.NewTimer(backoff/2 + rand.N(backoff/2))
-			select {
-			case <-timer.C:
-			case <-ctx.Done():
-				timer.Stop()
-			}
+			gateway.Sleep(ctx, backoff/2+rand.N(backoff/2))
 			backoff = min(2*backoff, time.Second)
 		}
 	}
 	return nil
-}
-
-func endOf(ctx context.Context, err error) error {
-	if ctx.Err() != nil && !errors.Is(err, gateway.ErrFenced) {
-		return nil
-	}
-	return err
 }
 
 func (s *redisSource) report(err error) {

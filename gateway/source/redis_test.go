@@ -28,7 +28,7 @@ func TestFlatEntriesBecomeEvents(t *testing.T) {
 	c := source.NewRedisConfig()
 	c.From, c.Event.Type = from, "acme.stream-collector.completed"
 	start(t, client, stream, c)
-	eventually(t, "three events are published", func() bool { return len(events(t, client, stream)) == 3 })
+	redistest.Eventually(t, "three events are published", func() bool { return len(events(t, client, stream)) == 3 })
 	list := events(t, client, stream)
 	first := &list[0]
 	if first.Type() != "acme.stream-collector.completed" || first.Source() != "/streams/"+from || !strings.HasPrefix(first.ID(), from+"/") ||

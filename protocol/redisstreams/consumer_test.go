@@ -90,7 +90,7 @@ func TestHeartbeatKeepsEntriesInWork(t *testing.T) {
 	for _, d := range batch {
 		d.Ack()
 	}
-	eventually(t, "all are acknowledged", func() bool { return pending(t, client, stream) == 0 })
+	redistest.Eventually(t, "all are acknowledged", func() bool { return pending(t, client, stream) == 0 })
 }
 
 // TestStoppedConsumerHandsOverAtOnce: what it had in work goes to the others without waiting for the lease.
@@ -167,7 +167,7 @@ func TestTrimmedEntriesOfADeadConsumerAreReported(t *testing.T) {
 		t.Errorf("got entry %s, want %s", d.ID, gone[2].ID)
 	}
 	d.Ack()
-	eventually(t, "nothing is pending", func() bool { return pending(t, client, stream) == 0 })
+	redistest.Eventually(t, "nothing is pending", func() bool { return pending(t, client, stream) == 0 })
 	if trimmed.Load() != 2 {
 		t.Errorf("%d entries reported as trimmed, want 2", trimmed.Load())
 	}
@@ -187,7 +187,7 @@ func TestLostGroupResumes(t *testing.T) {
 		d.Ack()
 		last = d.ID
 	}
-	eventually(t, "all are acknowledged", func() bool { return pending(t, client, stream) == 0 })
+	redistest.Eventually(t, "all are acknowledged", func() bool { return pending(t, client, stream) == 0 })
 	if err := client.XGroupDestroy(context.Background(), stream, "group").Err(); err != nil {
 		t.Fatal(err)
 	}
@@ -216,7 +216,7 @@ func TestKilledRedis(t *testing.T) {
 		d.Ack() // cannot be sent now
 	}
 	server.Restart()
-	eventually(t, "the acknowledgements arrive", func() bool {
+	redistest.Eventually(t, "the acknowledgements arrive", func() bool {
 		p, err := client.XPending(context.Background(), stream, "group").Result()
 		return err == nil && p.Count == 0
 	})
@@ -297,7 +297,7 @@ func TestHeartbeatDoesNotTakeBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the heartbeat notices", func() bool { return !c.Held(d.ID) })
+	redistest.Eventually(t, "the heartbeat notices", func() bool { return !c.Held(d.ID) })
 	pending, err := client.XPendingExt(ctx, &redis.XPendingExtArgs{Stream: stream, Group: "group", Start: "-", End: "+", Count: 10}).Result()
 	if err != nil || len(pending) != 1 || pending[0].Consumer != "other" {
 		t.Errorf("%v %v", pending, err)

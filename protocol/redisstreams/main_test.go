@@ -71,22 +71,6 @@ func receive(t testing.TB, c *redisstreams.Consumer, n int) []*redisstreams.Deli
 	return all
 }
 
-// eventually polls until condition holds.
-func eventually(t testing.TB, what string, condition func() bool) {
-	t.Helper()
-	deadline := time.NewTimer(20 * time.Second)
-	defer deadline.Stop()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for !condition() {
-		select {
-		case <-deadline.C:
-			t.Fatalf("not within 20 s: %s", what)
-		case <-tick.C:
-		}
-	}
-}
-
 func pending(t testing.TB, client redis.UniversalClient, stream string) int64 {
 	t.Helper()
 	p, err := client.XPending(context.Background(), stream, "group").Result()

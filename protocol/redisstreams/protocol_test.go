@@ -162,7 +162,7 @@ func TestFinishDecidesWhetherTheEntryStaysPending(t *testing.T) {
 			}
 			_ = m.Finish(nil)
 			client := redistest.Shared(t).Client()
-			eventually(t, "the acknowledgements arrive", func() bool { return pending(t, client, stream) == c.left })
+			redistest.Eventually(t, "the acknowledgements arrive", func() bool { return pending(t, client, stream) == c.left })
 		})
 	}
 }

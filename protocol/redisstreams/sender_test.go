@@ -106,7 +106,7 @@ func TestSilentRedisFailsEverybodyInTime(t *testing.T) {
 	}
 	server.Resume()
 	e = sample("after")
-	eventually(t, "it works again", func() bool {
+	redistest.Eventually(t, "it works again", func() bool {
 		_, err := sender.Append(context.Background(), &e)
 		return err == nil
 	})

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"github.com/streamgate/streamgate/gateway"
 )
 
 // Limits towards a server and by it.
@@ -129,7 +131,7 @@ func (c *client) get(ctx context.Context, r *request, shrinkable bool, decode fu
 		if isStatus && status.retryAfter > 0 {
 			wait = status.retryAfter
 		}
-		if !sleep(ctx, wait) {
+		if !gateway.Sleep(ctx, wait) {
 			return ctx.Err()
 		}
 		pause = min(c.pause+rand.N(3*pause-c.pause+1), maxPause) // decorrelated jitter
@@ -280,16 +282,4 @@ func (c *client) withBaseQuery(u *url.URL) *url.URL {
 	extended := *u
 	extended.RawQuery = values.Encode()
 	return &extended
-}
-
-// sleep waits for d and reports true, or false as soon as ctx ends.
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }

@@ -54,7 +54,7 @@ type checkpoint struct {
 func (s *source) Run(ctx context.Context) error {
 	defer s.client.close()
 	if err := s.load(ctx); err != nil {
-		return endOf(ctx, err)
+		return err
 	}
 	for ctx.Err() == nil {
 		next := time.Now().Add(s.config.Interval.Std())
@@ -63,20 +63,12 @@ func (s *source) Run(ctx context.Context) error {
 			err = s.backfillUntil(ctx, next)
 		}
 		if errors.Is(err, gateway.ErrFenced) || ctx.Err() != nil {
-			return endOf(ctx, err)
+			return err
 		}
 		s.report(err)
-		sleep(ctx, time.Until(next))
+		gateway.Sleep(ctx, time.Until(next))
 	}
 	return nil
-}
-
-// endOf turns the end of ctx, which is no failure, into nil.
-func endOf(ctx context.Context, err error) error {
-	if ctx.Err() != nil && !errors.Is(err, gateway.ErrFenced) {
-		return nil
-	}
-	return err
 }
 
 // report logs an outage once when it begins and once when it ends.

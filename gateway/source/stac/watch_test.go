@@ -36,13 +36,13 @@ type fixture struct {
 	server    *httptest.Server
 	client    redis.UniversalClient
 	stream    string
-	logs      *logBuffer
+	logs      *redistest.LogBuffer
 }
 
 func newFixture(t *testing.T, scenes int) *fixture {
 	t.Helper()
 	f := &fixture{
-		t: t, catalogue: stacsample.New(), client: redistest.Shared(t).Client(), stream: redistest.Stream(t), logs: &logBuffer{},
+		t: t, catalogue: stacsample.New(), client: redistest.Shared(t).Client(), stream: redistest.Stream(t), logs: &redistest.LogBuffer{},
 	}
 	f.catalogue.AddCollection(collection, "Scenes")
 	for _, scene := range stacsample.Scenes(scenes, time.Date(2021, 12, 1, 0, 0, 0, 0, time.UTC)) {
@@ -94,23 +94,6 @@ func (f *fixture) run(c *Config) (stop func()) {
 	return stop
 }
 
-type logBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
 func (f *fixture) events() []rawevent.Event {
 	f.t.Helper()
 	entries, err := redisstreams.ReadAfter(context.Background(), f.client, f.stream, "0", 10_000, -1)
@@ -154,7 +137,7 @@ func (f *fixture) want() []string {
 func (f *fixture) expectAll() {
 	f.t.Helper()
 	want := f.want()
-	eventually(f.t, "every item has become an event", func() bool { return len(slices.Compact(f.keys())) >= len(want) })
+	redistest.Eventually(f.t, "every item has become an event", func() bool { return len(slices.Compact(f.keys())) >= len(want) })
 	if got := f.keys(); !slices.Equal(got, want) {
 		f.t.Errorf("%d events for %d items", len(got), len(want))
 	}
@@ -167,21 +150,6 @@ func (f *fixture) complete() string {
 		return ""
 	}
 	return saved
-}
-
-func eventually(t *testing.T, what string, condition func() bool) {
-	t.Helper()
-	deadline := time.NewTimer(40 * time.Second)
-	defer deadline.Stop()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for !condition() {
-		select {
-		case <-deadline.C:
-			t.Fatalf("not within 40 s: %s", what)
-		case <-tick.C:
-		}
-	}
 }
 
 // TestEveryServerIsReadToItsEnd: each way in which servers page, and each way in which they misbehave and can be
@@ -222,7 +190,7 @@ func TestEveryServerIsReadToItsEnd(t *testing.T) {
 				f.catalogue.SetQuirks(quirks)
 				f.run(f.config())
 				f.expectAll()
-				eventually(t, "the search is known to be complete", func() bool { return f.complete() != "" })
+				redistest.Eventually(t, "the search is known to be complete", func() bool { return f.complete() != "" })
 			})
 		}
 	}
@@ -245,9 +213,9 @@ func TestSearchThatCannotBeTrustedIsNotTakenForComplete(t *testing.T) {
 			f := newFixture(t, 20)
 			f.catalogue.SetQuirks(quirks)
 			f.run(f.config())
-			eventually(t, "the failure is reported", func() bool { return strings.Contains(f.logs.String(), "could not be searched completely") })
+			redistest.Eventually(t, "the failure is reported", func() bool { return strings.Contains(f.logs.String(), "could not be searched completely") })
 			before := len(f.catalogue.Requests())
-			eventually(t, "it is tried again", func() bool { return len(f.catalogue.Requests()) > before })
+			redistest.Eventually(t, "it is tried again", func() bool { return len(f.catalogue.Requests()) > before })
 			if n := len(f.catalogue.Requests()); n > 100 {
 				t.Errorf("%d requests in the time of two polls", n)
 			}
@@ -256,7 +224,7 @@ func TestSearchThatCannotBeTrustedIsNotTakenForComplete(t *testing.T) {
 			}
 			f.catalogue.SetQuirks(stacsample.Quirks{})
 			f.expectAll()
-			eventually(t, "the recovery is reported", func() bool { return strings.Contains(f.logs.String(), "searched completely again") })
+			redistest.Eventually(t, "the recovery is reported", func() bool { return strings.Contains(f.logs.String(), "searched completely again") })
 			if n := strings.Count(f.logs.String(), "could not be searched completely"); n != 1 {
 				t.Errorf("one outage was reported %d times", n)
 			}
@@ -274,10 +242,10 @@ func TestChangesAndTouches(t *testing.T) {
 	f.catalogue.Put(changed)
 	added := stacsample.Item{Collection: collection, ID: "new", Datetime: time.Now(), BBox: [4]float64{1, 2, 3, 4}} // without updated
 	f.catalogue.Put(added)
-	eventually(t, "both are found", func() bool { return len(f.events()) == 5 })
+	redistest.Eventually(t, "both are found", func() bool { return len(f.events()) == 5 })
 	added.CloudCover = 50 // its content counts
 	f.catalogue.Put(added)
-	eventually(t, "the change is found", func() bool { return len(f.events()) == 6 })
+	redistest.Eventually(t, "the change is found", func() bool { return len(f.events()) == 6 })
 	types := map[string][]string{}
 	ids := map[string]bool{}
 	for _, e := range f.events() {
@@ -307,7 +275,7 @@ func TestRestartsRepeatAndMissNothing(t *testing.T) {
 			for round := range 4 {
 				stop := f.run(f.config())
 				until := len(f.catalogue.Requests()) + 1 + random.IntN(8)
-				eventually(t, "some requests are made", func() bool { return len(f.catalogue.Requests()) >= until })
+				redistest.Eventually(t, "some requests are made", func() bool { return len(f.catalogue.Requests()) >= until })
 				f.catalogue.Put(stacsample.Item{
 					Collection: collection, ID: fmt.Sprint("late-", round), BBox: [4]float64{1, 2, 3, 4},
 					Datetime: time.Date(2021, 11, 1+random.IntN(60), 0, 0, 0, 0, time.UTC),
@@ -340,7 +308,7 @@ func TestBackfillCoversItsWindows(t *testing.T) {
 		}
 	}
 	slices.Sort(want)
-	eventually(t, "the backfill is done", func() bool { return strings.Count(f.complete(), "true") == 8 })
+	redistest.Eventually(t, "the backfill is done", func() bool { return strings.Count(f.complete(), "true") == 8 })
 	if got := f.keys(); !slices.Equal(got, want) {
 		t.Errorf("%d events, want %d", len(got), len(want))
 	}
@@ -351,7 +319,7 @@ func TestBackfillCoversItsWindows(t *testing.T) {
 	}
 	searches := len(f.catalogue.Requests())
 	f.run(c) // a second gateway, or a restart, does not search the windows again
-	eventually(t, "there were some polls", func() bool { return len(f.catalogue.Requests()) > searches+2 })
+	redistest.Eventually(t, "there were some polls", func() bool { return len(f.catalogue.Requests()) > searches+2 })
 	for _, r := range f.catalogue.Requests()[searches:] {
 		if bytes.Contains(r.Body, []byte("2021-12")) {
 			t.Errorf("a window that was done is searched again: %s", r.Body)
@@ -403,7 +371,7 @@ func TestUnknownCollectionIsReported(t *testing.T) {
 	c.Collections = []string{"sentinel-2-typo", collection}
 	f.run(c)
 	f.expectAll() // of the one that exists
-	eventually(t, "it is reported", func() bool { return strings.Contains(f.logs.String(), "sentinel-2-typo") })
+	redistest.Eventually(t, "it is reported", func() bool { return strings.Contains(f.logs.String(), "sentinel-2-typo") })
 }
 
 func TestSearchParameters(t *testing.T) {
@@ -427,7 +395,7 @@ func TestSearchParameters(t *testing.T) {
 				config := f.config()
 				c.change(config)
 				f.run(config)
-				eventually(t, "the search is complete", func() bool { return f.complete() != "" })
+				redistest.Eventually(t, "the search is complete", func() bool { return f.complete() != "" })
 				for _, r := range f.catalogue.Requests() {
 					if r.Path != "/search" {
 						continue

@@ -1,0 +1,47 @@
+package redistest
+
+import (
+	"bytes"
+	"sync"
+	"testing"
+	"time"
+)
+
+const awaitTimeout = 60 * time.Second
+
+// Eventually polls until condition holds, and fails the test, saying what was waited for, if it does not within a
+// minute. It blocks; condition is called by the test's goroutine only.
+func Eventually(t testing.TB, what string, condition func() bool) {
+	t.Helper()
+	deadline := time.NewTimer(awaitTimeout)
+	defer deadline.Stop()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for !condition() {
+		select {
+		case <-deadline.C:
+			t.Fatalf("not within %s: %s", awaitTimeout, what)
+		case <-tick.C:
+		}
+	}
+}
+
+// LogBuffer collects what a logger writes. It is safe for concurrent use.
+type LogBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+// Write implements io.Writer.
+func (l *LogBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+// String returns everything written so far.
+func (l *LogBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}

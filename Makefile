@@ -21,7 +21,8 @@ help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## run the whole way on sample data, without a network
-	go run ./cmd/streamgate demo
+	@go build -o bin/streamgate ./cmd/streamgate # not go run: it ends with an error after Ctrl-C
+	@bin/streamgate demo
 
 test: test-deps ## run all tests with the race detector, against a real Redis
 	go test -race ./...

@@ -1,7 +1,6 @@
 # Everything that a contributor runs; `make` lists it. CI runs the same targets (.ci/run).
 
-SHELL         := /bin/bash
-.SHELLFLAGS   := -euo pipefail -c
+.SHELLFLAGS   := -eu -c
 .DEFAULT_GOAL := help
 
 # What the caller's environment says must not matter: GOFLAGS could change go.mod or what the tests print, and a workspace
@@ -27,8 +26,8 @@ demo: ## run the whole way on sample data, without a network
 test: test-deps ## run all tests with the race detector, against a real Redis
 	go test -race ./...
 
-test-deps: ## install redis-server where neither it nor valkey-server is on the PATH
-	@internal/tools/install-redis.sh
+test-deps: ## install what the tests need: redis-server, a C compiler, bash, curl
+	@internal/tools/install-test-deps.sh
 
 build: ## build one static binary, bin/streamgate
 	CGO_ENABLED=0 go build -buildvcs=auto -trimpath -ldflags '-s -w' -o bin/streamgate ./cmd/streamgate
@@ -52,12 +51,10 @@ bench: test-deps ## run the benchmarks; BENCH=regexp chooses
 	go test -run '^$$' -bench '$(BENCH)' -benchmem ./...
 
 fuzz: test-deps ## run every fuzz target for FUZZTIME (10s)
-	@targets="$$(grep -roE --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' . || true)"; \
-	while IFS=: read -r file func; do \
-		[ -n "$$file" ] || continue; \
-		echo "fuzzing $${func#func } in $$(dirname "$$file")"; \
-		go test -run '^$$' -fuzz "^$${func#func }\$$" -fuzztime $(FUZZTIME) "$$(dirname "$$file")" </dev/null; \
-	done <<< "$$targets"
+	@for target in $$(grep -roE --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' . | sed 's/func //'); do \
+		echo "fuzzing $${target#*:} in $$(dirname "$${target%%:*}")"; \
+		go test -run '^$$' -fuzz "^$${target#*:}\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 5x "$$(dirname "$${target%%:*}")" </dev/null; \
+	done
 
 interop: ## run the gateway against a real STAC server and real redis-py, with kill -9
 	docs/interop/run.sh

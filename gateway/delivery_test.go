@@ -404,7 +404,14 @@ func TestRedisKilledWhileDelivering(t *testing.T) {
 			accepted[id] = true
 		}
 	}
+	server.Kill()
+	server.Restart()
 	back := time.Now()
+	redistest.Eventually(t, "an event is accepted again", func() bool {
+		status, _ := post(t, g.url, event("last"))
+		accepted["last"] = accepted["last"] || status == 202
+		return accepted["last"]
+	})
 	redistest.Eventually(t, "everything accepted is delivered", func() bool {
 		ids := s.ids()
 		for id := range accepted {
@@ -414,7 +421,8 @@ func TestRedisKilledWhileDelivering(t *testing.T) {
 		}
 		return true
 	})
-	if took := time.Since(back); took > 10*time.Second {
+	t.Logf("accepted %d, all delivered %s after Redis was back", len(accepted), time.Since(back))
+	if took := time.Since(back); took > 4*time.Second { // within 2 s without the race detector and the load of other tests
 		t.Errorf("it took %s after Redis was back", took)
 	}
 	if len(accepted) < 200 {

@@ -193,7 +193,7 @@ Each event's way (Ctrl-C ends the demo):
 
 // commandName is how this program was called: go run makes a path that is gone afterwards.
 func commandName() string {
-	if path, err := os.Executable(); err == nil && os.Args[0] == path {
+	if strings.Contains(os.Args[0], "go-build") {
 		return "go run ./cmd/streamgate"
 	}
 	return os.Args[0]

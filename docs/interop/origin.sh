@@ -21,7 +21,7 @@ if [ ! -x "$venv/bin/python" ]; then
 	python3 -m venv "$venv"
 	"$venv/bin/pip" install --quiet 'redis==5.2.1'
 fi
-internal/tools/install-redis.sh
+internal/tools/install-test-deps.sh
 go build -o .cache/streamgate ./cmd/streamgate
 
 free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }

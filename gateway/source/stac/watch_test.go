@@ -206,13 +206,16 @@ func TestSearchThatCannotBeTrustedIsNotTakenForComplete(t *testing.T) {
 		"500 for ever":    {Status5xx: stacsample.StatusFault{Status: 500, Times: 1 << 30}},
 		"404 for ever":    {Status5xx: stacsample.StatusFault{Status: 404, Times: 1 << 30}, FaultPath: "/search"},
 		"refuses us":      {Status5xx: stacsample.StatusFault{Status: 401, Times: 1 << 30}, FaultPath: "/search"},
+		"never answers":   {Block: make(chan struct{})},
 		"no such address": {Status5xx: stacsample.StatusFault{Status: 404, Times: 1 << 30}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f := newFixture(t, 20)
 			f.catalogue.SetQuirks(quirks)
-			f.run(f.config())
+			c := f.config()
+			c.Timeout = gateway.Duration(time.Second)
+			f.run(c)
 			redistest.Eventually(t, "the failure is reported", func() bool { return strings.Contains(f.logs.String(), "could not be searched completely") })
 			before := len(f.catalogue.Requests())
 			redistest.Eventually(t, "it is tried again", func() bool { return len(f.catalogue.Requests()) > before })

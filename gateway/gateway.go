@@ -14,6 +14,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
+	"golang.org/x/net/netutil"
 
 	"github.com/streamgate/streamgate/protocol/redisstreams"
 )
@@ -23,6 +24,7 @@ const (
 	readHeaderTimeout = 5 * time.Second
 	requestTimeout    = time.Minute
 	idleTimeout       = 2 * time.Minute
+	maxConnections    = 10_000
 	maxHeaderBytes    = 256 << 10 // an event of 64 KiB may be all attributes, percent-encoded
 )
 
@@ -198,7 +200,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	var serveErr error
 	var serving, sources, subscriptions sync.WaitGroup
 	serving.Go(func() {
-		if err := server.Serve(g.listener); !errors.Is(err, http.ErrServerClosed) {
+		if err := server.Serve(netutil.LimitListener(g.listener, maxConnections)); !errors.Is(err, http.ErrServerClosed) {
 			serveErr = fmt.Errorf("serve events: %w", err)
 			stop()
 		}

@@ -22,8 +22,12 @@ type Ingress struct {
 	maxEventBytes int
 	maxBatchBytes int
 	metrics       *metrics
-	open          atomic.Bool // the gateway is neither starting nor shutting down
+	open          atomic.Bool  // the gateway is neither starting nor shutting down
+	reading       atomic.Int64 // bytes of the bodies in memory at the moment
 }
+
+// maxBodies bounds the memory for the bodies of all requests at once; whoever comes on top is asked to come again.
+const maxBodies = 512 << 20
 
 // ServeHTTP implements http.Handler.
 func (in *Ingress) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -46,6 +50,16 @@ func (in *Ingress) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	limit := in.maxEventBytes
 	if isBatch {
 		limit = in.maxBatchBytes
+	}
+	cost := r.ContentLength
+	if cost < 0 || cost > int64(limit) {
+		cost = int64(limit)
+	}
+	defer in.reading.Add(-cost)
+	if in.reading.Add(cost) > maxBodies {
+		w.Header().Set("Retry-After", "1")
+		in.refuse(w, http.StatusServiceUnavailable, "too many events are on their way in; send the event again later", nil)
+		return
 	}
 	body, err := readBody(w, r, limit)
 	switch {

@@ -257,3 +257,47 @@ func TestNothingIsAcceptedBeforeTheGroupsExist(t *testing.T) {
 	})
 	redistest.Eventually(t, "the first event that was accepted is delivered", func() bool { return len(s.ids()) == 1 })
 }
+
+// TestBodiesInMemoryAreBounded: requests that declare more than fits together are asked to come again, and their share is
+// free afterwards.
+func TestBodiesInMemoryAreBounded(t *testing.T) {
+	t.Parallel()
+	c := oneStream(redistest.Stream(t))
+	c.Server = gateway.NewServerConfig()
+	c.Server.Address, c.Server.MaxEventBytes, c.Server.MaxBatchBytes = "127.0.0.1:0", 300<<20, 300<<20
+	g := start(t, redistest.Shared(t).Client(), c)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	body, hold := io.Pipe() // a request of 300 MiB whose body does not come
+	large, err := http.NewRequestWithContext(ctx, http.MethodPost, g.url, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	large.ContentLength = 300 << 20
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if response, err := http.DefaultClient.Do(large); err == nil {
+			_ = response.Body.Close()
+		}
+	}()
+	_, _ = hold.Write([]byte("x"))
+	chunked := func() int {
+		r, err := http.NewRequestWithContext(ctx, http.MethodPost, g.url, io.LimitReader(strings.NewReader("hello"), 5)) // no length is declared
+		if err != nil {
+			t.Fatal(err)
+		}
+		e := event("1")
+		e.WriteHTTP(r.Header)
+		response, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = response.Body.Close()
+		return response.StatusCode
+	}
+	redistest.Eventually(t, "a second one is asked to come again", func() bool { return chunked() == http.StatusServiceUnavailable })
+	_ = hold.Close()
+	<-done
+	redistest.Eventually(t, "there is room again", func() bool { return chunked() == http.StatusAccepted })
+}

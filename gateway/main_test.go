@@ -7,7 +7,10 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"regexp"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -227,4 +230,29 @@ func newServer(t testing.TB, handler http.Handler) string {
 	server := httptest.NewServer(handler)
 	t.Cleanup(server.Close)
 	return server.URL
+}
+
+// TestMetricsAreDocumented: docs/operations.md names every metric that there is.
+func TestMetricsAreDocumented(t *testing.T) {
+	t.Parallel()
+	docs, err := os.ReadFile("../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, stream := redistest.Shared(t).Client(), redistest.Stream(t)
+	g := start(t, client, subscribed(oneStream(stream), "http://127.0.0.1:1/"))
+	names := make(chan *prometheus.Desc, 100)
+	g.registry.Describe(names)
+	close(names)
+	n := 0
+	for desc := range names {
+		n++
+		name := regexp.MustCompile(`fqName: "([^"]+)"`).FindStringSubmatch(desc.String())[1]
+		if !strings.Contains(string(docs), "`"+name+"`") {
+			t.Errorf("docs/operations.md does not name %s", name)
+		}
+	}
+	if n < 10 {
+		t.Errorf("only %d metrics", n)
+	}
 }

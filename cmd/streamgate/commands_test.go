@@ -85,6 +85,7 @@ func TestSendInEveryWay(t *testing.T) {
 		want  map[string]string // fields of the last entry
 	}{
 		{"", []string{"--data", "plain text"}, map[string]string{"content-type": "text/plain", "data": "plain text"}},
+		{"", []string{"--data", "@" + writeFile(t, `{"from":"file"}`)}, map[string]string{"content-type": "application/json", "data": `{"from":"file"}`}},
 		{"from stdin", []string{"--data", "-"}, map[string]string{"data": "from stdin"}},
 		{"", []string{"--data", `[1]`, "--content-type", "application/vnd.x+json"}, map[string]string{"content-type": "application/vnd.x+json"}},
 		{"", []string{"--href", "https://example.com/a", "--producer", "p"}, map[string]string{

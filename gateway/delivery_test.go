@@ -429,3 +429,75 @@ func TestRedisKilledWhileDelivering(t *testing.T) {
 		t.Errorf("only %d of 300 were accepted", len(accepted))
 	}
 }
+
+// TestLostGroupKeepsWhatIsInWork: after the group has disappeared, events that wait for their next attempt, and one that is
+// being delivered, are delivered all the same.
+func TestLostGroupKeepsWhatIsInWork(t *testing.T) {
+	t.Parallel()
+	client, stream := redistest.Shared(t).Client(), redistest.Stream(t)
+	begun, release := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	var mu sync.Mutex
+	lost := false
+	s := newSink(t, func(r *http.Request, _ int) int {
+		if r.Header.Get("Ce-Id") == "slow" {
+			first := false
+			once.Do(func() { first = true })
+			if first {
+				close(begun)
+				<-release
+				return 500
+			}
+			return 202
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if lost {
+			return 202
+		}
+		return 500
+	})
+	g := start(t, client, subscribed(oneStream(stream), s.url, func(c *gateway.SubscriptionConfig) {
+		c.Delivery.Retry, c.Delivery.BackoffDelay = 1000, gateway.Duration(500*time.Millisecond)
+		c.Delivery.BackoffPolicy = "linear"
+	}))
+	publish(t, g, stream, event("1"), event("2"), event("3"), event("slow"))
+	redistest.Eventually(t, "three are parked, one is in work", func() bool { return len(s.ids()) == 4 })
+	<-begun
+	if err := client.XGroupDestroy(context.Background(), stream, "streamgate:sub").Err(); err != nil {
+		t.Fatal(err)
+	}
+	mu.Lock()
+	lost = true
+	mu.Unlock()
+	redistest.Eventually(t, "the group is made again", func() bool { return g.Ready(context.Background()) == nil })
+	close(release)
+	delivered := func() float64 { return counter(t, g.registry, "streamgate_deliveries_total", "delivered") }
+	redistest.Eventually(t, "all four are delivered", func() bool { return delivered() == 4 })
+	if n := counter(t, g.registry, "streamgate_groups_recreated_total"); n != 1 {
+		t.Errorf("the loss was counted %v times", n)
+	}
+}
+
+// TestSinkIsLeftAloneWhileTheDeadLetterCannotBeStored: the event was rejected once and for all.
+func TestSinkIsLeftAloneWhileTheDeadLetterCannotBeStored(t *testing.T) {
+	t.Parallel()
+	client, stream := redistest.Shared(t).Client(), redistest.Stream(t)
+	dead := gateway.DeadLetterStream(stream)
+	if err := client.Set(context.Background(), dead, "no stream", 0).Err(); err != nil {
+		t.Fatal(err)
+	}
+	s := newSink(t, func(*http.Request, int) int { return 400 })
+	g := start(t, client, subscribed(oneStream(stream), s.url))
+	publish(t, g, stream, event("1"))
+	redistest.Eventually(t, "storing was tried", func() bool { return strings.Contains(g.logs.String(), "cannot store dead letters") })
+	if err := client.Del(context.Background(), dead).Err(); err != nil {
+		t.Fatal(err)
+	}
+	redistest.Eventually(t, "the dead letter is stored", func() bool {
+		return client.XLen(context.Background(), dead).Val() == 1 && nothingPending(client, stream, "sub")
+	})
+	if n := len(s.all()); n != 1 {
+		t.Errorf("the sink was asked %d times", n)
+	}
+}

@@ -62,12 +62,12 @@ func New(config Config, env Env) (*Gateway, error) {
 	g := &Gateway{
 		config: config, env: env, publisher: publisher,
 		ingress: &Ingress{
-			publisher: publisher, maxEventBytes: config.Server.MaxEventBytes, maxBatchBytes: config.Server.MaxBatchBytes, metrics: m,
+			publisher: publisher, maxEventBytes: config.Server.MaxEventBytes, maxBatchBytes: config.Server.MaxBatchBytes, budget: maxBodies, metrics: m,
 		},
 	}
 	for _, block := range config.Sources {
 		g.sources = append(g.sources, &sourceRunner{
-			block: block, client: env.Redis, sender: publisher.senders[block.Stream], metrics: m, userAgent: env.UserAgent,
+			block: block, client: env.Redis, sender: publisher.sender(block.Stream), metrics: m, userAgent: env.UserAgent,
 			log: env.Logger.With("source", block.Name, "stream", block.Stream),
 		})
 	}
@@ -92,7 +92,7 @@ func New(config Config, env Env) (*Gateway, error) {
 // the readers of one understand the other.
 func (g *Gateway) deadLetterSender(c *SubscriptionConfig) (*redisstreams.Sender, error) {
 	name := c.Delivery.DeadLetterSink.Stream
-	if sender := g.publisher.senders[name]; sender != nil {
+	if sender := g.publisher.sender(name); sender != nil {
 		return sender, nil
 	}
 	if name == "" {

@@ -23,11 +23,15 @@ type Ingress struct {
 	maxBatchBytes int
 	metrics       *metrics
 	open          atomic.Bool  // the gateway is neither starting nor shutting down
-	reading       atomic.Int64 // bytes of the bodies in memory at the moment
+	budget        int64        // for the memory of large bodies, all together
+	reading       atomic.Int64 // bytes of large bodies in memory at the moment
 }
 
 // maxBodies bounds the memory for the bodies of all requests at once; whoever comes on top is asked to come again.
-const maxBodies = 512 << 20
+const (
+	maxBodies = 512 << 20
+	smallBody = 64 << 10 // is not counted
+)
 
 // ServeHTTP implements http.Handler.
 func (in *Ingress) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -51,18 +55,12 @@ func (in *Ingress) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if isBatch {
 		limit = in.maxBatchBytes
 	}
-	cost := r.ContentLength
-	if cost < 0 || cost > int64(limit) {
-		cost = int64(limit)
-	}
-	defer in.reading.Add(-cost)
-	if in.reading.Add(cost) > maxBodies {
+	body, charged, err := in.readBody(w, r, limit)
+	defer in.reading.Add(-charged)
+	switch {
+	case errors.Is(err, errNoRoom):
 		w.Header().Set("Retry-After", "1")
 		in.refuse(w, http.StatusServiceUnavailable, "too many events are on their way in; send the event again later", nil)
-		return
-	}
-	body, err := readBody(w, r, limit)
-	switch {
 	case errors.Is(err, errTooLarge):
 		in.refuse(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("the content is larger than %d bytes", limit), nil)
 	case err != nil:
@@ -74,6 +72,10 @@ func (in *Ingress) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// writeContext returns a context that the client cannot end. One that has closed its half of the connection still reads the
+// answer, and net/http takes it for gone; the write is bounded in time by itself.
+func writeContext(r *http.Request) context.Context { return context.WithoutCancel(r.Context()) }
+
 func (in *Ingress) stream(r *http.Request) (string, bool) {
 	path := strings.TrimPrefix(r.URL.EscapedPath(), "/")
 	if path == "" {
@@ -83,7 +85,7 @@ func (in *Ingress) stream(r *http.Request) (string, bool) {
 	if err != nil {
 		return "", false
 	}
-	_, known := in.publisher.senders[name]
+	_, known := in.publisher.streams[name]
 	return name, known
 }
 
@@ -93,9 +95,9 @@ func (in *Ingress) takeEvent(w http.ResponseWriter, r *http.Request, stream stri
 		in.refuseEvent(w, err)
 		return
 	}
-	id, err := in.publisher.Publish(r.Context(), stream, &event)
+	id, err := in.publisher.Publish(writeContext(r), stream, &event)
 	if err != nil {
-		in.unavailable(w, r.Context(), err)
+		in.unavailable(w, err)
 		return
 	}
 	in.metrics.accepted.WithLabelValues(stream).Inc()
@@ -116,9 +118,9 @@ func (in *Ingress) takeBatch(w http.ResponseWriter, r *http.Request, stream stri
 			return
 		}
 	}
-	ids, err := in.publisher.PublishBatch(r.Context(), stream, events)
+	ids, err := in.publisher.PublishBatch(writeContext(r), stream, events)
 	if err != nil {
-		in.unavailable(w, r.Context(), err)
+		in.unavailable(w, err)
 		return
 	}
 	in.metrics.accepted.WithLabelValues(stream).Add(float64(len(ids)))
@@ -130,26 +132,49 @@ func (in *Ingress) takeBatch(w http.ResponseWriter, r *http.Request, stream stri
 	_ = json.NewEncoder(w).Encode(ids) // the events are stored, whether the client hears of it or not
 }
 
-var errTooLarge = errors.New("too large")
+var (
+	errTooLarge = errors.New("too large")
+	errNoRoom   = errors.New("no room")
+)
 
-// readBody reads no more than limit bytes.
-func readBody(w http.ResponseWriter, r *http.Request, limit int) ([]byte, error) {
+// readBody reads no more than limit bytes. Small bodies are bounded by the number of connections; larger ones are charged
+// to the memory that all share, as their bytes arrive: what a client only announces takes no room from the others.
+func (in *Ingress) readBody(w http.ResponseWriter, r *http.Request, limit int) (body []byte, charged int64, err error) {
 	switch {
 	case r.ContentLength == 0:
-		return nil, nil
+		return nil, 0, nil
 	case r.ContentLength > int64(limit):
 		w.Header().Set("Connection", "close") // the rest is not read
-		return nil, errTooLarge
-	case r.ContentLength > 0:
-		body := make([]byte, r.ContentLength)
-		_, err := io.ReadFull(r.Body, body)
-		return body, err
+		return nil, 0, errTooLarge
+	case r.ContentLength > 0 && r.ContentLength <= smallBody:
+		body = make([]byte, r.ContentLength)
+		_, err = io.ReadFull(r.Body, body)
+		return body, 0, err
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(limit)))
-	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
-		return nil, errTooLarge
+	reader := http.MaxBytesReader(w, r.Body, int64(limit))
+	body = make([]byte, 0, smallBody)
+	for {
+		n, err := reader.Read(body[len(body):cap(body)])
+		body = body[:len(body)+n]
+		if errors.Is(err, io.EOF) {
+			return body, charged, nil
+		}
+		if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
+			return nil, charged, errTooLarge
+		}
+		if err != nil {
+			return nil, charged, err
+		}
+		if len(body) < cap(body) {
+			continue
+		}
+		step := int64(cap(body)) // the buffer doubles
+		charged += step
+		if in.reading.Add(step) > in.budget {
+			return nil, charged, errNoRoom
+		}
+		body = append(make([]byte, 0, 2*cap(body)), body...)
 	}
-	return body, err
 }
 
 // refuseEvent answers what is wrong with the event itself.
@@ -178,10 +203,7 @@ func (in *Ingress) refuseEvent(w http.ResponseWriter, err error) {
 }
 
 // unavailable answers that the event could not be stored: it is the producer's to send again.
-func (in *Ingress) unavailable(w http.ResponseWriter, ctx context.Context, err error) {
-	if ctx.Err() != nil {
-		return // nobody listens any more
-	}
+func (in *Ingress) unavailable(w http.ResponseWriter, err error) {
 	w.Header().Set("Retry-After", "1")
 	detail := "the event could not be stored; send it again later"
 	if errors.Is(err, context.DeadlineExceeded) {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -258,46 +259,34 @@ func TestNothingIsAcceptedBeforeTheGroupsExist(t *testing.T) {
 	redistest.Eventually(t, "the first event that was accepted is delivered", func() bool { return len(s.ids()) == 1 })
 }
 
-// TestBodiesInMemoryAreBounded: requests that declare more than fits together are asked to come again, and their share is
-// free afterwards.
-func TestBodiesInMemoryAreBounded(t *testing.T) {
+// TestHalfClosedClientHearsTheTruth: a client that closes its half of the connection after the request still reads the
+// answer, and must not take a 200 for a 503.
+func TestHalfClosedClientHearsTheTruth(t *testing.T) {
 	t.Parallel()
-	c := oneStream(redistest.Stream(t))
-	c.Server = gateway.NewServerConfig()
-	c.Server.Address, c.Server.MaxEventBytes, c.Server.MaxBatchBytes = "127.0.0.1:0", 300<<20, 300<<20
-	g := start(t, redistest.Shared(t).Client(), c)
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	body, hold := io.Pipe() // a request of 300 MiB whose body does not come
-	large, err := http.NewRequestWithContext(ctx, http.MethodPost, g.url, body)
-	if err != nil {
-		t.Fatal(err)
+	server := redistest.Start(t)
+	g := start(t, server.Client(), oneStream(redistest.Stream(t)))
+	e := event("1")
+	for _, want := range []string{"HTTP/1.1 202", "HTTP/1.1 503"} {
+		if want == "HTTP/1.1 503" {
+			server.Kill()
+		}
+		for range 10 {
+			conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", strings.TrimPrefix(g.url, "http://"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			request := bytes.Replace(rawRequest(&e), []byte("/"+benchStream), []byte("/"), 1)
+			if _, err := conn.Write(request); err != nil {
+				t.Fatal(err)
+			}
+			if half, ok := conn.(interface{ CloseWrite() error }); !ok || half.CloseWrite() != nil {
+				t.Fatal("cannot close half of the connection")
+			}
+			answer, _ := io.ReadAll(conn)
+			_ = conn.Close()
+			if !strings.HasPrefix(string(answer), want) {
+				t.Fatalf("answered %q, want %s", answer, want)
+			}
+		}
 	}
-	large.ContentLength = 300 << 20
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		if response, err := http.DefaultClient.Do(large); err == nil {
-			_ = response.Body.Close()
-		}
-	}()
-	_, _ = hold.Write([]byte("x"))
-	chunked := func() int {
-		r, err := http.NewRequestWithContext(ctx, http.MethodPost, g.url, io.LimitReader(strings.NewReader("hello"), 5)) // no length is declared
-		if err != nil {
-			t.Fatal(err)
-		}
-		e := event("1")
-		e.WriteHTTP(r.Header)
-		response, err := http.DefaultClient.Do(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		_ = response.Body.Close()
-		return response.StatusCode
-	}
-	redistest.Eventually(t, "a second one is asked to come again", func() bool { return chunked() == http.StatusServiceUnavailable })
-	_ = hold.Close()
-	<-done
-	redistest.Eventually(t, "there is room again", func() bool { return chunked() == http.StatusAccepted })
 }

@@ -37,7 +37,7 @@ func groupName(subscription string) string { return "streamgate:" + subscription
 // The keys of a source carry the tag of the stream that it publishes to, because publishing and the checkpoint are one
 // step.
 func leaseKey(stream, source string) string { return streamKey(stream, "source:"+source+":lease") }
-func fenceKey(stream, source string) string { return streamKey(stream, "source:"+source+":fence") }
+func stepKey(stream, source string) string  { return streamKey(stream, "source:"+source+":step") }
 func checkpointKey(stream, source string) string {
 	return streamKey(stream, "source:"+source+":checkpoint")
 }

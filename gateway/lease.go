@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/streamgate/streamgate/protocol/redisstreams"
@@ -21,19 +22,6 @@ const (
 	maxSourcePause   = time.Minute
 	redisStepTimeout = 2 * time.Second
 )
-
-// acquireScript takes the lease of a source if it is free.
-//
-//	KEYS[1] lease, KEYS[2] fence; ARGV[1] length of the lease in ms
-//	returns the fencing token, or "" if somebody has the lease
-//
-// It is a script because the token has to be new exactly when the lease is taken: a replica that was asleep holds an
-// older one, and publishScript refuses it.
-var acquireScript = redis.NewScript(`
-if redis.call('EXISTS', KEYS[1]) == 1 then return '' end
-local token = tostring(redis.call('INCR', KEYS[2]))
-redis.call('SET', KEYS[1], token, 'PX', ARGV[1])
-return token`)
 
 // renewScript prolongs the lease, or gives it up, for whoever holds the token.
 //
@@ -79,11 +67,17 @@ func (r *sourceRunner) Run(ctx context.Context) error {
 	return nil
 }
 
+// acquire takes the lease if it is free, and returns the token that fences off whoever had it before: it is random, so that
+// it is new even where Redis has forgotten everything. It returns "" if somebody has the lease.
 func (r *sourceRunner) acquire(ctx context.Context) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, redisStepTimeout)
 	defer cancel()
-	keys := []string{leaseKey(r.block.Stream, r.block.Name), fenceKey(r.block.Stream, r.block.Name)}
-	return acquireScript.Run(ctx, r.client, keys, sourceLease.Milliseconds()).Text()
+	token := uuid.NewString()
+	taken, err := r.client.SetNX(ctx, leaseKey(r.block.Stream, r.block.Name), token, sourceLease).Result()
+	if err != nil || !taken {
+		return "", err
+	}
+	return token, nil
 }
 
 // lead runs the source until ctx ends or the lease is lost.

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/streamgate/streamgate/protocol/rawevent"
@@ -28,37 +29,43 @@ var ErrFenced = errors.New("the source's lease is lost: another replica may be r
 
 // publishScript appends events, notes them as seen and saves the checkpoint, all or nothing.
 //
-//	KEYS[1] stream, KEYS[2] lease, KEYS[3] checkpoint, KEYS[4...] the seen hash of each event
-//	ARGV[1] fencing token, ARGV[2] "1" to save ARGV[3] as checkpoint, ARGV[3] checkpoint, then for each event
-//	  digest of the key ("" to publish in any case), digest of the version, number of field arguments, the arguments
-//	returns false if the token is not the lease's, else a list of entry ids, "" for an event published before
+//	KEYS[1] stream, KEYS[2] lease, KEYS[3] checkpoint, KEYS[4] last step, KEYS[5...] the seen hash of each event
+//	ARGV[1] fencing token, ARGV[2] "1" to save ARGV[3] as checkpoint, ARGV[3] checkpoint, ARGV[4] id of this step, then for
+//	  each event digest of the key ("" to publish in any case), digest of the version, number of field arguments, the
+//	  arguments
+//	returns false if the token is not the lease's, else a list of entry ids, "" for an event published before; an empty
+//	list if this very step was run before, and only its reply was lost
 //
 // It is a script because a crash between any two of these writes would lose or repeat an event, and because the check of
 // the token must not be separable from what it guards.
 var publishScript = redis.NewScript(`
 if redis.call('GET', KEYS[2]) ~= ARGV[1] then return false end
-local ids, at, event = {}, 4, 0
+if redis.call('GET', KEYS[4]) == ARGV[4] then return {} end
+local ids, at, event = {}, 5, 0
 while at <= #ARGV do
   event = event + 1
   local key, version, n = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2])
-  local seen = key ~= '' and redis.call('HGET', KEYS[3 + event], key)
+  local seen = key ~= '' and redis.call('HGET', KEYS[4 + event], key)
   if seen and seen == version then
     ids[event] = ''
   else
     ids[event] = redis.call('XADD', KEYS[1], '*', unpack(ARGV, at + 3, at + 2 + n))
-    if key ~= '' then redis.call('HSET', KEYS[3 + event], key, version) end
+    if key ~= '' then redis.call('HSET', KEYS[4 + event], key, version) end
   end
   at = at + 3 + n
 end
 if ARGV[2] == '1' then redis.call('SET', KEYS[3], ARGV[3]) end
+redis.call('SET', KEYS[4], ARGV[4])
 return ids`)
 
 // Emission is an event that a source publishes.
 type Emission struct {
 	Event rawevent.Event
 	// Key identifies the thing that the event is about, Version its state: the same version of a key is published once.
-	// An empty key publishes in any case; the checkpoint then has to prevent repetition.
+	// An empty key publishes in any case; Checkpoint then has to prevent repetition.
 	Key, Version string
+	// Checkpoint, if not nil, is saved in the step that publishes the event, unless a later event of that step has one.
+	Checkpoint []byte
 }
 
 // Change says how a thing relates to what its source has published before.
@@ -135,9 +142,9 @@ func (o *Outbox) Classify(ctx context.Context, emissions []Emission) ([]Change, 
 }
 
 // Publish appends the events, in their order, and then saves the checkpoint unless it is nil. It returns the entry id of
-// each event, "" for one that was published before. Large batches go in several steps, the checkpoint with the last one,
-// so a crash leaves a beginning of the batch published and the checkpoint as it was. It retries until Redis answers or
-// ctx ends; after ErrFenced the source must stop.
+// each event, "" for one that was published before. Large batches go in several atomic steps, the checkpoint with the last
+// one, so a crash leaves a beginning of the batch published, and the checkpoint as it was or as the last event of a step
+// carries it. It retries until Redis answers or ctx ends; after ErrFenced the source must stop.
 func (o *Outbox) Publish(ctx context.Context, emissions []Emission, checkpoint []byte) ([]string, error) {
 	ids := make([]string, 0, len(emissions))
 	for start := 0; ; {
@@ -151,7 +158,7 @@ func (o *Outbox) Publish(ctx context.Context, emissions []Emission, checkpoint [
 			return ids, nil
 		}
 		if isLast && checkpoint != nil {
-			step.args[1], step.args[2] = "1", checkpoint
+			step.save(checkpoint)
 		}
 		stepIDs, err := o.run(ctx, step)
 		if err != nil {
@@ -176,14 +183,19 @@ type step struct {
 func (o *Outbox) newStep() *step {
 	return &step{
 		o:    o,
-		keys: []string{o.stream, leaseKey(o.stream, o.source), checkpointKey(o.stream, o.source)},
-		args: []any{o.token, "0", ""},
+		keys: []string{o.stream, leaseKey(o.stream, o.source), checkpointKey(o.stream, o.source), stepKey(o.stream, o.source)},
+		args: []any{o.token, "0", "", uuid.NewString()},
 	}
 }
 
 func (s *step) fits() bool { return s.events < maxOutboxEvents && s.bytes < maxOutboxBytes }
 
+func (s *step) save(checkpoint []byte) { s.args[1], s.args[2] = "1", checkpoint }
+
 func (s *step) add(e *Emission) {
+	if e.Checkpoint != nil {
+		s.save(e.Checkpoint)
+	}
 	key, seen := "", s.keys[2] // without a key the script does not touch the seen hash; any key of the slot will do
 	var version [8]byte
 	if e.Key != "" {
@@ -208,16 +220,20 @@ func (o *Outbox) run(ctx context.Context, s *step) (ids []string, err error) {
 		}
 		return err
 	})
+	if err != nil {
+		return nil, err
+	}
+	if len(ids) < s.events { // the reply was lost; what the first run has published is not known
+		return make([]string, s.events), nil
+	}
 	n := 0
 	for _, id := range ids {
 		if id != "" {
 			n++
 		}
 	}
-	if err == nil && n > 0 {
-		o.stored(n)
-	}
-	return ids, err
+	o.stored(n)
+	return ids, nil
 }
 
 // retry runs f until it succeeds, the lease is lost, or ctx ends, and logs once when Redis does not answer.

@@ -31,8 +31,9 @@ func (c *DeliveryConfig) delay(attempt int, retryAfter time.Duration) time.Durat
 
 // parkingLot holds the ids of entries that wait for their next attempt, by the time at which it is due.
 type parkingLot struct {
-	mu   sync.Mutex
-	heap parkedHeap
+	mu     sync.Mutex
+	heap   parkedHeap
+	doomed map[string]outcome // of parked entries whose dead letter could not be stored
 }
 
 type parkedEntry struct {
@@ -40,7 +41,7 @@ type parkedEntry struct {
 	at time.Time
 }
 
-func newParkingLot() *parkingLot { return &parkingLot{} }
+func newParkingLot() *parkingLot { return &parkingLot{doomed: map[string]outcome{}} }
 
 // park adds entries. Workers may exceed maxParked by their number: what was read before the lot was full still has to go
 // somewhere.
@@ -50,6 +51,23 @@ func (p *parkingLot) park(ids []string, at time.Time) {
 	for _, id := range ids {
 		heap.Push(&p.heap, parkedEntry{id, at})
 	}
+}
+
+// doom parks an entry whose delivery has failed for good.
+func (p *parkingLot) doom(id string, o *outcome, at time.Time) {
+	p.park([]string{id}, at)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.doomed[id] = *o
+}
+
+// verdict returns and forgets the outcome with which an entry was doomed.
+func (p *parkingLot) verdict(id string) (outcome, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	o, found := p.doomed[id]
+	delete(p.doomed, id)
+	return o, found
 }
 
 // due removes and returns up to n entries whose time has come.

@@ -18,20 +18,25 @@ var ErrUnknownStream = errors.New("unknown stream")
 
 // Publisher puts events into the configured streams. It is safe for concurrent use.
 type Publisher struct {
-	senders map[string]*redisstreams.Sender
+	streams map[string]*outlet
 	first   string // the stream of POST /
-	down    atomic.Bool
 	log     *slog.Logger
 }
 
+// outlet is the way into one stream.
+type outlet struct {
+	*redisstreams.Sender
+	down atomic.Bool // an outage of this stream has been logged
+}
+
 func newPublisher(client redis.UniversalClient, streams []StreamConfig, log *slog.Logger) (*Publisher, error) {
-	p := &Publisher{senders: make(map[string]*redisstreams.Sender, len(streams)), first: streams[0].Name, log: log}
+	p := &Publisher{streams: make(map[string]*outlet, len(streams)), first: streams[0].Name, log: log}
 	for i := range streams {
 		sender, err := redisstreams.NewSender(client, streams[i].Name, streams[i].senderOptions()...)
 		if err != nil {
 			return nil, err
 		}
-		p.senders[streams[i].Name] = sender
+		p.streams[streams[i].Name] = &outlet{Sender: sender}
 	}
 	return p, nil
 }
@@ -39,42 +44,50 @@ func newPublisher(client redis.UniversalClient, streams []StreamConfig, log *slo
 // Publish appends a valid event and returns its entry id when Redis has acknowledged it. An error that is not
 // ErrUnknownStream means that Redis did not; the entry may exist nevertheless, when the reply was lost.
 func (p *Publisher) Publish(ctx context.Context, stream string, event *rawevent.Event) (string, error) {
-	sender, err := p.sender(stream)
+	out, err := p.outlet(stream)
 	if err != nil {
 		return "", err
 	}
-	id, err := sender.Append(ctx, event)
-	p.note(ctx, err)
+	id, err := out.Append(ctx, event)
+	p.note(ctx, stream, out, err)
 	return id, err
 }
 
 // PublishBatch appends all of the events or none.
 func (p *Publisher) PublishBatch(ctx context.Context, stream string, events []rawevent.Event) ([]string, error) {
-	sender, err := p.sender(stream)
+	out, err := p.outlet(stream)
 	if err != nil {
 		return nil, err
 	}
-	ids, err := sender.AppendAll(ctx, events)
-	p.note(ctx, err)
+	ids, err := out.AppendAll(ctx, events)
+	p.note(ctx, stream, out, err)
 	return ids, err
 }
 
-func (p *Publisher) sender(stream string) (*redisstreams.Sender, error) {
-	sender := p.senders[stream]
-	if sender == nil {
+func (p *Publisher) outlet(stream string) (*outlet, error) {
+	out := p.streams[stream]
+	if out == nil {
 		return nil, fmt.Errorf("%w %q", ErrUnknownStream, stream)
 	}
-	return sender, nil
+	return out, nil
 }
 
-// note logs once when an outage begins and once when it ends.
-func (p *Publisher) note(ctx context.Context, err error) {
+// sender returns the sender of a configured stream, or nil.
+func (p *Publisher) sender(stream string) *redisstreams.Sender {
+	if out := p.streams[stream]; out != nil {
+		return out.Sender
+	}
+	return nil
+}
+
+// note logs once when an outage of a stream begins and once when it ends.
+func (p *Publisher) note(ctx context.Context, stream string, out *outlet, err error) {
 	switch {
 	case err == nil:
-		if p.down.Load() && p.down.CompareAndSwap(true, false) {
-			p.log.Info("events are stored again")
+		if out.down.Load() && out.down.CompareAndSwap(true, false) {
+			p.log.Info("events are stored again", "stream", stream)
 		}
-	case ctx.Err() == nil && p.down.CompareAndSwap(false, true):
-		p.log.Warn("cannot store events; producers get 503 until it works again", "err", err)
+	case ctx.Err() == nil && out.down.CompareAndSwap(false, true):
+		p.log.Warn("cannot store events; producers get 503 until it works again", "stream", stream, "err", err)
 	}
 }

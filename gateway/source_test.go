@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -175,5 +176,59 @@ func TestFailingSourceIsStartedAgain(t *testing.T) {
 	<-again
 	if n := counter(t, g.registry, "streamgate_source_errors_total"); n != 1 {
 		t.Errorf("%v errors counted, want 1", n)
+	}
+}
+
+// lostReply makes the replies of scripts get lost, so many times, after Redis has run them.
+type lostReply struct{ left atomic.Int64 }
+
+func (h *lostReply) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (h *lostReply) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
+func (h *lostReply) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		err := next(ctx, cmd)
+		if err == nil && cmd.Name() == "evalsha" && h.left.Add(-1) >= 0 {
+			cmd.SetErr(io.ErrUnexpectedEOF)
+			return io.ErrUnexpectedEOF
+		}
+		return err
+	}
+}
+
+// TestLostReplyRepeatsNothing, not even events without a key.
+func TestLostReplyRepeatsNothing(t *testing.T) {
+	t.Parallel()
+	server, stream := redistest.Start(t), redistest.Stream(t)
+	client := server.Client()
+	hook := &lostReply{}
+	client.AddHook(hook)
+	result := make(chan error, 1)
+	start(t, client, withSource(oneStream(stream), func(ctx context.Context, env gateway.SourceEnv) error {
+		if _, err := env.Outbox.Publish(ctx, emissions(0, 1), nil); err != nil { // loads the script
+			result <- err
+			return nil
+		}
+		batch := emissions(1, 6)
+		for i := range batch {
+			batch[i].Key, batch[i].Checkpoint = "", fmt.Append(nil, i)
+		}
+		hook.left.Store(2)
+		_, err := env.Outbox.Publish(ctx, batch, nil)
+		result <- err
+		<-ctx.Done()
+		return nil
+	}))
+	if err := <-result; err != nil {
+		t.Fatal(err)
+	}
+	if n := client.XLen(context.Background(), stream).Val(); n != 6 {
+		t.Errorf("%d entries for 6 events", n)
+	}
+	if saved := client.Get(context.Background(), "streamgate:{"+stream+"}:source:src:checkpoint").Val(); saved != "4" {
+		t.Errorf("checkpoint %q", saved)
 	}
 }

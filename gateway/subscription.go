@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -35,7 +37,13 @@ type subscription struct {
 
 	jobs  chan job
 	slots chan struct{} // one token for every worker that is busy or about to be
+	down  bool          // only for the dispatcher: an error of Redeliver was logged
+
+	deadDown atomic.Bool // that dead letters cannot be stored was logged
 }
+
+// redeliverPause is the time between two tries to read parked events while Redis does not answer.
+const redeliverPause = time.Second
 
 type job struct {
 	delivery *redisstreams.Delivery
@@ -144,10 +152,15 @@ func (s *subscription) next(ctx context.Context, n int) ([]*redisstreams.Deliver
 		batch, err := s.consumer.Redeliver(ctx, due)
 		s.gauge()
 		if err != nil {
-			s.log.Warn("cannot read events for their next attempt, trying again", "err", err)
-			s.parking.park(due, time.Now().Add(time.Second))
+			if !s.down {
+				s.log.Warn("cannot read events for their next attempt, trying again", "err", err)
+			}
+			s.down = true
+			s.parking.park(due, time.Now())
+			Sleep(ctx, redeliverPause/2+rand.N(redeliverPause/2))
 			return nil, errNothingNow
 		}
+		s.down = false
 		return batch, nil
 	}
 	wait := s.parking.untilNext()
@@ -180,16 +193,21 @@ func (s *subscription) prepare(ctx context.Context, d *redisstreams.Delivery) (j
 
 // bury stores the dead letter of an entry that holds no valid event.
 func (s *subscription) bury(ctx context.Context, d *redisstreams.Delivery, reason error) {
-	s.metrics.malformed.WithLabelValues(s.config.Name).Inc()
-	s.log.Error("an entry holds no valid CloudEvent and is dead-lettered", "stream", d.Stream, "entry_id", d.ID, "err", reason)
 	event := malformedEvent(&d.Entry)
-	s.storeDead(ctx, d, &event, &outcome{code: noResponse, detail: []byte(reason.Error())})
+	if s.storeDead(ctx, d, &event, &outcome{code: noResponse, detail: []byte(reason.Error())}) {
+		s.metrics.malformed.WithLabelValues(s.config.Name).Inc()
+		s.log.Error("an entry holds no valid CloudEvent and was dead-lettered", "stream", d.Stream, "entry_id", d.ID, "err", reason)
+	}
 }
 
 // work makes one attempt to deliver, and settles what follows from it.
 func (s *subscription) work(ctx context.Context, j *job) {
 	if ctx.Err() != nil {
 		return // the time to finish is over: others get it
+	}
+	if o, doomed := s.parking.verdict(j.delivery.ID); doomed { // only its dead letter could not be stored yet
+		s.storeDead(ctx, j.delivery, &j.event, &o)
+		return
 	}
 	started := time.Now()
 	o := s.sink.deliver(ctx, &j.event)
@@ -202,10 +220,8 @@ func (s *subscription) work(ctx context.Context, j *job) {
 		j.delivery.Ack()
 		s.metrics.attempts.WithLabelValues(s.config.Name, "success").Inc()
 		s.metrics.deliveries.WithLabelValues(s.config.Name, "delivered").Inc()
-	case !s.consumer.Held(j.delivery.ID):
-		// Another replica has taken the entry over while this one was silent; what follows is that one's business.
-		s.metrics.attempts.WithLabelValues(s.config.Name, "retry").Inc()
-	case verdict == retryable && j.delivery.Attempt <= s.config.Delivery.Retry:
+	case verdict == retryable && j.delivery.Attempt <= s.config.Delivery.Retry, !s.consumer.Held(j.delivery.ID):
+		// Where another replica has taken the entry over, because this one was silent, Redeliver will find that out.
 		s.metrics.attempts.WithLabelValues(s.config.Name, "retry").Inc()
 		delay := s.config.Delivery.delay(j.delivery.Attempt, o.retryAfter)
 		s.log.Debug("delivery failed and will be tried again", "entry_id", j.delivery.ID, "attempt", j.delivery.Attempt,
@@ -214,30 +230,32 @@ func (s *subscription) work(ctx context.Context, j *job) {
 		s.gauge()
 	default:
 		s.metrics.attempts.WithLabelValues(s.config.Name, "failure").Inc()
-		s.log.Error("an event could not be delivered and is dead-lettered", "event_id", j.event.ID(), "event_type", j.event.Type(),
+		s.log.Error("an event could not be delivered and will be dead-lettered", "event_id", j.event.ID(), "event_type", j.event.Type(),
 			"entry_id", j.delivery.ID, "sink", redactedURI(s.config.Sink.URI), "attempt", j.delivery.Attempt, "reason", o.describe())
 		s.storeDead(ctx, j.delivery, &j.event, &o)
 	}
 }
 
-// storeDead stores a dead letter and then acknowledges the entry. Where that fails, Redis is away, and the entry is
-// parked to be looked at again.
-func (s *subscription) storeDead(ctx context.Context, d *redisstreams.Delivery, event *rawevent.Event, o *outcome) {
+// storeDead stores a dead letter and then acknowledges the entry. Where that fails, Redis is away or full, and the entry is
+// parked with its verdict: only the dead letter is tried again, the sink is left alone.
+func (s *subscription) storeDead(ctx context.Context, d *redisstreams.Delivery, event *rawevent.Event, o *outcome) (stored bool) {
 	if len(event.Attributes) == 0 { // a format that is not understood has no place for the reason
 		malformed := malformedEvent(&d.Entry)
 		event = &malformed
 	}
 	dead := deadLetter(event, s.config.Sink.URI, o)
 	if _, err := s.dead.Append(ctx, &dead); err != nil {
-		if ctx.Err() == nil {
-			s.log.Warn("cannot store a dead letter, trying again", "entry_id", d.ID, "err", err)
+		if ctx.Err() == nil && !s.deadDown.Swap(true) {
+			s.log.Warn("cannot store dead letters, trying again", "entry_id", d.ID, "err", err)
 		}
-		s.parking.park([]string{d.ID}, time.Now().Add(time.Second))
+		s.parking.doom(d.ID, o, time.Now().Add(s.config.Delivery.delay(d.Attempt, time.Second)))
 		s.gauge()
-		return
+		return false
 	}
+	s.deadDown.Store(false)
 	d.Ack()
 	s.metrics.deliveries.WithLabelValues(s.config.Name, "deadlettered").Inc()
+	return true
 }
 
 func (s *subscription) gauge() {

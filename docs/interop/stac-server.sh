@@ -103,6 +103,7 @@ start_pg() {
 		# The database user must be able to reach the data directory; a
 		# checkout under a closed home directory is not, a temporary one is.
 		data=$state/pg
+		rm -rf "$data" # of an initdb that was interrupted
 		mkdir -p "$data"
 		if [ "$(id -u)" = 0 ]; then chown postgres "$data"; fi
 		if ! as_pg test -w "$data"; then
@@ -133,6 +134,10 @@ pg_env() {
 	PGPASSWORD=$(cat "$state/pg.password")
 }
 
+has_database() { # an interrupted start may have left it, with or without tables
+	[ "$("$(pg_bin)/psql" -XAtq -d postgres -c "select 1 from pg_database where datname = 'stac'")" = 1 ]
+}
+
 start() {
 	if api_pid >/dev/null && pg_running && answers; then
 		say "already running"
@@ -148,8 +153,9 @@ start() {
 	start_pg
 	pg_env
 	if [ ! -e "$state/migrated" ]; then
-		"$(pg_bin)/createdb" stac
-		"$venv/bin/pypgstac" migrate >"$state/migrate.log" 2>&1 || { cat "$state/migrate.log" >&2; die "pypgstac migrate failed"; }
+		has_database || "$(pg_bin)/createdb" stac || { stop; die "createdb failed"; }
+		"$venv/bin/pypgstac" migrate >"$state/migrate.log" 2>&1 ||
+			{ cat "$state/migrate.log" >&2; stop; die "pypgstac migrate failed"; }
 		touch "$state/migrated"
 	fi
 	ENABLE_TRANSACTIONS_EXTENSIONS=TRUE DB_MIN_CONN_SIZE=1 DB_MAX_CONN_SIZE=4 \
@@ -158,7 +164,7 @@ start() {
 	printf '%s\n' $! >"$state/api.pid"
 	local deadline=$((SECONDS + wait_s))
 	until answers; do
-		kill -0 "$(cat "$state/api.pid")" 2>/dev/null || { tail -n 30 "$state/api.log" >&2; die "the API ended"; }
+		kill -0 "$(cat "$state/api.pid")" 2>/dev/null || { tail -n 30 "$state/api.log" >&2; stop; die "the API ended"; }
 		[ $SECONDS -lt $deadline ] || { tail -n 30 "$state/api.log" >&2; stop; die "not ready after $wait_s s"; }
 		sleep 0.2
 	done

@@ -163,7 +163,7 @@ func (s *redisSource) step(ctx context.Context, cursor *string) error {
 			s.log.Error("an entry makes no valid event and is left out", "from", s.config.From, "entry_id", entries[i].ID, "err", err)
 			continue
 		}
-		emissions = append(emissions, gateway.Emission{Event: event})
+		emissions = append(emissions, gateway.Emission{Event: event, Checkpoint: []byte(entries[i].ID)})
 	}
 	if _, err := s.outbox.Publish(ctx, emissions, []byte(last)); err != nil {
 		return err

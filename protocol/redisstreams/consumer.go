@@ -152,8 +152,11 @@ func (c *Consumer) Ensure(ctx context.Context) error {
 	position := c.position
 	c.mu.Unlock()
 	start := c.start
-	if position != "" {
-		start = position // it existed, and this member has read up to there: the group was lost
+	if position != "" { // it existed, and this member has read up to there: the group was lost
+		var err error
+		if start, err = c.resumeAt(ctx, position); err != nil {
+			return err
+		}
 	}
 	err := c.client.XGroupCreateMkStream(ctx, c.stream, c.group, start).Err()
 	switch {
@@ -166,6 +169,7 @@ func (c *Consumer) Ensure(ctx context.Context) error {
 		return fmt.Errorf("create group %q on stream %q: %w", c.group, c.stream, err)
 	}
 	if position != "" {
+		c.setPosition(start)
 		return nil
 	}
 	groups, err := c.client.XInfoGroups(ctx, c.stream).Result()
@@ -178,6 +182,22 @@ func (c *Consumer) Ensure(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// resumeAt returns where a lost group begins again: at the position, or at the beginning where the stream has gone, too, and
+// began again with lower ids (FLUSHALL, a failover to a server whose clock is behind): what is in it may all be new.
+func (c *Consumer) resumeAt(ctx context.Context, position string) (string, error) {
+	info, err := c.client.XInfoStream(ctx, c.stream).Result()
+	switch {
+	case hasPrefix(err, "ERR no such key"):
+		return "0-0", nil
+	case err != nil:
+		return "", fmt.Errorf("look up stream %q: %w", c.stream, err)
+	case CompareIDs(info.LastGeneratedID, position) < 0:
+		return "0-0", nil
+	default:
+		return position, nil
+	}
 }
 
 func (c *Consumer) setPosition(id string) {
@@ -222,6 +242,9 @@ func (c *Consumer) receive(ctx context.Context, n int, wait time.Duration) ([]*D
 		if err := c.Ensure(ctx); err != nil {
 			return nil, err
 		}
+		if err := c.restore(ctx); err != nil {
+			return nil, err
+		}
 		c.groupKnown = true
 	}
 	if c.recoverOwn {
@@ -236,6 +259,9 @@ func (c *Consumer) receive(ctx context.Context, n int, wait time.Duration) ([]*D
 		if err != nil || len(batch) > 0 {
 			return batch, err
 		}
+		if c.cursor != "0-0" {
+			wait = 0 // the round through the pending list is not over: go on with it at once
+		}
 	}
 	return c.readNew(ctx, n, max(wait, time.Millisecond))
 }
@@ -247,8 +273,8 @@ func (c *Consumer) readNew(ctx context.Context, n int, block time.Duration) ([]*
 	defer cancel()
 	cmd := redis.NewCmd(readCtx, "xreadgroup", "group", c.group, c.name, "count", n,
 		"block", block.Milliseconds(), "streams", c.stream, ">")
-	cmd.SetFirstKeyPos(8)
-	_ = c.client.Process(readCtx, cmd) // the command carries the error
+	cmd.SetFirstKeyPos(9)
+	_ = c.client.Process(readCtx, once{cmd}) // the command carries the error
 	reply, err := cmd.Result()
 	if errors.Is(err, redis.Nil) {
 		return nil, nil
@@ -287,6 +313,8 @@ func (c *Consumer) failed(ctx context.Context, err error) {
 		c.groupKnown = false // the stream or the group has gone, or moved
 	default:
 		c.recoverOwn = true
+		// While Redis was away nobody could renew a lease. The living do so first, before anybody takes over from them.
+		c.nextReclaim = time.Now().Add(c.lease)
 	}
 	if !c.down {
 		c.down = true

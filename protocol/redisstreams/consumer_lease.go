@@ -15,20 +15,33 @@ import (
 // heartbeatScript renews the lease of entries that this member still owns, or ends it.
 //
 //	KEYS[1] stream; ARGV[1] group, ARGV[2] consumer, ARGV[3] idle time to set in ms, ARGV[4...] ids
-//	returns the ids that are pending for this consumer no longer
+//	returns the ids that are pending for another consumer
 //
 // It is a script because a bare XCLAIM would take an entry back from the member that has taken it over in the meantime.
 var heartbeatScript = redis.NewScript(`
 local lost = {}
 for i = 4, #ARGV do
-  local p = redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[i], ARGV[i], 1, ARGV[2])
-  if #p == 1 then
+  local p = redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[i], ARGV[i], 1)
+  if #p == 1 and p[1][2] == ARGV[2] then
     redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, ARGV[i], 'IDLE', ARGV[3], 'JUSTID')
-  else
+  elseif #p == 1 then
     lost[#lost + 1] = ARGV[i]
   end
 end
 return lost`)
+
+// restoreScript makes entries pending for this consumer that are pending for nobody.
+//
+//	KEYS[1] stream; ARGV[1] group, ARGV[2] consumer, ARGV[3...] ids
+//
+// It is a script because between a look and XCLAIM FORCE another member might take the entry.
+var restoreScript = redis.NewScript(`
+for i = 3, #ARGV do
+  if #redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[i], ARGV[i], 1) == 0 then
+    redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, ARGV[i], 'FORCE', 'JUSTID')
+  end
+end
+return 0`)
 
 // redeliverScript hands entries out again that are pending for this consumer, and counts that as a delivery.
 //
@@ -137,6 +150,25 @@ func (c *Consumer) setIdle(ctx context.Context, idle time.Duration) error {
 	return nil
 }
 
+// restore makes the entries in work pending again after the group was lost and made anew: its new pending list is empty.
+// Entries that other members had in work are theirs to restore; those of a member that died with the group are lost.
+func (c *Consumer) restore(ctx context.Context) error {
+	c.mu.Lock()
+	ids := make([]any, 0, len(c.held))
+	for id := range c.held {
+		if !slices.Contains(c.acks, id) {
+			ids = append(ids, id)
+		}
+	}
+	c.mu.Unlock()
+	for chunk := range slices.Chunk(ids, scriptIDs) {
+		if err := c.run(ctx, restoreScript, append([]any{c.group, c.name}, chunk...)).Err(); err != nil {
+			return fmt.Errorf("restore entries in work: %w", err)
+		}
+	}
+	return nil
+}
+
 func (c *Consumer) run(ctx context.Context, script *redis.Script, args []any) *redis.Cmd {
 	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
 	defer cancel()
@@ -177,12 +209,16 @@ func (c *Consumer) Redeliver(ctx context.Context, ids []string) ([]*Delivery, er
 			return nil, err
 		}
 		batch = append(batch, deliveries...)
-		c.reportTrimmed(ctx, trimmed)
+		c.reportTrimmed(trimmed)
+	}
+	given := make(map[string]bool, len(batch))
+	for _, d := range batch {
+		given[d.ID] = true
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, id := range ids {
-		if !slices.ContainsFunc(batch, func(d *Delivery) bool { return d.ID == id }) {
+		if !given[id] {
 			delete(c.held, id)
 		}
 	}
@@ -248,7 +284,7 @@ func (c *Consumer) reclaim(ctx context.Context, n int) ([]*Delivery, error) {
 			trimmed = append(trimmed, s)
 		}
 	}
-	c.reportTrimmed(ctx, trimmed)
+	c.reportTrimmed(trimmed)
 	if c.cursor == "0-0" { // one round through the pending list is done
 		period := min(max(c.lease/4, 100*time.Millisecond), time.Second)
 		c.nextReclaim = time.Now().Add(period + rand.N(period/2))
@@ -291,8 +327,8 @@ func (c *Consumer) unseen(ctx context.Context, n int) ([]*Delivery, error) {
 	return c.Redeliver(ctx, ids)
 }
 
-func (c *Consumer) reportTrimmed(ctx context.Context, ids []string) {
-	if len(ids) == 0 || ctx.Err() != nil {
+func (c *Consumer) reportTrimmed(ids []string) {
+	if len(ids) == 0 {
 		return
 	}
 	c.log.Error("entries were removed from the stream before they were acknowledged", "entries", len(ids), "first", ids[0])

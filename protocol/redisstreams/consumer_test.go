@@ -303,3 +303,60 @@ func TestHeartbeatDoesNotTakeBack(t *testing.T) {
 		t.Errorf("%v %v", pending, err)
 	}
 }
+
+// TestStreamThatBeginsAgainWithLowerIDs: after FLUSHALL, or a failover to a server whose clock is behind, the group begins
+// where the stream does, not behind it.
+func TestStreamThatBeginsAgainWithLowerIDs(t *testing.T) {
+	t.Parallel()
+	client, stream := redistest.Shared(t).Client(), redistest.Stream(t)
+	ctx := context.Background()
+	c, _ := startConsumer(t, client, stream)
+	future := fmt.Sprintf("%d-0", time.Now().Add(time.Hour).UnixMilli())
+	err := client.XAdd(ctx, &redis.XAddArgs{Stream: stream, ID: future, Values: []string{"ce_specversion", "1.0"}}).Err()
+	if err != nil {
+		t.Fatal(err)
+	}
+	receive(t, c, 1)[0].Ack()
+	redistest.Eventually(t, "it is acknowledged", func() bool { return pending(t, client, stream) == 0 })
+	if err := client.Del(ctx, stream).Err(); err != nil {
+		t.Fatal(err)
+	}
+	appendN(t, client, stream, 5)
+	for _, d := range receive(t, c, 5) {
+		d.Ack()
+	}
+}
+
+// TestPauseOfRedisIsNobodysDeath: when Redis was silent for longer than the lease, the living renew their leases before
+// anybody takes over from them.
+func TestPauseOfRedisIsNobodysDeath(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	client, stream := server.Client(), redistest.Stream(t)
+	const lease = time.Second
+	busy, _ := startConsumer(t, client, stream, redisstreams.WithLease(lease))
+	appendN(t, client, stream, 50)
+	batch := receive(t, busy, 50)
+	other, _ := startConsumer(t, client, stream, redisstreams.WithLease(lease))
+	ctx, cancel := context.WithCancel(context.Background())
+	stolen := make(chan int, 1)
+	go func() {
+		entries, _ := other.ReceiveBatch(ctx, 50) // io.EOF at the end
+		stolen <- len(entries)
+	}()
+	server.Pause()
+	down, cancelDown := context.WithTimeout(ctx, 3*lease)
+	<-down.Done()
+	cancelDown()
+	server.Resume()
+	quiet, cancelQuiet := context.WithTimeout(ctx, 3*lease)
+	<-quiet.Done()
+	cancelQuiet()
+	cancel()
+	if n := <-stolen; n != 0 {
+		t.Errorf("%d of 50 entries in work were taken", n)
+	}
+	for _, d := range batch {
+		d.Ack()
+	}
+}

@@ -25,16 +25,28 @@ func ClientOptions(o *redis.UniversalOptions) *redis.UniversalOptions {
 	return o
 }
 
+// once is a command that is sent at most once: a Cluster client repeats commands after network errors whatever MaxRetries
+// says, unless the command forbids it. Redirections are followed all the same.
+type once struct{ redis.Cmder }
+
+// NoRetry tells go-redis not to repeat the command.
+func (once) NoRetry() bool { return true }
+
 // checkClient refuses a client that would repeat commands by itself.
 func checkClient(client redis.UniversalClient) error {
-	retries, timeouts := 0, true
+	retries, timeouts, read := 0, true, time.Duration(0)
 	switch c := client.(type) {
 	case *redis.Client:
-		retries, timeouts = c.Options().MaxRetries, c.Options().ContextTimeoutEnabled
+		retries, timeouts, read = c.Options().MaxRetries, c.Options().ContextTimeoutEnabled, c.Options().ReadTimeout
 	case *redis.ClusterClient:
-		retries, timeouts = c.Options().MaxRetries, c.Options().ContextTimeoutEnabled
+		retries, timeouts, read = c.Options().MaxRetries, c.Options().ContextTimeoutEnabled, c.Options().ReadTimeout
+	case *redis.Ring:
+		return errors.New("redisstreams: a Ring of servers is not supported; use a single server, Sentinel or Cluster")
 	case nil:
 		return errors.New("redisstreams: the Redis client is nil")
+	}
+	if read > 0 && read < 2*blockTime {
+		return fmt.Errorf("redisstreams: the Redis client's ReadTimeout of %s is shorter than a read that waits; leave it out", read)
 	}
 	if retries > 0 || !timeouts {
 		return errors.New("redisstreams: the Redis client needs MaxRetries -1 and ContextTimeoutEnabled; make it with redisstreams.ClientOptions")

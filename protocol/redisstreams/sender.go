@@ -266,14 +266,14 @@ func (s *Sender) send(ctx context.Context, batch []*write) {
 		first.ids, first.err = s.sendAtomically(ctx, first.commands)
 	case len(batch) == 1:
 		cmd := redis.NewStringCmd(ctx, first.single...)
-		_ = s.client.Process(ctx, cmd) // the command carries the error
+		_ = s.client.Process(ctx, once{cmd}) // the command carries the error
 		first.id, first.err = cmd.Result()
 	default:
 		commands := make([]*redis.StringCmd, len(batch))
 		pipe := s.client.Pipeline()
 		for i, w := range batch {
 			commands[i] = redis.NewStringCmd(ctx, w.single...)
-			_ = pipe.Process(ctx, commands[i])
+			_ = pipe.Process(ctx, once{commands[i]})
 		}
 		_, _ = pipe.Exec(ctx) // each command carries its own error
 		for i, w := range batch {
@@ -289,7 +289,7 @@ func (s *Sender) sendAtomically(ctx context.Context, list [][]any) ([]string, er
 	_, err := s.client.TxPipelined(ctx, func(pipe redis.Pipeliner) error {
 		for i, args := range list {
 			commands[i] = redis.NewStringCmd(ctx, args...)
-			_ = pipe.Process(ctx, commands[i])
+			_ = pipe.Process(ctx, once{commands[i]})
 		}
 		return nil
 	})

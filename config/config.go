@@ -2,8 +2,10 @@ package config
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -15,6 +17,7 @@ import (
 const (
 	maxFileBytes      = 1 << 20
 	defaultStreamName = "events"
+	environment       = "environment" // stands in a finding in place of the file
 )
 
 // Config is a valid configuration.
@@ -39,16 +42,17 @@ func (o *Options) lookup(name string) (string, bool) {
 
 // Load reads a file. An error about its content is an *[Error].
 func Load(path string, o Options) (*Config, error) {
-	info, err := os.Stat(path)
+	f, err := os.Open(filepath.Clean(path))
 	if err != nil {
 		return nil, fmt.Errorf("read the configuration: %w", err)
 	}
-	if info.Size() > maxFileBytes {
+	defer func() { _ = f.Close() }() // it was only read
+	data, err := io.ReadAll(io.LimitReader(f, maxFileBytes+1))
+	if err != nil {
+		return nil, fmt.Errorf("read the configuration: %w", err)
+	}
+	if len(data) > maxFileBytes {
 		return nil, fmt.Errorf("read the configuration: %s is larger than %d bytes", path, maxFileBytes)
-	}
-	data, err := os.ReadFile(filepath.Clean(path))
-	if err != nil {
-		return nil, fmt.Errorf("read the configuration: %w", err)
 	}
 	return Parse(path, data, o)
 }
@@ -58,7 +62,9 @@ func Default(o Options) (*Config, error) { return Parse("no file", nil, o) }
 
 // Parse reads the content of a file; name stands in its findings. A non-nil error is an *[Error].
 func Parse(name string, data []byte, o Options) (*Config, error) {
-	d := &document{file: name, options: &o}
+	d := &document{
+		file: name, options: &o, fromEnv: map[string]string{}, fromVariable: map[*yaml.Node]bool{}, broken: map[*yaml.Node]bool{},
+	}
 	d.root = d.parse(data)
 	if d.root == nil && len(d.findings) > 0 {
 		return nil, asError(d.findings)
@@ -79,14 +85,14 @@ func (d *document) validate(c *Config) {
 	p.AddAll("admin", c.Admin.Validate())
 	p = append(p, c.Gateway.Validate()...)
 	for _, problem := range p {
-		if d.isRefused(problem.Path) {
-			continue
-		}
-		node := d.find(problem.Path)
 		f := Finding{File: d.file, Key: problem.Path, Problem: problem.Message, Remedy: problem.Remedy}
-		if name := d.fromEnv[problem.Path]; name != "" {
-			f.File, f.Key = "environment", name
-		} else if node != nil {
+		node := d.find(problem.Path)
+		switch name := d.fromEnv[problem.Path]; {
+		case name != "":
+			f.File, f.Key = environment, name
+		case d.isRefused(problem.Path) || d.isConsequence(problem.Path, node):
+			continue
+		case node != nil:
 			f.Line, f.Column = node.Line, node.Column
 		}
 		d.findings = append(d.findings, f)
@@ -102,6 +108,12 @@ func (d *document) isRefused(path string) bool {
 	return slices.ContainsFunc(d.refused, func(key string) bool { return within(path, key) || within(key, path) })
 }
 
+// isConsequence reports whether a stream that a source or a subscription names may be one whose name has been refused.
+func (d *document) isConsequence(path string, node *yaml.Node) bool {
+	return strings.HasSuffix(path, "].stream") && node != nil && node.Value == "stream" &&
+		slices.ContainsFunc(d.refused, regexp.MustCompile(`^streams(\[\d+\](\.name)?)?$`).MatchString)
+}
+
 // document is one file on its way to a configuration.
 type document struct {
 	file     string
@@ -110,6 +122,9 @@ type document struct {
 	fromEnv  map[string]string // keys whose value a variable has set, with its name
 	findings []Finding
 	refused  []string // keys that were found wrong and taken out
+
+	fromVariable map[*yaml.Node]bool // values that are one ${NAME} and nothing else
+	broken       map[*yaml.Node]bool // values whose variables are wrong
 }
 
 // note records a finding at a node.

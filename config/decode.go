@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"strconv"
 	"strings"
 
 	"github.com/spf13/viper"
@@ -19,12 +18,9 @@ func (d *document) decode() *Config {
 	c := &Config{Redis: NewRedisConfig(), Admin: gateway.NewAdminConfig()}
 	c.Gateway.Server = gateway.NewServerConfig()
 	d.originEnv(c)
-	d.decodeBlock(child(d.root, "redis"), &c.Redis, "redis")
-	d.decodeBlock(child(d.root, "server"), &c.Gateway.Server, "server")
-	d.decodeBlock(child(d.root, "admin"), &c.Admin, "admin")
-	d.fromEnv = map[string]string{}
-	for section, target := range map[string]any{"redis": &c.Redis, "server": &c.Gateway.Server, "admin": &c.Admin} {
-		d.override(section, reflect.ValueOf(target).Elem())
+	for _, s := range c.sections() {
+		d.decodeBlock(child(d.root, s.name), s.target, s.name)
+		d.override(s.name, reflect.ValueOf(s.target).Elem())
 	}
 	d.decodeStreams(c)
 	d.decodeSources(c)
@@ -44,12 +40,7 @@ func (d *document) decodeStreams(c *Config) {
 		c.Gateway.Streams = append(c.Gateway.Streams, stream)
 	}
 	if child(d.root, "streams") == nil {
-		stream := gateway.NewStreamConfig()
-		stream.Name = defaultStreamName
-		if name, found := d.options.lookup("STREAM"); found && name != "" {
-			stream.Name = name
-		}
-		c.Gateway.Streams = []gateway.StreamConfig{stream}
+		c.Gateway.Streams = []gateway.StreamConfig{d.defaultStream()}
 	}
 }
 
@@ -83,7 +74,7 @@ func (d *document) decodeSource(typeName string, node *yaml.Node, key string) ga
 		}
 		config := t.NewConfig()
 		if p, ok := config.(interface{ SetProducer(producer string) }); ok {
-			if producer, found := d.options.lookup("PRODUCER"); found && producer != "" {
+			if producer := d.variable("PRODUCER"); producer != "" {
 				p.SetProducer(producer)
 			}
 		}
@@ -115,18 +106,17 @@ func (d *document) decodeBlock(node *yaml.Node, target any, key string) {
 	if node == nil {
 		return
 	}
-	var values map[string]any
-	if err := node.Decode(&values); err != nil {
-		d.note(node, key, "it cannot be decoded: "+err.Error(), "check the values")
-		return
-	}
 	v := viper.NewWithOptions(viper.KeyDelimiter("::"))
-	if err := v.MergeConfigMap(values); err != nil {
-		d.note(node, key, "it cannot be decoded: "+err.Error(), "check the values")
-		return
+	var values map[string]any
+	err := node.Decode(&values)
+	if err == nil {
+		err = v.MergeConfigMap(values)
 	}
-	if err := v.UnmarshalExact(target, viper.DecodeHook(decodeText)); err != nil {
-		d.note(node, key, "it cannot be decoded: "+err.Error(), "check the values")
+	if err == nil {
+		err = v.UnmarshalExact(target, viper.DecodeHook(decodeText))
+	}
+	if err != nil { // the tree has been checked: this is a gap in that check
+		d.refuse(node, key, "it cannot be decoded: "+strings.Join(strings.Fields(err.Error()), " "), "check the values")
 	}
 }
 
@@ -142,92 +132,4 @@ func decodeText(from, to reflect.Type, value any) (any, error) {
 		return nil, err
 	}
 	return result.Elem().Interface(), nil
-}
-
-// originEnv applies the variables of the notebook that this gateway comes from, and of Knative, below the file.
-func (d *document) originEnv(c *Config) {
-	if host, found := d.options.lookup("REDIS_HOSTNAME"); found && host != "" {
-		port := "6379"
-		if p, found := d.options.lookup("REDIS_PORT"); found && p != "" {
-			port = p
-		}
-		c.Redis.URL = "redis://" + host + ":" + port
-	}
-	if port, found := d.options.lookup("PORT"); found && port != "" {
-		c.Gateway.Server.Address = "127.0.0.1:" + port
-	}
-}
-
-// EnvNames returns the variables that override keys, in the order of the keys.
-func EnvNames() []string {
-	var names []string
-	for _, section := range []struct {
-		name  string
-		value any
-	}{{"redis", RedisConfig{}}, {"server", gateway.ServerConfig{}}, {"admin", gateway.AdminConfig{}}} {
-		t := reflect.TypeOf(section.value)
-		for i := range t.NumField() {
-			names = append(names, envName(section.name, t.Field(i).Tag.Get("mapstructure")))
-		}
-	}
-	return names
-}
-
-// envName makes STREAMGATE_SERVER_MAX_EVENT_BYTES of server and maxEventBytes.
-func envName(section, key string) string {
-	var b strings.Builder
-	b.WriteString("STREAMGATE_" + strings.ToUpper(section) + "_")
-	for _, r := range key {
-		if r >= 'A' && r <= 'Z' {
-			b.WriteByte('_')
-		}
-		b.WriteString(strings.ToUpper(string(r)))
-	}
-	return b.String()
-}
-
-// override sets the keys of a section from variables.
-func (d *document) override(section string, target reflect.Value) {
-	t := target.Type()
-	for i := range t.NumField() {
-		key := t.Field(i).Tag.Get("mapstructure")
-		name := envName(section, key)
-		value, found := d.options.lookup(name)
-		if !found || value == "" {
-			continue
-		}
-		if remedy := setFromText(target.Field(i), value); remedy != "" {
-			d.findings = append(d.findings, Finding{
-				File: "environment", Key: name, Problem: fmt.Sprintf("%q is no value for %s.%s", shorten(value), section, key), Remedy: remedy,
-			})
-			continue
-		}
-		d.fromEnv[section+"."+key] = name
-	}
-}
-
-func setFromText(field reflect.Value, text string) (remedy string) {
-	if u, ok := field.Addr().Interface().(encoding.TextUnmarshaler); ok {
-		if u.UnmarshalText([]byte(text)) != nil {
-			return "set a duration like 30s"
-		}
-		return ""
-	}
-	switch field.Kind() {
-	case reflect.String:
-		field.SetString(text)
-	case reflect.Bool:
-		b, err := strconv.ParseBool(text)
-		if err != nil {
-			return "set true or false"
-		}
-		field.SetBool(b)
-	default:
-		n, err := strconv.ParseInt(text, 10, 64)
-		if err != nil {
-			return "set a whole number"
-		}
-		field.SetInt(n)
-	}
-	return ""
 }

@@ -16,7 +16,7 @@ type Finding struct {
 	Remedy       string
 }
 
-// String returns file:line:column: key: problem; remedy.
+// String returns file:line:column: key: problem; remedy, in one line whatever the file holds.
 func (f Finding) String() string {
 	var b strings.Builder
 	b.WriteString(f.File)
@@ -26,7 +26,8 @@ func (f Finding) String() string {
 	if f.Key != "" {
 		b.WriteString(": " + f.Key)
 	}
-	return b.String() + ": " + f.Problem + "; " + f.Remedy
+	b.WriteString(": " + f.Problem + "; " + f.Remedy)
+	return strings.NewReplacer("\n", `\n`, "\r", `\r`).Replace(b.String())
 }
 
 // Error holds everything that is wrong with a configuration.

@@ -46,7 +46,7 @@ func (c *RedisConfig) Validate() gateway.Problems {
 		p.Add("url", err.Error(), "write embedded, redis://HOST:PORT, rediss://, unix:///PATH, redis+sentinel://HOST:PORT,.../MASTER or redis+cluster://HOST:PORT,...")
 	}
 	if c.PasswordFile != "" {
-		if _, err := os.Stat(c.PasswordFile); err != nil {
+		if info, err := os.Stat(c.PasswordFile); err != nil || info.IsDir() {
 			p.Add("passwordFile", "the file cannot be read", "name a file that holds the password and nothing else")
 		}
 	}
@@ -74,13 +74,7 @@ func (c *RedisConfig) address() (*redis.UniversalOptions, error) {
 	scheme, rest, _ := strings.Cut(c.URL, "://")
 	switch scheme {
 	case "redis", "rediss", "unix":
-		single, err := redis.ParseURL(c.URL)
-		if err != nil {
-			return nil, errors.New("it is no usable Redis address") // the cause may contain the password
-		}
-		return &redis.UniversalOptions{
-			Addrs: []string{single.Addr}, Username: single.Username, Password: single.Password, DB: single.DB, TLSConfig: single.TLSConfig,
-		}, nil
+		return singleHost(c.URL)
 	case "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster":
 		o, err := severalHosts(rest, strings.HasSuffix(scheme, "sentinel"))
 		if err == nil && strings.HasPrefix(scheme, "rediss") {
@@ -89,6 +83,25 @@ func (c *RedisConfig) address() (*redis.UniversalOptions, error) {
 		return o, err
 	}
 	return nil, errors.New("it begins with no scheme that is known")
+}
+
+// singleHost reads an address as go-redis does, without the settings of a client that it may carry: they would be lost.
+func singleHost(address string) (*redis.UniversalOptions, error) {
+	o, err := redis.ParseURL(address)
+	if err != nil || o.DB < 0 {
+		return nil, errors.New("it is no usable Redis address") // the cause may contain the password
+	}
+	_, query, _ := strings.Cut(address, "?")
+	settings, err := url.ParseQuery(query)
+	if err != nil {
+		return nil, errors.New("what stands behind the ? is no query")
+	}
+	for name := range settings {
+		if name != "db" && name != "skip_verify" {
+			return nil, errors.New("behind the ? stands something else than db and skip_verify")
+		}
+	}
+	return &redis.UniversalOptions{Addrs: []string{o.Addr}, Username: o.Username, Password: o.Password, DB: o.DB, TLSConfig: o.TLSConfig}, nil
 }
 
 // severalHosts reads [user:password@]host:port,host:port[/master[/db]]; net/url refuses more than one host.
@@ -111,7 +124,12 @@ func severalHosts(s string, sentinel bool) (*redis.UniversalOptions, error) {
 		}
 		o.Addrs = append(o.Addrs, host)
 	}
-	if !sentinel {
+	switch {
+	case strings.Contains(path, "?"):
+		return nil, errors.New("nothing can stand behind a ? here")
+	case !sentinel && path != "":
+		return nil, errors.New("a cluster has no numbered databases")
+	case !sentinel:
 		return o, nil
 	}
 	master, db, hasDB := strings.Cut(path, "/")
@@ -121,7 +139,7 @@ func severalHosts(s string, sentinel bool) (*redis.UniversalOptions, error) {
 	o.MasterName = master
 	if hasDB {
 		n, err := strconv.Atoi(db)
-		if err != nil {
+		if err != nil || n < 0 {
 			return nil, errors.New("the number of the database is no number")
 		}
 		o.DB = n

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"reflect"
 	"regexp"
 	"slices"
@@ -46,7 +47,12 @@ func (d *document) parse(data []byte) *yaml.Node {
 		return nil
 	}
 	var second yaml.Node
-	if err := decoder.Decode(&second); !errors.Is(err, io.EOF) {
+	switch err := decoder.Decode(&second); {
+	case errors.Is(err, io.EOF):
+	case err != nil:
+		d.syntaxError(err)
+		return nil
+	default:
 		d.note(&second, "", "the file holds a second YAML document", "put everything into one document")
 		return nil
 	}
@@ -74,57 +80,12 @@ func (d *document) syntaxError(err error) {
 	d.findings = append(d.findings, f)
 }
 
-// expand replaces ${NAME} and ${NAME:-default} in all values; $$ is a dollar sign.
-func (d *document) expand(node *yaml.Node, key string) {
-	switch node.Kind {
-	case yaml.ScalarNode:
-		if strings.Contains(node.Value, "$") {
-			isVariable := regexp.MustCompile(`^\$\{[^}]*\}$`).MatchString(node.Value)
-			node.Value = d.expandText(node, key)
-			if isVariable { // what stands there now may be a number, also where quotes were needed inside of { }
-				node.Tag, node.Style = "", 0
-				node.Tag = node.ShortTag()
-			}
-		}
-	case yaml.MappingNode:
-		for i := 0; i+1 < len(node.Content); i += 2 {
-			d.expand(node.Content[i+1], join(key, node.Content[i].Value))
-		}
-	case yaml.SequenceNode:
-		for i, element := range node.Content {
-			d.expand(element, fmt.Sprintf("%s[%d]", key, i))
-		}
-	}
-}
-
-func (d *document) expandText(node *yaml.Node, key string) string {
-	pattern := regexp.MustCompile(`\$\$|\$\{([^}]*)\}|\$`)
-	return pattern.ReplaceAllStringFunc(node.Value, func(match string) string {
-		switch match {
-		case "$$":
-			return "$"
-		case "$":
-			d.refuse(node, key, "a single $ means nothing", "write ${NAME} for a variable, or $$ for a dollar sign")
-			return match
-		}
-		name, fallback, hasFallback := strings.Cut(match[2:len(match)-1], ":-")
-		if !regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`).MatchString(name) {
-			d.refuse(node, key, fmt.Sprintf("%q is no name of a variable", name), "write ${NAME} or ${NAME:-default}")
-			return ""
-		}
-		value, found := d.options.lookup(name)
-		switch {
-		case found && (value != "" || !hasFallback):
-			return value
-		case hasFallback:
-			return fallback
-		}
-		d.refuse(node, key, fmt.Sprintf("the variable %s is not set", name), fmt.Sprintf("set it, or write ${%s:-default}", name))
-		return ""
-	})
-}
-
+// join appends a name from the file to the key of its mapping; one that could be taken for a path stands in quotes.
 func join(key, name string) string {
+	plain := func(r rune) bool { return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '_' || r == '-' }
+	if name == "" || strings.ContainsFunc(name, func(r rune) bool { return !plain(r) }) {
+		name = strconv.Quote(shorten(name))
+	}
 	if key == "" {
 		return name
 	}
@@ -142,14 +103,17 @@ func (d *document) checkTree() {
 // type; of a mapping, the wrong members have been removed then.
 func (d *document) check(node *yaml.Node, t reflect.Type, key string) bool {
 	switch {
-	case slices.Contains(d.refused, key):
-		return false // its variables are wrong
+	case d.broken[node]:
+		return false
 	case node.Kind == yaml.AliasNode:
 		return d.refuse(node, key, "this is a YAML alias", "write the value out")
-	case node.Kind == yaml.ScalarNode && node.ShortTag() == "!!null":
+	case isNull(node) && (t.Kind() != reflect.String || !d.fromVariable[node]):
 		return d.refuse(node, key, "there is no value", "give one, or remove the key to use its default")
 	}
 	if t.Kind() == reflect.Pointer {
+		if node.Kind == yaml.MappingNode && len(node.Content) == 0 { // viper would drop it
+			return d.refuse(node, key, "the mapping is empty", "give its keys, or remove it")
+		}
 		t = t.Elem()
 	}
 	if reflect.PointerTo(t).Implements(reflect.TypeFor[encoding.TextUnmarshaler]()) {
@@ -163,16 +127,26 @@ func (d *document) check(node *yaml.Node, t reflect.Type, key string) bool {
 	case reflect.Map:
 		return d.checkMap(node, t, key)
 	case reflect.String:
-		ok := d.checkScalar(node, key, []string{"!!str", "!!timestamp"}, "text", "a value in quotes")
+		if !d.isText(node) {
+			return d.wrong(node, key, "text", "a value in quotes")
+		}
 		node.Tag = "!!str"
-		return ok
+		return true
 	case reflect.Bool:
-		return d.checkScalar(node, key, []string{"!!bool"}, "true or false", "true or false")
+		return d.checkScalar(node, key, scalar{new(bool), "!!bool", "true or false", "true or false"})
 	case reflect.Int:
-		return d.checkScalar(node, key, []string{"!!int"}, "a whole number", "a number like 10")
+		return d.checkScalar(node, key, scalar{new(int), "!!int", "a whole number", "a number like 10"})
 	default: // float64
-		return d.checkScalar(node, key, []string{"!!float", "!!int"}, "a number", "a number like 1.5")
+		return d.checkScalar(node, key, scalar{new(float64), "!!float", "a number", "a number like 1.5"})
 	}
+}
+
+func isNull(node *yaml.Node) bool { return node.Kind == yaml.ScalarNode && node.ShortTag() == "!!null" }
+
+// isText reports whether a node can be text. What a variable holds can, also where YAML would read it as a number: keys and
+// passwords may look like one.
+func (d *document) isText(node *yaml.Node) bool {
+	return node.Kind == yaml.ScalarNode && (d.fromVariable[node] || slices.Contains([]string{"!!str", "!!timestamp"}, node.ShortTag()))
 }
 
 // refuse notes a finding and remembers the key, about which nothing more is to be said.
@@ -182,20 +156,41 @@ func (d *document) refuse(node *yaml.Node, key, problem, remedy string) bool {
 	return false
 }
 
+// checkList leaves an empty mapping in the place of an element that is none, so that the others keep theirs.
 func (d *document) checkList(node *yaml.Node, t reflect.Type, key string) bool {
 	if node.Kind != yaml.SequenceNode {
 		return d.wrong(node, key, "a list", "[a, b]")
 	}
 	ok := true
 	for i, element := range node.Content {
-		ok = d.check(element, t.Elem(), fmt.Sprintf("%s[%d]", key, i)) && ok
+		if d.check(element, t.Elem(), fmt.Sprintf("%s[%d]", key, i)) {
+			continue
+		}
+		if t.Elem().Kind() != reflect.Struct {
+			ok = false
+			continue
+		}
+		node.Content[i] = &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map", Line: element.Line, Column: element.Column}
 	}
 	return ok
 }
 
-func (d *document) checkScalar(node *yaml.Node, key string, tags []string, what, example string) bool {
-	if node.Kind != yaml.ScalarNode || !slices.Contains(tags, node.ShortTag()) {
-		return d.wrong(node, key, what, example)
+// scalar is a kind of value that is no text.
+type scalar struct {
+	target             any // points to a value of it
+	tag, what, example string
+}
+
+func (d *document) checkScalar(node *yaml.Node, key string, s scalar) bool {
+	tag := node.ShortTag()
+	if _, isFloat := s.target.(*float64); isFloat && tag == "!!int" {
+		tag = s.tag
+	}
+	if node.Kind != yaml.ScalarNode || tag != s.tag || node.Decode(s.target) != nil {
+		return d.wrong(node, key, s.what, s.example)
+	}
+	if f, isFloat := s.target.(*float64); isFloat && (math.IsNaN(*f) || math.IsInf(*f, 0)) {
+		return d.wrong(node, key, s.what, s.example)
 	}
 	return true
 }
@@ -227,9 +222,9 @@ func (d *document) checkText(node *yaml.Node, t reflect.Type, key string) bool {
 		return true
 	}
 	if err := value.UnmarshalText([]byte(node.Value)); err != nil {
-		problem, remedy, found := strings.Cut(err.Error(), "; ")
-		if !found {
-			remedy = "write another value"
+		problem, remedy := err.Error(), "write another value"
+		if at := strings.LastIndex(problem, "; "); at >= 0 {
+			problem, remedy = problem[:at], problem[at+2:]
 		}
 		return d.refuse(node, key, problem, remedy)
 	}
@@ -262,6 +257,11 @@ func (d *document) eachMember(node *yaml.Node, key string, f func(name, value *y
 	for i := 0; i+1 < len(node.Content); i += 2 {
 		name, value := node.Content[i], node.Content[i+1]
 		memberKey := join(key, name.Value)
+		if name.Kind != yaml.ScalarNode {
+			d.refuse(name, memberKey, "the key is no plain text", "write a name")
+			continue
+		}
+		name.Tag = "!!str" // 012 is a name here, not the number 10
 		if seen[name.Value] {
 			d.refuse(name, memberKey, "the key is there twice", "remove one of them")
 			continue
@@ -279,15 +279,16 @@ func (d *document) checkStruct(node *yaml.Node, t reflect.Type, key string) bool
 		return d.wrong(node, key, "a mapping of keys to values", "key: value lines")
 	}
 	fields := fieldsOf(t)
-	if t == reflect.TypeFor[sourceHead]() && !d.addTypeFields(fields, node, key) {
-		return true // what its other keys may be is not known
-	}
+	allKnown := t != reflect.TypeFor[sourceHead]() || d.addTypeFields(fields, node, key)
 	d.eachMember(node, key, func(name, value *yaml.Node, memberKey string) bool {
 		fieldType, known := fields[name.Value]
-		if !known {
+		switch {
+		case known:
+			return d.check(value, fieldType, memberKey)
+		case allKnown:
 			return d.refuse(name, memberKey, "unknown key", suggestion(name.Value, fields))
 		}
-		return d.check(value, fieldType, memberKey)
+		return false // what a source of an unknown type may have is not known
 	})
 	return true
 }
@@ -311,8 +312,11 @@ func (d *document) addTypeFields(fields map[string]reflect.Type, node *yaml.Node
 	}
 	choose := "write one of " + strings.Join(names, ", ")
 	typeNode := child(node, "type")
-	if typeNode == nil {
+	switch {
+	case typeNode == nil:
 		return d.refuse(node, join(key, "type"), "the source has no type", choose)
+	case d.broken[typeNode] || !d.isText(typeNode):
+		return false // its own check says so
 	}
 	for _, t := range d.options.Types {
 		if t.Name == typeNode.Value {
@@ -323,82 +327,4 @@ func (d *document) addTypeFields(fields map[string]reflect.Type, node *yaml.Node
 		}
 	}
 	return d.refuse(typeNode, join(key, "type"), fmt.Sprintf("there is no source type %q", shorten(typeNode.Value)), choose)
-}
-
-// child returns the value of a key of a mapping, or nil.
-func child(node *yaml.Node, name string) *yaml.Node {
-	if node == nil || node.Kind != yaml.MappingNode {
-		return nil
-	}
-	for i := 0; i+1 < len(node.Content); i += 2 {
-		if node.Content[i].Value == name {
-			return node.Content[i+1]
-		}
-	}
-	return nil
-}
-
-// suggestion names the key that was probably meant, or all that there are.
-func suggestion(name string, fields map[string]reflect.Type) string {
-	known := make([]string, 0, len(fields))
-	best, bestDistance := "", 3
-	for candidate := range fields {
-		known = append(known, candidate)
-		if n := distance(strings.ToLower(name), strings.ToLower(candidate)); n < bestDistance {
-			best, bestDistance = candidate, n
-		}
-	}
-	if best != "" {
-		return fmt.Sprintf("did you mean %s?", best)
-	}
-	slices.Sort(known)
-	return "the keys here are " + strings.Join(known, ", ")
-}
-
-// distance is the number of characters to insert, delete or replace.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(row[j+1]+1, row[j]+1, cost)
-		}
-	}
-	return row[len(b)]
-}
-
-// find returns the node that a path like subscriptions[0].delivery.timeout leads to, the key where there is one, or the
-// nearest one above it that exists.
-func (d *document) find(path string) *yaml.Node {
-	node, found := d.root, d.root
-	for _, part := range regexp.MustCompile(`[^.\[\]]+`).FindAllString(path, -1) {
-		if node == nil {
-			return found
-		}
-		if index, err := strconv.Atoi(part); err == nil && node.Kind == yaml.SequenceNode {
-			if index >= len(node.Content) {
-				return found
-			}
-			node = node.Content[index]
-			found = node
-			continue
-		}
-		var next *yaml.Node
-		for i := 0; node.Kind == yaml.MappingNode && i+1 < len(node.Content); i += 2 {
-			if node.Content[i].Value == part {
-				found, next = node.Content[i], node.Content[i+1]
-			}
-		}
-		node = next
-	}
-	return found
 }

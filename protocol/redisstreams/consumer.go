@@ -223,7 +223,13 @@ func (c *Consumer) Poll(ctx context.Context, n int, wait time.Duration) ([]*Deli
 	if ctx.Err() != nil {
 		return nil, io.EOF
 	}
-	batch, err := c.receive(ctx, n, min(wait, blockTime, c.lease/2))
+	wait = min(wait, blockTime, c.lease/2)
+	started := time.Now()
+	batch, err := c.receive(ctx, n, wait)
+	if time.Since(started) > wait+c.lease/3 {
+		// Redis was away or silent, and nobody could renew a lease. The living do so first, before anybody takes over.
+		c.nextReclaim = time.Now().Add(c.lease)
+	}
 	switch {
 	case err == nil:
 		c.works()
@@ -313,7 +319,6 @@ func (c *Consumer) failed(ctx context.Context, err error) {
 		c.groupKnown = false // the stream or the group has gone, or moved
 	default:
 		c.recoverOwn = true
-		// While Redis was away nobody could renew a lease. The living do so first, before anybody takes over from them.
 		c.nextReclaim = time.Now().Add(c.lease)
 	}
 	if !c.down {

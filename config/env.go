@@ -1,0 +1,146 @@
+package config
+
+import (
+	"encoding"
+	"fmt"
+	"net"
+	"reflect"
+	"strconv"
+	"strings"
+
+	"github.com/streamgate/streamgate/gateway"
+)
+
+// overridable is a mapping at the top of the file whose keys variables can override.
+type overridable struct {
+	name   string
+	target any
+}
+
+func (c *Config) sections() []overridable {
+	return []overridable{{"redis", &c.Redis}, {"server", &c.Gateway.Server}, {"admin", &c.Admin}}
+}
+
+// EnvNames returns the variables that override keys, in the order of the keys.
+func EnvNames() []string {
+	var names []string
+	for _, s := range new(Config).sections() {
+		t := reflect.TypeOf(s.target).Elem()
+		for i := range t.NumField() {
+			names = append(names, envName(s.name, t.Field(i).Tag.Get("mapstructure")))
+		}
+	}
+	return names
+}
+
+// envName makes STREAMGATE_SERVER_MAX_EVENT_BYTES of server and maxEventBytes.
+func envName(section, key string) string {
+	var b strings.Builder
+	b.WriteString("STREAMGATE_" + strings.ToUpper(section) + "_")
+	for _, r := range key {
+		if r >= 'A' && r <= 'Z' {
+			b.WriteByte('_')
+		}
+		b.WriteString(strings.ToUpper(string(r)))
+	}
+	return b.String()
+}
+
+// variable returns the value of a variable; an empty one counts as not set.
+func (d *document) variable(name string) string {
+	value, _ := d.options.lookup(name)
+	return value
+}
+
+// noteVariable records a finding about a variable.
+func (d *document) noteVariable(name, problem, remedy string) {
+	d.findings = append(d.findings, Finding{File: environment, Key: name, Problem: problem, Remedy: remedy})
+}
+
+// originEnv applies the variables of the notebook that this gateway comes from, and of Knative, where neither the file nor
+// a STREAMGATE_... variable says otherwise. What is not used is not looked at: Kubernetes sets REDIS_PORT by itself.
+func (d *document) originEnv(c *Config) {
+	if host := d.variable("REDIS_HOSTNAME"); host != "" && !d.isSet("redis", "url") {
+		port := "6379"
+		if p := d.variable("REDIS_PORT"); p != "" {
+			port = p
+			d.checkPort("REDIS_PORT", p)
+		}
+		if strings.ContainsAny(host, "/@? ") { // the value may hold a password
+			d.noteVariable("REDIS_HOSTNAME", "it is no host name", "set the name alone, like redis, or set STREAMGATE_REDIS_URL")
+			host = "localhost"
+		}
+		c.Redis.URL = "redis://" + net.JoinHostPort(strings.Trim(host, "[]"), port)
+		d.fromEnv["redis.url"] = "REDIS_HOSTNAME"
+	}
+	if port := d.variable("PORT"); port != "" && !d.isSet("server", "address") {
+		d.checkPort("PORT", port)
+		c.Gateway.Server.Address = net.JoinHostPort("127.0.0.1", port)
+		d.fromEnv["server.address"] = "PORT"
+	}
+}
+
+func (d *document) isSet(section, key string) bool {
+	return child(child(d.root, section), key) != nil || d.variable(envName(section, key)) != ""
+}
+
+func (d *document) checkPort(name, value string) {
+	if _, err := strconv.ParseUint(value, 10, 16); err != nil {
+		d.noteVariable(name, fmt.Sprintf("%q is no port", shorten(value)), "set a number up to 65535")
+	}
+}
+
+// defaultStream is the stream of a configuration that names none.
+func (d *document) defaultStream() gateway.StreamConfig {
+	stream := gateway.NewStreamConfig()
+	stream.Name = defaultStreamName
+	if name := d.variable("STREAM"); name != "" {
+		stream.Name = name
+		d.fromEnv["streams[0].name"] = "STREAM"
+	}
+	return stream
+}
+
+// override sets the keys of a section from variables.
+func (d *document) override(section string, target reflect.Value) {
+	t := target.Type()
+	for i := range t.NumField() {
+		key := t.Field(i).Tag.Get("mapstructure")
+		name := envName(section, key)
+		value := d.variable(name)
+		if value == "" {
+			continue
+		}
+		if remedy := setFromText(target.Field(i), value); remedy != "" {
+			d.noteVariable(name, fmt.Sprintf("%q is no value for %s.%s", shorten(value), section, key), remedy)
+			continue
+		}
+		d.fromEnv[section+"."+key] = name
+	}
+}
+
+func setFromText(field reflect.Value, text string) (remedy string) {
+	if u, ok := field.Addr().Interface().(encoding.TextUnmarshaler); ok {
+		if u.UnmarshalText([]byte(text)) != nil {
+			return "set a duration like 30s"
+		}
+		return ""
+	}
+	switch field.Kind() {
+	case reflect.String:
+		field.SetString(text)
+	case reflect.Bool:
+		b, err := strconv.ParseBool(text)
+		if err != nil {
+			return "set true or false"
+		}
+		field.SetBool(b)
+	default:
+		n, err := strconv.ParseInt(text, 10, 64)
+		if err != nil {
+			return "set a whole number"
+		}
+		field.SetInt(n)
+	}
+	return ""
+}

@@ -1,0 +1,172 @@
+package config_test
+
+import (
+	"errors"
+	"os"
+	"reflect"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"go.yaml.in/yaml/v3"
+
+	"github.com/streamgate/streamgate/config"
+	"github.com/streamgate/streamgate/gateway"
+	"github.com/streamgate/streamgate/gateway/source"
+	"github.com/streamgate/streamgate/gateway/source/stac"
+)
+
+const exampleFile = "../config.example.yaml"
+
+// commentedKey is a line of the example with a key that is commented out.
+var commentedKey = regexp.MustCompile(`(?m)^( *)# ([A-Za-z]+: .*)$`)
+
+func readExample(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile(exampleFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// loadExample loads the example with an empty environment.
+func loadExample(t *testing.T) *config.Config {
+	t.Helper()
+	c, err := config.Load(exampleFile, env())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// TestExampleHasEveryKey: config.example.yaml holds each key that there is at its place, live or commented out, and no
+// other.
+func TestExampleHasEveryKey(t *testing.T) {
+	t.Parallel()
+	var tree map[string]any
+	if err := yaml.Unmarshal([]byte(commentedKey.ReplaceAllString(readExample(t), "$1$2")), &tree); err != nil {
+		t.Fatal(err)
+	}
+	shown, known := map[string]bool{}, map[string]bool{"streams": true, "sources": true, "subscriptions": true}
+	for name, value := range map[string]any{
+		"redis": config.RedisConfig{}, "server": gateway.ServerConfig{}, "admin": gateway.AdminConfig{},
+		"streams": gateway.StreamConfig{}, "subscriptions": gateway.SubscriptionConfig{},
+	} {
+		known[name] = true
+		addKnown(known, reflect.TypeOf(value), name)
+	}
+	for _, sourceType := range source.Types() {
+		at := "sources(" + sourceType.Name + ")"
+		for _, head := range []string{"name", "type", "stream"} {
+			known[at+"."+head] = true
+		}
+		addKnown(known, reflect.TypeOf(sourceType.NewConfig()).Elem(), at)
+	}
+	for name, value := range tree {
+		shown[name] = true
+		addShown(shown, value, name)
+	}
+	if diff := cmp.Diff(known, shown); diff != "" {
+		t.Errorf("keys that there are (-) and keys that the example shows (+):\n%s", diff)
+	}
+}
+
+// addKnown adds the keys of a configuration struct; filters within filters count as one level.
+func addKnown(keys map[string]bool, t reflect.Type, at string) {
+	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice {
+		t = t.Elem()
+	}
+	if t.Kind() != reflect.Struct {
+		return
+	}
+	for i := range t.NumField() {
+		field := t.Field(i)
+		key := field.Tag.Get("mapstructure")
+		if key == "" || keys[at+"."+key] {
+			continue
+		}
+		keys[at+"."+key] = true
+		if t != reflect.TypeFor[gateway.FilterConfig]() {
+			addKnown(keys, field.Type, at+"."+key)
+		}
+	}
+}
+
+// addShown adds the keys of a part of the example.
+func addShown(keys map[string]bool, node any, at string) {
+	switch node := node.(type) {
+	case []any:
+		for _, element := range node {
+			if block, ok := element.(map[string]any); ok && at == "sources" {
+				typeName, _ := block["type"].(string)
+				addShown(keys, element, at+"("+typeName+")")
+				continue
+			}
+			addShown(keys, element, at)
+		}
+	case map[string]any:
+		for key, value := range node {
+			keys[at+"."+key] = true
+			switch {
+			case !strings.HasPrefix(at, "subscriptions.filters"):
+				addShown(keys, value, at+"."+key)
+			case key == "all" || key == "any" || key == "not":
+				addShown(keys, value, at)
+			}
+		}
+	}
+}
+
+// TestExampleCommentsAreKeys: each line that is commented out is valid when it is the only one that is not, but where it
+// says that it stands in place of another.
+func TestExampleCommentsAreKeys(t *testing.T) {
+	t.Parallel()
+	text := readExample(t)
+	lines := commentedKey.FindAllStringSubmatchIndex(text, -1)
+	if len(lines) < 4 {
+		t.Fatalf("only %d lines are commented out", len(lines))
+	}
+	for _, m := range lines {
+		line := text[m[4]:m[5]]
+		_, err := config.Parse("f", []byte(text[:m[3]]+line+text[m[1]:]), env())
+		var wrong *config.Error
+		if errors.As(err, &wrong) && strings.HasPrefix(line, "intersects:") && len(wrong.Findings) == 1 && strings.HasSuffix(wrong.Findings[0].Key, ".bbox") {
+			continue
+		}
+		if err != nil {
+			t.Errorf("%s\n%v", line, err)
+		}
+	}
+}
+
+// TestExampleShowsDefaults: where there is a default, the example shows it, but for what makes an example.
+func TestExampleShowsDefaults(t *testing.T) {
+	t.Parallel()
+	c := loadExample(t)
+	subscription, stream := c.Gateway.Subscriptions[0], c.Gateway.Streams[0]
+	subscription.Name, subscription.Stream, subscription.Sink, subscription.Filters = "", "", gateway.SinkConfig{}, nil
+	subscription.Delivery.DeadLetterSink = gateway.DeadLetterConfig{}
+	stream.Name, stream.Mirror = "", nil
+	watch, ok := c.Gateway.Sources[0].Config.(*stac.Config)
+	if !ok {
+		t.Fatal("the first source of the example is no STAC API")
+	}
+	defaults := stac.NewConfig()
+	for what, pair := range map[string][2]any{
+		"redis":        {config.NewRedisConfig(), c.Redis},
+		"server":       {gateway.NewServerConfig(), c.Gateway.Server},
+		"admin":        {gateway.NewAdminConfig(), c.Admin},
+		"stream":       {gateway.NewStreamConfig(), stream},
+		"subscription": {gateway.NewSubscriptionConfig(), subscription},
+		"stac": {
+			[]any{defaults.Lookback, defaults.Limit, defaults.Interval, defaults.Timeout, defaults.Event.Profile},
+			[]any{watch.Lookback, watch.Limit, watch.Interval, watch.Timeout, watch.Event.Profile},
+		},
+	} {
+		if diff := cmp.Diff(pair[0], pair[1]); diff != "" {
+			t.Errorf("%s: default (-) and example (+):\n%s", what, diff)
+		}
+	}
+}

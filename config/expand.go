@@ -1,0 +1,73 @@
+package config
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// expand replaces ${NAME} and ${NAME:-default} in all values; $$ is a dollar sign.
+func (d *document) expand(node *yaml.Node, key string) {
+	switch node.Kind {
+	case yaml.ScalarNode:
+		if strings.Contains(node.Value, "$") {
+			d.expandScalar(node, key)
+		}
+	case yaml.MappingNode:
+		for i := 0; i+1 < len(node.Content); i += 2 {
+			d.expand(node.Content[i+1], join(key, node.Content[i].Value))
+		}
+	case yaml.SequenceNode:
+		for i, element := range node.Content {
+			d.expand(element, fmt.Sprintf("%s[%d]", key, i))
+		}
+	}
+}
+
+func (d *document) expandScalar(node *yaml.Node, key string) {
+	isVariable := regexp.MustCompile(`^\$\{[^}]*\}$`).MatchString(node.Value)
+	before := len(d.findings)
+	node.Value = d.expandText(node, key)
+	switch {
+	case len(d.findings) > before:
+		d.broken[node] = true
+	case isVariable: // what stands there now may be a number, also where quotes were needed inside of { }
+		node.Tag, node.Style = "", 0
+		node.Tag = node.ShortTag()
+		d.fromVariable[node] = true
+	}
+}
+
+func (d *document) expandText(node *yaml.Node, key string) string {
+	pattern := regexp.MustCompile(`\$\$|\$\{([^}]*)\}|\$`)
+	return pattern.ReplaceAllStringFunc(node.Value, func(match string) string {
+		switch match {
+		case "$$":
+			return "$"
+		case "$":
+			d.refuse(node, key, "a single $ means nothing", "write ${NAME} for a variable, or $$ for a dollar sign")
+			return match
+		}
+		name, fallback, hasFallback := strings.Cut(match[2:len(match)-1], ":-")
+		if !regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`).MatchString(name) {
+			d.refuse(node, key, fmt.Sprintf("%q is no name of a variable", name), "write ${NAME} or ${NAME:-default}")
+			return ""
+		}
+		unescaped := strings.ReplaceAll(fallback, "$$", "")
+		if strings.Contains(unescaped, "$") {
+			d.refuse(node, key, fmt.Sprintf("the default of the variable %s holds a variable or a single $", name), "write plain text there, with $$ for a dollar sign")
+			return ""
+		}
+		value, found := d.options.lookup(name)
+		switch {
+		case found && (value != "" || !hasFallback):
+			return value
+		case hasFallback:
+			return strings.ReplaceAll(fallback, "$$", "$")
+		}
+		d.refuse(node, key, fmt.Sprintf("the variable %s is not set", name), fmt.Sprintf("set it, or write ${%s:-default}", name))
+		return ""
+	})
+}

@@ -1,0 +1,89 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// child returns the value of a key of a mapping, or nil.
+func child(node *yaml.Node, name string) *yaml.Node {
+	if node == nil || node.Kind != yaml.MappingNode {
+		return nil
+	}
+	for i := 0; i+1 < len(node.Content); i += 2 {
+		if node.Content[i].Value == name {
+			return node.Content[i+1]
+		}
+	}
+	return nil
+}
+
+// suggestion names the key that was probably meant, or all that there are.
+func suggestion(name string, fields map[string]reflect.Type) string {
+	known := slices.Sorted(maps.Keys(fields))
+	best, bestDistance := "", 3
+	for _, candidate := range known {
+		if n := distance(strings.ToLower(name), strings.ToLower(candidate)); n < bestDistance {
+			best, bestDistance = candidate, n
+		}
+	}
+	if best != "" {
+		return fmt.Sprintf("did you mean %s?", best)
+	}
+	return "the keys here are " + strings.Join(known, ", ")
+}
+
+// distance is the number of characters to insert, delete or replace.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(row[j+1]+1, row[j]+1, cost)
+		}
+	}
+	return row[len(b)]
+}
+
+// find returns the node that a path like subscriptions[0].delivery.timeout leads to, the key where there is one, or the
+// nearest one above it that exists.
+func (d *document) find(path string) *yaml.Node {
+	node, found := d.root, d.root
+	for _, part := range regexp.MustCompile(`[^.\[\]]+`).FindAllString(path, -1) {
+		if node == nil {
+			return found
+		}
+		if index, err := strconv.Atoi(part); err == nil && node.Kind == yaml.SequenceNode {
+			if index >= len(node.Content) {
+				return found
+			}
+			node = node.Content[index]
+			found = node
+			continue
+		}
+		var next *yaml.Node
+		for i := 0; node.Kind == yaml.MappingNode && i+1 < len(node.Content); i += 2 {
+			if node.Content[i].Value == part {
+				found, next = node.Content[i], node.Content[i+1]
+			}
+		}
+		node = next
+	}
+	return found
+}

@@ -82,7 +82,9 @@ func (d *document) syntaxError(err error) {
 
 // join appends a name from the file to the key of its mapping; one that could be taken for a path stands in quotes.
 func join(key, name string) string {
-	plain := func(r rune) bool { return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '_' || r == '-' }
+	plain := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '_' || r == '-'
+	}
 	if name == "" || strings.ContainsFunc(name, func(r rune) bool { return !plain(r) }) {
 		name = strconv.Quote(shorten(name))
 	}

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -20,6 +21,7 @@ func exact(pairs ...string) FilterConfig {
 func sampleEvent() rawevent.Event {
 	e := rawevent.New("1", "https://example.com/s", "com.example.created")
 	e.Set("subject", "items/S2B_L2A")
+	e.Set("collection", "c")
 	e.DataContentType = "application/json"
 	return e
 }
@@ -44,6 +46,22 @@ func TestFilters(t *testing.T) {
 		"prefix, no":                     {[]FilterConfig{{Prefix: map[string]string{"source": "http://"}}}, false},
 		"suffix":                         {[]FilterConfig{{Suffix: map[string]string{"subject": "_L2A"}}}, true},
 		"suffix, no":                     {[]FilterConfig{{Suffix: map[string]string{"subject": "_L1C"}}}, false},
+		"prefix, two attributes":         {[]FilterConfig{{Prefix: map[string]string{"source": "https://", "subject": "items/"}}}, true},
+		"prefix, one of two":             {[]FilterConfig{{Prefix: map[string]string{"source": "https://", "subject": "_L2A"}}}, false},
+		"prefix, the whole value":        {[]FilterConfig{{Prefix: map[string]string{"id": "1"}}}, true},
+		"prefix, longer than the value":  {[]FilterConfig{{Prefix: map[string]string{"id": "12"}}}, false},
+		"prefix, missing attribute":      {[]FilterConfig{{Prefix: map[string]string{"nosuch": "x"}}}, false},
+		"prefix, other case":             {[]FilterConfig{{Prefix: map[string]string{"source": "HTTPS://"}}}, false},
+		"suffix, two attributes":         {[]FilterConfig{{Suffix: map[string]string{"source": "/s", "subject": "_L2A"}}}, true},
+		"suffix, one of two":             {[]FilterConfig{{Suffix: map[string]string{"source": "/s", "subject": "items/"}}}, false},
+		"suffix, missing attribute":      {[]FilterConfig{{Suffix: map[string]string{"nosuch": "x"}}}, false},
+		"exact, one there, one missing":  {[]FilterConfig{exact("id", "1", "nosuch", "x")}, false},
+		"exact, an extension":            {[]FilterConfig{exact("collection", "c")}, true},
+		"exact, specversion":             {[]FilterConfig{exact("specversion", "1.0")}, true},
+		"not, not":                       {[]FilterConfig{{Not: &FilterConfig{Not: &yes}}}, true},
+		"not of all":                     {[]FilterConfig{{Not: &FilterConfig{All: []FilterConfig{yes, no}}}}, true},
+		"not of any":                     {[]FilterConfig{{Not: &FilterConfig{Any: []FilterConfig{yes, no}}}}, false},
+		"not of one there, one missing":  {[]FilterConfig{{Not: &FilterConfig{Exact: map[string]string{"id": "1", "nosuch": "x"}}}}, true},
 		"list is AND":                    {[]FilterConfig{yes, no}, false},
 		"all":                            {[]FilterConfig{{All: []FilterConfig{yes, yes}}}, true},
 		"all, one not":                   {[]FilterConfig{{All: []FilterConfig{yes, no}}}, false},
@@ -110,24 +128,97 @@ func randomFilter(t *rapid.T, depth int) FilterConfig {
 	}
 }
 
+// TestFilterRules: what is no filter is refused, with the path of what is wrong.
+func TestFilterRules(t *testing.T) {
+	t.Parallel()
+	type (
+		filter = FilterConfig
+		values = map[string]string
+	)
+	yes := exact("type", "a")
+	for name, c := range map[string]struct {
+		filter filter
+		want   []string
+	}{
+		"exact":                        {yes, nil},
+		"prefix of two attributes":     {filter{Prefix: values{"type": "a", "partitionkey": "b"}}, nil},
+		"suffix of a digit":            {filter{Suffix: values{"2nd": "a"}}, nil},
+		"nothing":                      {filter{}, []string{""}},
+		"two dialects":                 {filter{Exact: values{"type": "a"}, Prefix: values{"type": "a"}}, []string{""}},
+		"three, of them lists":         {filter{All: []filter{yes}, Any: []filter{yes}, Not: &yes}, []string{""}},
+		"exact of nothing":             {filter{Exact: values{}}, []string{"exact"}},
+		"prefix of nothing":            {filter{Prefix: values{}}, []string{"prefix"}},
+		"suffix of nothing":            {filter{Suffix: values{}}, []string{"suffix"}},
+		"an empty value":               {exact("type", ""), []string{"exact.type"}},
+		"upper case":                   {exact("Type", "a"), []string{"exact.Type"}},
+		"no name":                      {exact("", "a"), []string{"exact"}},
+		"a name with a dash":           {filter{Suffix: values{"my-attr": "a"}}, []string{"suffix.my-attr"}},
+		"a name that is not ASCII":     {exact("typé", "a"), []string{"exact.typé"}},
+		"data is no attribute":         {exact("data", "a"), []string{"exact.data"}},
+		"several at once, sorted":      {filter{Prefix: values{"B": "a", "a": "", "A": "a"}}, []string{"prefix.A", "prefix.B", "prefix.a"}},
+		"all of nothing":               {filter{All: []filter{}}, []string{"all"}},
+		"any of nothing":               {filter{Any: []filter{}}, []string{"any"}},
+		"one in a list":                {filter{All: []filter{yes, {}}}, []string{"all[1]"}},
+		"deep in lists":                {filter{Any: []filter{yes, {Not: &filter{All: []filter{exact("type", "")}}}}}, []string{"any[1].not.all[0].exact.type"}},
+		"not of nothing":               {filter{Not: &filter{}}, []string{"not"}},
+		"two dialects, and a bad name": {filter{Exact: values{"X": "a"}, Not: &yes}, []string{"", "exact.X"}},
+	} {
+		var got []string
+		for _, p := range c.filter.Validate() {
+			got = append(got, p.Path)
+			if p.Message == "" || p.Remedy == "" {
+				t.Errorf("%s: %+v", name, p)
+			}
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s: problems at %q, want %q", name, got, c.want)
+		}
+	}
+}
+
+// TestDeepFiltersAreRefused: the deepest that is allowed, and one more level of each dialect that nests.
 func TestDeepFiltersAreRefused(t *testing.T) {
 	t.Parallel()
-	f := exact("type", "x")
-	for range maxFilterDepth {
-		inner := f
-		f = FilterConfig{Not: &inner}
+	for name, wrap := range map[string]func(f FilterConfig) FilterConfig{
+		"not": func(f FilterConfig) FilterConfig { return FilterConfig{Not: &f} },
+		"all": func(f FilterConfig) FilterConfig { return FilterConfig{All: []FilterConfig{f}} },
+		"any": func(f FilterConfig) FilterConfig { return FilterConfig{Any: []FilterConfig{f}} },
+	} {
+		f := exact("type", "x")
+		for range maxFilterDepth - 1 {
+			f = wrap(f)
+		}
+		if problems := f.Validate(); len(problems) > 0 {
+			t.Errorf("%s: %v", name, problems)
+		}
+		f = wrap(f)
+		if problems := f.Validate(); len(problems) != 1 || !strings.Contains(problems.Error(), "deeper") {
+			t.Errorf("%s: %v", name, problems)
+		}
 	}
-	if problems := f.Validate(); len(problems) == 0 || !strings.Contains(problems.Error(), "deeper") {
-		t.Errorf("%v", problems)
+}
+
+// sampleFilters uses every dialect.
+func sampleFilters() []FilterConfig {
+	other := exact("type", "other")
+	return []FilterConfig{
+		exact("type", "com.example.created", "datacontenttype", "application/json"),
+		{Any: []FilterConfig{{Suffix: map[string]string{"subject": "_L1C"}}, {Prefix: map[string]string{"source": "https://"}}}},
+		{All: []FilterConfig{{Not: &other}, {Not: &FilterConfig{Exact: map[string]string{"nosuch": "x"}}}}},
+	}
+}
+
+//nolint:paralleltest // AllocsPerRun counts the allocations of the whole process
+func TestFiltersDoNotAllocate(t *testing.T) {
+	match, event := compileFilters(sampleFilters()), sampleEvent()
+	matched := true
+	if n := testing.AllocsPerRun(1000, func() { matched = match(&event) && matched }); n != 0 || !matched {
+		t.Errorf("%v allocations an event, matched %v", n, matched)
 	}
 }
 
 func BenchmarkFilters(b *testing.B) {
-	match := compileFilters([]FilterConfig{
-		exact("type", "com.example.created"),
-		{Any: []FilterConfig{{Suffix: map[string]string{"subject": "_L1C"}}, {Prefix: map[string]string{"source": "https://"}}}},
-	})
-	event := sampleEvent()
+	match, event := compileFilters(sampleFilters()), sampleEvent()
 	b.ReportAllocs()
 	for b.Loop() {
 		if !match(&event) {

@@ -125,6 +125,20 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
+// TestFindingParts: a value cannot be taken for the end of the problem.
+func TestFindingParts(t *testing.T) {
+	t.Parallel()
+	_, err := config.Parse("f", []byte("server: { shutdownTimeout: 'a; b' }"), env())
+	want := []config.Finding{{
+		File: "f", Line: 1, Column: 28, Key: "server.shutdownTimeout", Problem: `"a; b" is no duration`,
+		Remedy: "write a number with a unit, like 30s, 5m, 168h or PT30S",
+	}}
+	var wrong *config.Error
+	if !errors.As(err, &wrong) || cmp.Diff(want, wrong.Findings) != "" {
+		t.Errorf("%+v", err)
+	}
+}
+
 // TestDeepAndWide: what is nested deep or repeated often takes no long time, and is refused or taken like anything else.
 func TestDeepAndWide(t *testing.T) {
 	t.Parallel()

@@ -35,6 +35,7 @@ func TestRedisAddresses(t *testing.T) {
 		"rediss+cluster://u:p@a:1": func(o *redisOptions) bool {
 			return o.IsClusterMode && o.TLSConfig != nil && o.Username == "u" && o.Password == "p"
 		},
+		"redis+cluster://u:p@ss@a:1": func(o *redisOptions) bool { return o.Password == "p@ss" && o.Addrs[0] == "a:1" },
 		"redis+sentinel://u:p%40:%2F@a:1,b:2/main/3": func(o *redisOptions) bool {
 			return len(o.Addrs) == 2 && o.MasterName == "main" && o.DB == 3 && o.Username == "u" && o.Password == "p@:/" && !o.IsClusterMode
 		},

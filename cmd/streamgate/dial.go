@@ -21,6 +21,9 @@ func (f *redisFlags) register(c *cobra.Command) {
 	c.Flags().StringVarP(&f.file, "config", "c", "", "YAML file of the gateway")
 }
 
+// redisRemedy ends the message when Redis cannot be read.
+const redisRemedy = "; is its Redis running? Name it with --redis, or run this where the gateway with an embedded one runs"
+
 // dial returns a client; whoever called it closes it.
 func (f *redisFlags) dial() (redis.UniversalClient, error) {
 	target, err := f.target()

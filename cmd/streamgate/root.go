@@ -1,14 +1,12 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"log/slog"
 	"runtime/debug"
 	"strings"
 
-	"github.com/redis/go-redis/v9"
 	"github.com/spf13/cobra"
 
 	"github.com/streamgate/streamgate/config"
@@ -40,33 +38,20 @@ func loadConfig(path string) (*config.Config, error) {
 	return config.Load(path, o)
 }
 
-// newLogger returns the logger of a command, and lets go-redis, which would write to stderr by itself, speak at debug
-// level only: what it has to say reaches us as errors.
+// newLogger returns the logger of a command.
 func newLogger(w io.Writer, format, level string) (*slog.Logger, error) {
 	var l slog.Level
 	if err := l.UnmarshalText([]byte(level)); err != nil {
 		return nil, fmt.Errorf("--log-level %q is no level; write debug, info, warn or error", level)
 	}
 	o := &slog.HandlerOptions{Level: l}
-	var handler slog.Handler
 	switch format {
 	case "text":
-		handler = slog.NewTextHandler(w, o)
+		return slog.New(slog.NewTextHandler(w, o)), nil
 	case "json":
-		handler = slog.NewJSONHandler(w, o)
+		return slog.New(slog.NewJSONHandler(w, o)), nil
 	default:
 		return nil, fmt.Errorf("--log-format %q is no format; write text or json", format)
-	}
-	log := slog.New(handler)
-	redis.SetLogger(redisLogger{log})
-	return log, nil
-}
-
-type redisLogger struct{ log *slog.Logger }
-
-func (l redisLogger) Printf(ctx context.Context, format string, v ...any) {
-	if l.log.Enabled(ctx, slog.LevelDebug) {
-		l.log.DebugContext(ctx, "go-redis", "message", fmt.Sprintf(format, v...))
 	}
 }
 

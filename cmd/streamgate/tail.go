@@ -94,7 +94,7 @@ func (t *tailer) seek(ctx context.Context, from string) error {
 		defer cancel()
 		last, err := t.client.XRevRangeN(ctx, t.stream, "+", "-", 1).Result()
 		if err != nil {
-			return failed(fmt.Errorf("read stream %q: %w", t.stream, err))
+			return failed(fmt.Errorf("read stream %q: %w%s", t.stream, err, redisRemedy))
 		}
 		t.cursor = "0-0"
 		if len(last) == 1 {
@@ -127,7 +127,7 @@ func (t *tailer) run(ctx context.Context, noFollow bool, f func(*redisstreams.En
 			return nil
 		}
 		if err != nil {
-			return err
+			return fmt.Errorf("%w%s", err, redisRemedy)
 		}
 		for i := range entries {
 			if err := f(&entries[i]); err != nil {

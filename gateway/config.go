@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -49,7 +50,7 @@ const minEventBytes = 128 << 10
 // Validate returns everything that is wrong.
 func (c *ServerConfig) Validate() Problems {
 	var p Problems
-	if problem := checkAddress(c.Address, c.AllowAnonymous); problem != nil {
+	if problem := checkAddress(c.Address, c.AllowAnonymous, "publish"); problem != nil {
 		p = append(p, *problem)
 	}
 	if c.MaxEventBytes < minEventBytes {
@@ -65,14 +66,14 @@ func (c *ServerConfig) Validate() Problems {
 	return p
 }
 
-func checkAddress(address string, anonymousAllowed bool) *Problem {
+func checkAddress(address string, anonymousAllowed bool, could string) *Problem {
 	host, port, err := net.SplitHostPort(address)
-	if err != nil || port == "" {
+	if _, portErr := strconv.ParseUint(port, 10, 16); err != nil || portErr != nil {
 		return &Problem{"address", fmt.Sprintf("%q is not host:port", address), "write an address like 127.0.0.1:8080"}
 	}
 	ip := net.ParseIP(host)
 	if host != "localhost" && (ip == nil || !ip.IsLoopback()) && !anonymousAllowed {
-		return &Problem{"address", fmt.Sprintf("%q is not a loopback address, and there is no authentication: anybody who reaches it could publish", address),
+		return &Problem{"address", fmt.Sprintf("%q is not a loopback address, and there is no authentication: anybody who reaches it could %s", address, could),
 			"listen on 127.0.0.1 behind a proxy that authenticates, or say allowAnonymous: true"}
 	}
 	return nil
@@ -91,7 +92,7 @@ func NewAdminConfig() AdminConfig { return AdminConfig{Address: "127.0.0.1:8081"
 
 // Validate returns everything that is wrong.
 func (c *AdminConfig) Validate() Problems {
-	if problem := checkAddress(c.Address, c.AllowAnonymous); problem != nil {
+	if problem := checkAddress(c.Address, c.AllowAnonymous, "look at the gateway"); problem != nil {
 		return Problems{*problem}
 	}
 	return nil

@@ -3,7 +3,6 @@ package gateway
 import (
 	"fmt"
 	"regexp"
-	"strconv"
 	"time"
 )
 
@@ -23,7 +22,7 @@ func (d Duration) MarshalText() ([]byte, error) { return []byte(d.String()), nil
 // UnmarshalText implements encoding.TextUnmarshaler.
 func (d *Duration) UnmarshalText(text []byte) error {
 	s := string(text)
-	if std, err := time.ParseDuration(s); err == nil && s != "0" {
+	if std, err := time.ParseDuration(s); err == nil && s[len(s)-1] != '0' { // 0, +0 and -0 need no unit for Go
 		*d = Duration(std)
 		return nil
 	}
@@ -35,6 +34,9 @@ func (d *Duration) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// maxISODuration bounds each part, so that their sum does not overflow.
+const maxISODuration = 1 << 60
+
 // parseISODuration reads weeks, days, hours, minutes and seconds; months and years have no fixed length.
 func parseISODuration(s string) (time.Duration, bool) {
 	pattern := regexp.MustCompile(`^P(?:(\d+)W)?(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d{1,9})?)S)?)?$`)
@@ -42,19 +44,16 @@ func parseISODuration(s string) (time.Duration, bool) {
 	if parts == nil || s[len(s)-1] == 'P' || s[len(s)-1] == 'T' {
 		return 0, false
 	}
-	total := 0.0
+	var total time.Duration
 	for i, unit := range []time.Duration{7 * 24 * time.Hour, 24 * time.Hour, time.Hour, time.Minute, time.Second} {
 		if parts[i+1] == "" {
 			continue
 		}
-		n, err := strconv.ParseFloat(parts[i+1], 64)
-		if err != nil {
+		n, err := time.ParseDuration(parts[i+1] + "s") // exact, unlike a float
+		if err != nil || n > maxISODuration/(unit/time.Second) {
 			return 0, false
 		}
-		total += n * float64(unit)
+		total += n * (unit / time.Second)
 	}
-	if total > float64(1<<62) {
-		return 0, false
-	}
-	return time.Duration(total), true
+	return total, true
 }

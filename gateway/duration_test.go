@@ -17,7 +17,7 @@ func TestDurations(t *testing.T) {
 		"30s": 30 * time.Second, "1h30m": 90 * time.Minute, "-1s": -time.Second, "168h": 168 * time.Hour, "0s": 0,
 		"PT30S": 30 * time.Second, "PT0.2S": 200 * time.Millisecond, "P1DT2H3M4S": 26*time.Hour + 3*time.Minute + 4*time.Second,
 		"P2W": 14 * 24 * time.Hour, "PT1H": time.Hour, "P1W1D": 8 * 24 * time.Hour, "PT0S": 0, "P0D": 0, "PT90M": 90 * time.Minute,
-		"PT1M1.5S": 61500 * time.Millisecond, "P100D": 2400 * time.Hour, "1.5h": 90 * time.Minute, "250ms": 250 * time.Millisecond,
+		"PT1.001S": 1001 * time.Millisecond, "PT4.004S": 4004 * time.Millisecond, "PT1M1.5S": 61500 * time.Millisecond, "P100D": 2400 * time.Hour, "1.5h": 90 * time.Minute, "250ms": 250 * time.Millisecond,
 		"9223372036854775807ns": 1<<63 - 1,
 	} {
 		var d gateway.Duration
@@ -26,7 +26,7 @@ func TestDurations(t *testing.T) {
 		}
 	}
 	for _, text := range []string{"", "5", "0", "soon", "P", "PT", "P1Y", "P1M", "PT5", "5 s", "P1DT", "pt5s", "PT99999999999999999999S",
-		"P100000000W", "1d", "2w", "1e3s", " 1s", "1s ", "PT.5S", "PT1.S", "PT1,5S", "PT1S2M", "PT1H1H", "P1H", "PT1D", "-PT5S", "P-5D", "PT1S\n",
+		"P100000000W", "+0", "-0", "1d", "2w", "1e3s", " 1s", "1s ", "PT.5S", "PT1.S", "PT1,5S", "PT1S2M", "PT1H1H", "P1H", "PT1D", "-PT5S", "P-5D", "PT1S\n",
 		"PT1S; PT2S", "9223372036854775808ns", "PT1.1234567891S",
 	} {
 		var d gateway.Duration

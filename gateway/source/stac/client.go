@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -41,6 +43,8 @@ type client struct {
 	http      *http.Client
 	limiter   *rate.Limiter
 	pause     time.Duration // shortest pause between two tries
+	notBefore time.Time     // when the server wants the next request, whatever that is
+	maxBody   int64         // of an answer
 	endpoint  *endpoint     // known after discover
 	fallback  *endpoint     // GET, for a server that offers POST and refuses it
 }
@@ -57,20 +61,30 @@ func newClient(c *Config, userAgent string) (*client, error) {
 		return nil, fmt.Errorf("parse the address of the STAC API: %w", err)
 	}
 	return &client{
-		base: base, header: c.header(), userAgent: userAgent, pause: c.pace.pause,
+		base: base, header: c.header(), userAgent: userAgent, pause: c.pace.pause, maxBody: maxResponse,
 		limiter: rate.NewLimiter(c.pace.perSecond, requestBurst),
 		http: &http.Client{
-			Timeout:   c.Timeout.Std(),
-			Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, MaxIdleConnsPerHost: 2, IdleConnTimeout: 90 * time.Second, ForceAttemptHTTP2: true},
-			// A redirected POST would become a GET without its body, and headers must not go to another host.
-			CheckRedirect: func(r *http.Request, via []*http.Request) error {
-				if len(via) > maxRedirects || via[0].Method != http.MethodGet || r.URL.Host != via[0].URL.Host {
-					return http.ErrUseLastResponse
-				}
-				return nil
-			},
+			Timeout:       c.Timeout.Std(),
+			Transport:     &http.Transport{Proxy: http.ProxyFromEnvironment, MaxIdleConnsPerHost: 2, IdleConnTimeout: 90 * time.Second, ForceAttemptHTTP2: true},
+			CheckRedirect: checkRedirect,
 		},
 	}, nil
+}
+
+// checkRedirect follows where nothing gets lost and nobody else learns anything: 301 to 303 make a GET without a body of a
+// POST, and the headers must neither go to another host nor unencrypted over the wire.
+func checkRedirect(r *http.Request, via []*http.Request) error {
+	first := via[0]
+	if len(via) > maxRedirects || r.Method != first.Method || !trusts(first.URL, r.URL) {
+		return http.ErrUseLastResponse
+	}
+	return nil
+}
+
+// trusts reports whether what may be shown to one address may be shown to the other: it is at the same host, and not less
+// protected on its way.
+func trusts(one, other *url.URL) bool {
+	return one.Host == other.Host && (one.Scheme == other.Scheme || other.Scheme == "https")
 }
 
 func (c *client) close() { c.http.CloseIdleConnections() }
@@ -89,19 +103,37 @@ func (e *statusError) Error() string {
 	return fmt.Sprintf("the server answered %d: %s", e.code, e.text)
 }
 
-// temporary reports whether the same request may succeed later. Earth Search throttles with a 403 of this text.
+// errTooLarge is what reading an answer above the cap ends with.
+var errTooLarge = errors.New("the answer is too large")
+
+// temporary reports whether the same request may succeed later.
+func temporary(err error) bool {
+	status, ok := errors.AsType[*statusError](err)
+	return ok && status.temporary() || !ok && !errors.Is(err, errTooLarge)
+}
+
+// tooMuch reports whether a smaller page may succeed.
+func tooMuch(err error) bool {
+	if status, ok := errors.AsType[*statusError](err); ok {
+		return status.tooMuch()
+	}
+	network, ok := errors.AsType[net.Error](err)
+	return errors.Is(err, errTooLarge) || ok && network.Timeout()
+}
+
+// Earth Search throttles with a 403 of this text.
 func (e *statusError) temporary() bool {
 	switch e.code {
 	case http.StatusOK, http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests,
 		http.StatusInternalServerError, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		return true
 	case http.StatusForbidden:
-		return strings.Contains(e.text, `"message":"Forbidden"`)
+		return strings.Contains(strings.ReplaceAll(e.text, " ", ""), `"message":"Forbidden"`)
 	}
 	return false
 }
 
-// tooMuch reports whether a smaller page may succeed: servers behind AWS Lambda answer 502 above 6 MB.
+// Servers behind AWS Lambda answer 502 above 6 MB.
 func (e *statusError) tooMuch() bool {
 	switch e.code {
 	case http.StatusRequestEntityTooLarge, http.StatusInternalServerError, http.StatusBadGateway, http.StatusGatewayTimeout:
@@ -111,11 +143,14 @@ func (e *statusError) tooMuch() bool {
 }
 
 // get sends a request until it is answered with JSON that can be decoded, at most maxTries times, with pauses that grow
-// and are random, or as long as the server asks for. With shrinkable, an answer that a smaller page may cure is returned
-// after its second occurrence.
+// and are random, and never before the time that the server has asked for. With shrinkable, a failure that a smaller page
+// may cure is returned at its second occurrence.
 func (c *client) get(ctx context.Context, r *request, shrinkable bool, decode func(body io.Reader, from *url.URL) error) error {
 	pause := c.pause
 	for try := 1; ; try++ {
+		if !gateway.Sleep(ctx, time.Until(c.notBefore)) {
+			return ctx.Err()
+		}
 		if err := c.limiter.Wait(ctx); err != nil {
 			return err
 		}
@@ -123,15 +158,13 @@ func (c *client) get(ctx context.Context, r *request, shrinkable bool, decode fu
 		if err == nil || ctx.Err() != nil {
 			return err
 		}
-		status, isStatus := errors.AsType[*statusError](err)
-		if isStatus && !status.temporary() || try == maxTries || isStatus && shrinkable && status.tooMuch() && try == triesPerLimit {
+		if status, ok := errors.AsType[*statusError](err); ok && status.retryAfter > 0 {
+			c.notBefore = time.Now().Add(status.retryAfter)
+		}
+		if !temporary(err) || try == maxTries || shrinkable && tooMuch(err) && try == triesPerLimit {
 			return err
 		}
-		wait := pause
-		if isStatus && status.retryAfter > 0 {
-			wait = status.retryAfter
-		}
-		if !gateway.Sleep(ctx, wait) {
+		if !gateway.Sleep(ctx, pause) {
 			return ctx.Err()
 		}
 		pause = min(c.pause+rand.N(3*pause-c.pause+1), maxPause) // decorrelated jitter
@@ -139,30 +172,9 @@ func (c *client) get(ctx context.Context, r *request, shrinkable bool, decode fu
 }
 
 func (c *client) once(ctx context.Context, r *request, decode func(body io.Reader, from *url.URL) error) error {
-	var body io.Reader
-	if r.method == http.MethodPost {
-		encoded, err := json.Marshal(r.body)
-		if err != nil {
-			return fmt.Errorf("encode the search: %w", err)
-		}
-		body = bytes.NewReader(encoded)
-	}
-	httpRequest, err := http.NewRequestWithContext(ctx, r.method, r.url.String(), body)
+	httpRequest, err := c.newRequest(ctx, r)
 	if err != nil {
-		return fmt.Errorf("build the request: %w", err)
-	}
-	for name, values := range r.header {
-		httpRequest.Header[name] = values
-	}
-	if r.url.Scheme == c.base.Scheme && r.url.Host == c.base.Host { // never to another host: they may be credentials
-		for name, values := range c.header {
-			httpRequest.Header[name] = values
-		}
-	}
-	httpRequest.Header.Set("User-Agent", c.userAgent)
-	httpRequest.Header.Set("Accept", "application/geo+json, application/json")
-	if body != nil {
-		httpRequest.Header.Set("Content-Type", "application/json")
+		return err
 	}
 	response, err := c.http.Do(httpRequest)
 	if err != nil {
@@ -175,7 +187,60 @@ func (c *client) once(ctx context.Context, r *request, decode func(body io.Reade
 	if response.StatusCode != http.StatusOK {
 		return answer(response)
 	}
-	return decode(io.LimitReader(response.Body, maxResponse), response.Request.URL)
+	body := &cappedReader{r: response.Body, left: c.maxBody}
+	err = decode(body, response.Request.URL)
+	if err != nil && body.err != nil { // what cannot be read is not the fault of what was read
+		return fmt.Errorf("read the answer of %s: %w", r.url.Host, body.err)
+	}
+	return err
+}
+
+func (c *client) newRequest(ctx context.Context, r *request) (*http.Request, error) {
+	var body io.Reader
+	if r.method == http.MethodPost {
+		encoded, err := json.Marshal(r.body)
+		if err != nil {
+			return nil, fmt.Errorf("encode the search: %w", err)
+		}
+		body = bytes.NewReader(encoded)
+	}
+	httpRequest, err := http.NewRequestWithContext(ctx, r.method, r.url.String(), body)
+	if err != nil {
+		return nil, fmt.Errorf("build the request: %w", err)
+	}
+	maps.Copy(httpRequest.Header, r.header)
+	if trusts(c.base, r.url) { // nobody else: they may be credentials
+		maps.Copy(httpRequest.Header, c.header)
+	}
+	httpRequest.Header.Del("Accept-Encoding") // whoever sets it has to decompress
+	httpRequest.Header.Set("User-Agent", c.userAgent)
+	httpRequest.Header.Set("Accept", "application/geo+json, application/json")
+	if body != nil {
+		httpRequest.Header.Set("Content-Type", "application/json")
+	}
+	return httpRequest, nil
+}
+
+// cappedReader reads at most so many bytes and remembers with which error it ended. An answer may be small on the wire and
+// huge when it is decompressed.
+type cappedReader struct {
+	r    io.Reader
+	left int64
+	err  error // other than io.EOF
+}
+
+// Read implements io.Reader.
+func (r *cappedReader) Read(p []byte) (int, error) {
+	if r.left <= 0 {
+		r.err = errTooLarge
+		return 0, r.err
+	}
+	n, err := r.r.Read(p[:min(int64(len(p)), r.left)])
+	r.left -= int64(n)
+	if err != nil && !errors.Is(err, io.EOF) {
+		r.err = err
+	}
+	return n, err
 }
 
 func answer(response *http.Response) *statusError {
@@ -188,6 +253,9 @@ func answer(response *http.Response) *statusError {
 		e.retryAfter = time.Until(at)
 	}
 	e.retryAfter = min(max(e.retryAfter, 0), maxRetryAfter)
+	if location, err := response.Location(); err == nil {
+		e.text = "it redirects to " + location.Scheme + "://" + location.Host + location.Path
+	}
 	return e
 }
 
@@ -239,18 +307,30 @@ func (c *client) endpointFor(q *query) *endpoint {
 // checkCollection returns an error if the API says that it has no such collection. A search for one is answered with
 // nothing by some servers, so that a wrong name would go unnoticed.
 func (c *client) checkCollection(ctx context.Context, name string) error {
-	address, err := url.Parse(collectionURL(c.base, name))
+	exists, err := c.exists(ctx, collectionURL(c.base, name))
+	if err != nil || exists {
+		return err
+	}
+	lists, err := c.exists(ctx, collectionsURL(c.base))
+	if err != nil || !lists {
+		return err // an API need not offer its collections
+	}
+	return errors.New("the API has no such collection")
+}
+
+// exists reports whether there is something at an address of the API. A server in trouble is given the benefit of doubt:
+// what is wrong with it shows in the search.
+func (c *client) exists(ctx context.Context, address string) (bool, error) {
+	target, err := url.Parse(address)
 	if err != nil {
-		return fmt.Errorf("the name makes no address: %w", err)
+		return false, fmt.Errorf("the name makes no address: %w", err)
 	}
-	err = c.get(ctx, &request{method: http.MethodGet, url: c.withBaseQuery(address)}, false, func(body io.Reader, _ *url.URL) error {
-		var collection json.RawMessage
-		return decodeJSON(json.NewDecoder(body), &collection)
+	err = c.get(ctx, &request{method: http.MethodGet, url: c.withBaseQuery(target)}, false, func(body io.Reader, _ *url.URL) error {
+		var document json.RawMessage
+		return decodeJSON(json.NewDecoder(body), &document)
 	})
-	if status, ok := errors.AsType[*statusError](err); ok && status.code == http.StatusNotFound {
-		return errors.New("the API has no such collection")
-	}
-	return nil // whatever else is wrong shows in the search
+	status, ok := errors.AsType[*statusError](err)
+	return !ok || status.code != http.StatusNotFound, nil
 }
 
 // offer takes the better of the endpoints: POST before GET, the first before a later one.
@@ -270,7 +350,7 @@ func (c *client) offer(e *endpoint) {
 
 // withBaseQuery adds the query of the configured address, where some services want their key, to another one of its host.
 func (c *client) withBaseQuery(u *url.URL) *url.URL {
-	if c.base.RawQuery == "" || u.Host != c.base.Host {
+	if c.base.RawQuery == "" || !trusts(c.base, u) {
 		return u
 	}
 	values := u.Query()

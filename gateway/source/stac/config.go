@@ -19,6 +19,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/streamgate/streamgate/gateway"
+	"github.com/streamgate/streamgate/protocol/rawevent"
 )
 
 // Type returns the source type, for the list of a gateway.
@@ -99,6 +100,7 @@ type BackfillConfig struct {
 
 const (
 	maxBackfillWindows = 100_000
+	maxBackfillYears   = 200 // a duration holds 292
 	timeFormat         = "2006-01-02T15:04:05.999999Z"
 )
 
@@ -118,7 +120,34 @@ func (c *Config) SetProducer(producer string) { c.Event.Producer = producer }
 func (c *Config) Validate() gateway.Problems {
 	var p gateway.Problems
 	c.validateTarget(&p)
-	c.validateArea(&p)
+	c.validateSearch(&p)
+	for _, d := range []struct {
+		path  string
+		value gateway.Duration
+	}{{"interval", c.Interval}, {"timeout", c.Timeout}, {"lookback", c.Lookback}} {
+		if d.value.Std() < time.Second {
+			p.Add(d.path, fmt.Sprintf("%s is shorter than 1s", d.value), "set a time like 1m")
+		}
+	}
+	for i, h := range c.Headers {
+		if !httpguts.ValidHeaderFieldName(h.Name) || !httpguts.ValidHeaderFieldValue(h.Value) {
+			p.Add(fmt.Sprintf("headers[%d]", i), "the name or the value is no valid header", "give a name like X-Api-Key and a value without line breaks")
+		}
+	}
+	if !slices.Contains(profiles(), c.Event.Profile) {
+		p.Add("event.profile", fmt.Sprintf("%q is no profile", c.Event.Profile), "write one of "+strings.Join(profiles(), ", "))
+	}
+	if e := rawevent.New("id", "/source", c.Event.Type); c.Event.Type != "" && e.Validate() != nil {
+		p.Add("event.type", fmt.Sprintf("%q is no type of a CloudEvent", c.Event.Type), "write a name like com.example.item.created, without control characters")
+	}
+	if c.Backfill != nil {
+		p.AddAll("backfill", c.Backfill.withDefaults().validate())
+	}
+	return p
+}
+
+func (c *Config) validateSearch(p *gateway.Problems) {
+	c.validateArea(p)
 	if c.Datetime != "" {
 		if _, err := parseInterval(c.Datetime); err != nil {
 			p.Add("datetime", err.Error(), "write a time like 2026-11-23T00:00:00Z, or an interval like 2026-01-01T00:00:00Z/..")
@@ -130,23 +159,6 @@ func (c *Config) Validate() gateway.Problems {
 	if c.Limit < 1 || c.Limit > 10_000 {
 		p.Add("limit", fmt.Sprintf("%d is not between 1 and 10000", c.Limit), "set a page size like 100")
 	}
-	for key, d := range map[string]gateway.Duration{"interval": c.Interval, "timeout": c.Timeout, "lookback": c.Lookback} {
-		if d.Std() < time.Second {
-			p.Add(key, fmt.Sprintf("%s is shorter than 1s", d), "set a time like 1m")
-		}
-	}
-	for i, h := range c.Headers {
-		if !httpguts.ValidHeaderFieldName(h.Name) || !httpguts.ValidHeaderFieldValue(h.Value) {
-			p.Add(fmt.Sprintf("headers[%d]", i), "the name or the value is no valid header", "give a name like X-Api-Key and a value without line breaks")
-		}
-	}
-	if !slices.Contains(profiles(), c.Event.Profile) {
-		p.Add("event.profile", fmt.Sprintf("%q is no profile", c.Event.Profile), "write one of "+strings.Join(profiles(), ", "))
-	}
-	if c.Backfill != nil {
-		p.AddAll("backfill", c.Backfill.withDefaults().validate())
-	}
-	return p
 }
 
 func (c *Config) validateTarget(p *gateway.Problems) {
@@ -175,7 +187,7 @@ func (c *Config) validateArea(p *gateway.Problems) {
 		p.Add("bbox", fmt.Sprintf("%d numbers are no bounding box", n), "write west, south, east, north")
 	} else if n > 0 {
 		west, south, east, north := c.BBox[0], c.BBox[1], c.BBox[n/2], c.BBox[n/2+1]
-		if west < -180 || west > 180 || east < -180 || east > 180 || south < -90 || north > 90 || south > north {
+		if !within(west, 180) || !within(east, 180) || !within(south, 90) || !within(north, 90) || south > north {
 			p.Add("bbox", "the box is not within the degrees of the Earth, or upside down", "write west, south, east, north; west may exceed east across the antimeridian")
 		}
 	}
@@ -183,13 +195,17 @@ func (c *Config) validateArea(p *gateway.Problems) {
 		return
 	}
 	var geometry struct {
-		Type        string          `json:"type"`
-		Coordinates json.RawMessage `json:"coordinates"`
+		Type        string            `json:"type"`
+		Coordinates []json.RawMessage `json:"coordinates"`
+		Geometries  []json.RawMessage `json:"geometries"`
 	}
-	if err := json.Unmarshal([]byte(c.Intersects), &geometry); err != nil || geometry.Type == "" || geometry.Coordinates == nil {
+	if err := json.Unmarshal([]byte(c.Intersects), &geometry); err != nil || geometry.Type == "" || geometry.Coordinates == nil && geometry.Geometries == nil {
 		p.Add("intersects", "it is no GeoJSON geometry as JSON text", `write '{"type":"Polygon","coordinates":[...]}'`)
 	}
 }
+
+// within is false for what is no number, too.
+func within(degrees, bound float64) bool { return degrees >= -bound && degrees <= bound }
 
 func (b *BackfillConfig) withDefaults() *BackfillConfig {
 	d := *b
@@ -218,6 +234,8 @@ func (b *BackfillConfig) validate() gateway.Problems {
 	}
 	if b.Every.Std() < time.Second || b.Window.Std() < time.Second {
 		p.Add("window", "a window or a step is shorter than 1s", "set times like 6h and 24h")
+	} else if years := (float64(b.Count)*b.Every.Std().Hours() + float64(b.Windows)*b.Window.Std().Hours()) / (365 * 24); years > maxBackfillYears {
+		p.Add("every", fmt.Sprintf("the windows reach back %.0f years, which is more than %d", years, maxBackfillYears), "use fewer or shorter steps")
 	}
 	return p
 }

@@ -27,8 +27,8 @@ const (
 	typeUpdate = "org.ogc.api.collection.item.update"
 )
 
-// maxItemBytes is the size of the largest item that the profile item carries; a larger one is only linked.
-const maxItemBytes = 900 << 10
+// maxDataBytes is the size of the largest data; an item that makes more is only linked.
+const maxDataBytes = 900 << 10
 
 // eventIDs is the namespace of the ids: the same state of the same item has the same id wherever it is watched.
 func eventIDs() uuid.UUID {
@@ -75,40 +75,49 @@ func (m *mapper) event(i *item, collection, version string, change gateway.Chang
 // firstTime returns the first of the values that is a time in RFC 3339.
 func firstTime(otherwise string, values ...string) string {
 	for _, value := range values {
-		if _, err := time.Parse(time.RFC3339, value); err == nil {
-			return value
+		if t, err := time.Parse(time.RFC3339, value); err == nil {
+			return t.Format(time.RFC3339Nano) // time.Parse takes a little more than RFC 3339 allows
 		}
 	}
 	return otherwise
 }
 
 func (m *mapper) setData(e *rawevent.Event, i *item, collection, collectionHref, href string) (err error) {
-	profile := m.config.Event.Profile
-	if profile == profileItem && len(i.raw) > maxItemBytes {
-		profile = profileLink
+	e.DataContentType = "application/geo+json"
+	switch m.config.Event.Profile {
+	case profileSummary:
+		e.Data, err = i.summary(collection, href, collectionHref)
+	case profileItem:
+		e.Data = i.raw
 	}
-	e.DataContentType = "application/json"
-	switch profile {
-	case profileOrigin:
-		e.Data, err = marshal(struct {
+	if err == nil && (e.Data == nil || len(e.Data) > maxDataBytes) {
+		e.DataContentType = "application/json"
+		e.Data, err = m.link(href)
+	} else if schema := itemSchema(i.Version); m.config.Event.Profile == profileItem && schema != "" {
+		e.Set(rawevent.AttrDataSchema, schema)
+	}
+	return err
+}
+
+func (m *mapper) link(href string) ([]byte, error) {
+	if m.config.Event.Profile == profileOrigin {
+		return marshal(struct {
 			Href     string `json:"href"`
 			Producer string `json:"producer"`
 		}{href, m.config.Event.Producer})
-	case profileSummary:
-		e.DataContentType = "application/geo+json"
-		e.Data, err = i.summary(collection, href, collectionHref)
-	case profileItem:
-		e.DataContentType, e.Data = "application/geo+json", i.raw
-		if schema := "https://schemas.stacspec.org/v" + i.Version + "/item-spec/json-schema/item.json"; i.Version != "" && url.PathEscape(i.Version) == i.Version {
-			e.Set(rawevent.AttrDataSchema, schema)
-		}
-	default:
-		e.Data, err = marshal(struct {
-			Href     string `json:"href"`
-			Producer string `json:"producer"`
-			Type     string `json:"type"`
-			Rel      string `json:"rel"`
-		}{href, m.config.Event.Producer, "application/geo+json", "item"})
 	}
-	return err
+	return marshal(struct {
+		Href     string `json:"href"`
+		Producer string `json:"producer"`
+		Type     string `json:"type"`
+		Rel      string `json:"rel"`
+	}{href, m.config.Event.Producer, "application/geo+json", "item"})
+}
+
+// itemSchema returns the address of the JSON schema of an item, or "" where the version makes no address.
+func itemSchema(version string) string {
+	if version == "" || url.PathEscape(version) != version {
+		return ""
+	}
+	return "https://schemas.stacspec.org/v" + version + "/item-spec/json-schema/item.json"
 }

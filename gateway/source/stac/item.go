@@ -20,7 +20,10 @@ type item struct {
 	Geometry   json.RawMessage            `json:"geometry"`
 	Version    string                     `json:"stac_version"`
 	Properties map[string]json.RawMessage `json:"properties"`
-	Links      []link                     `json:"links"`
+	Links      []struct {
+		Rel  string `json:"rel"`
+		Href string `json:"href"`
+	} `json:"links"`
 
 	raw json.RawMessage
 }
@@ -63,8 +66,12 @@ func (i *item) href(api *url.URL, collection string, page *url.URL) string {
 
 // collectionURL returns the address of a collection, without anything that may be secret.
 func collectionURL(api *url.URL, collection string) string {
+	return collectionsURL(api) + "/" + url.PathEscape(collection)
+}
+
+func collectionsURL(api *url.URL) string {
 	base := url.URL{Scheme: api.Scheme, Host: api.Host, Path: strings.TrimSuffix(strings.TrimSuffix(api.Path, "/"), "/search")}
-	return strings.TrimSuffix(base.String(), "/") + "/collections/" + url.PathEscape(collection)
+	return strings.TrimSuffix(base.String(), "/") + "/collections"
 }
 
 // version identifies a state of the item: when it was last updated, else its content. What changes without the item

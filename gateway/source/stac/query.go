@@ -28,11 +28,11 @@ type request struct {
 
 // key identifies a request, to notice a server that leads in circles.
 func (r *request) key() string {
-	body, err := json.Marshal(r.body)
+	key, err := json.Marshal([]any{r.method, r.url.String(), r.header, r.body})
 	if err != nil {
 		return r.method + " " + r.url.String()
 	}
-	return r.method + " " + r.url.String() + " " + string(body)
+	return string(key)
 }
 
 // withLimit returns the request with another page size, and whether it has one to change.
@@ -122,8 +122,9 @@ type link struct {
 	Type   string         `json:"type"`
 	Method string         `json:"method"`
 	Header map[string]any `json:"headers"`
-	Body   map[string]any `json:"body"`
 	Merge  bool           `json:"merge"`
+	// Body goes back as it came: a number may be a token that is longer than a float64.
+	Body map[string]json.RawMessage `json:"body"`
 }
 
 // follow returns the request of a next link, given the request and the address of the page that it stands on (STAC API
@@ -146,8 +147,9 @@ func (l *link) follow(previous *request, page *url.URL) (*request, error) {
 		case string:
 			next.header.Set(name, v)
 		case []any:
+			next.header.Del(name)
 			for _, one := range v {
-				next.header.Set(name, fmt.Sprint(one))
+				next.header.Add(name, fmt.Sprint(one))
 			}
 		}
 	}
@@ -158,7 +160,9 @@ func (l *link) follow(previous *request, page *url.URL) (*request, error) {
 	if l.Merge {
 		maps.Copy(next.body, previous.body)
 	}
-	maps.Copy(next.body, l.Body)
+	for name, value := range l.Body {
+		next.body[name] = value
+	}
 	return next, nil
 }
 

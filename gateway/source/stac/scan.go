@@ -28,6 +28,7 @@ type scan struct {
 
 	seed  maphash.Seed
 	limit int // page size at the moment: lowered where the server fails
+	full  int // most items on a page with a next link, which may be fewer than were asked for; 0 before there was one
 }
 
 func newScan(c *client, q query, handle func(ctx context.Context, p *page) error) *scan {
@@ -44,7 +45,7 @@ func (s *scan) window(ctx context.Context, w interval) error {
 	}
 	older, newer, ok := w.split(s.now())
 	if !ok {
-		return fmt.Errorf("the server gives a full last page without a next link for %s, and the window cannot be made smaller", w)
+		return fmt.Errorf("the server gives fewer items than it has for %s, which cannot be made shorter; ask for more at once with limit", w)
 	}
 	if err := s.window(ctx, older); err != nil {
 		return err
@@ -52,21 +53,20 @@ func (s *scan) window(ctx context.Context, w interval) error {
 	return s.window(ctx, newer)
 }
 
-// walk follows the next links of one search. suspicious means that there may be more than the server gave: its last page
-// was as full as a page can be, and it did not say that this was all.
+// walk follows the next links of one search. suspicious means that there may be more than the server gave.
 func (s *scan) walk(ctx context.Context, w interval) (suspicious bool, err error) {
 	q := s.query
 	q.window, q.limit = w, s.limit
 	r := q.first(s.client.endpointFor(&q))
-	sent := map[string]bool{}
+	sent := map[uint64]bool{} // digests: the requests hold the geometry, and there may be thousands
 	seen := map[uint64]struct{}{}
 	idle := 0
 	for range maxPages {
-		if key := r.key(); sent[key] {
+		key := maphash.String(s.seed, r.key())
+		if sent[key] {
 			return false, errors.New("the server's next link leads back to a page that was read before")
-		} else {
-			sent[key] = true
 		}
+		sent[key] = true
 		p, err := s.fetch(ctx, &q, &r)
 		if err != nil {
 			return false, err
@@ -80,45 +80,64 @@ func (s *scan) walk(ctx context.Context, w interval) (suspicious bool, err error
 			return false, err
 		}
 		if p.next == nil {
-			return s.mayHaveMore(ctx, r, p, len(seen))
+			return s.mayHaveMore(ctx, r, p, seen)
 		}
+		s.full = max(s.full, len(p.items))
 		if idle > maxIdlePages {
 			return false, fmt.Errorf("%d pages in a row bring nothing new and have a next link", idle)
 		}
-		if r, err = p.next.follow(r, p.from); err != nil {
+		if r, err = s.follow(r, p); err != nil {
 			return false, err
 		}
 	}
 	return false, fmt.Errorf("the search has more than %d pages; use smaller windows", maxPages)
 }
 
-// mayHaveMore reports whether the last page of a walk leaves doubt that it is the last: it is as full as a page can be, and
-// the server does not say how many items there are. Servers have lost their next links before; so the page is asked for
-// again, made one item smaller, where a server that pages must show a next link.
-func (s *scan) mayHaveMore(ctx context.Context, r *request, p *page, seen int) (bool, error) {
+func (s *scan) follow(r *request, p *page) (*request, error) {
+	next, err := p.next.follow(r, p.from)
+	if err != nil {
+		return nil, err
+	}
+	next.url = s.client.withBaseQuery(next.url)
+	return next, nil
+}
+
+// mayHaveMore reports whether the last page of a walk leaves doubt that it is the last: there are fewer items than the
+// server says, or it does not say how many there are and the page is as full as a page can be. Servers have lost their
+// next links before; so a full page is asked for again, one item smaller, where a server that pages must show a next link,
+// and that must lead to nothing new.
+func (s *scan) mayHaveMore(ctx context.Context, r *request, p *page, seen map[uint64]struct{}) (bool, error) {
 	n := len(p.items)
 	switch {
-	case p.matched >= 0:
-		return p.matched > seen, nil
-	case n < s.limit:
+	case p.matched >= len(seen): // fewer than were seen are an estimate
+		return p.matched > len(seen), nil
+	case n < s.limit && (s.full == 0 || n < s.full):
 		return false, nil
 	}
 	size := n - 1
 	if n == 1 {
 		size = 2
 	}
-	other, ok := r.withLimit(size)
+	smaller, ok := r.withLimit(size)
 	if !ok {
 		return true, nil
 	}
-	probe, err := s.get(ctx, other, false)
+	probe, err := s.get(ctx, smaller, false)
 	if err != nil {
 		return false, err
 	}
-	if n == 1 {
-		return len(probe.items) > 1 || probe.next != nil, nil
+	if probe.next == nil {
+		return n > 1 || s.note(seen, probe) > 0, nil
 	}
-	return probe.next == nil, nil
+	after, err := s.follow(smaller, probe)
+	if err != nil {
+		return false, err
+	}
+	rest, err := s.get(ctx, after, false)
+	if err != nil {
+		return false, err
+	}
+	return s.note(seen, probe)+s.note(seen, rest) > 0, nil
 }
 
 // note counts the items of a page that this search has not brought before.
@@ -154,7 +173,7 @@ func (s *scan) fetch(ctx context.Context, q *query, r **request) (*page, error) 
 		case isStatus && status.code == http.StatusMethodNotAllowed && (*r).method == http.MethodPost && s.client.fallback != nil:
 			s.client.endpoint, s.client.fallback = s.client.fallback, nil
 			*r = q.first(s.client.endpoint)
-		case isStatus && status.tooMuch() && shrinkable:
+		case tooMuch(err) && shrinkable:
 			s.limit /= 2
 			*r = smaller
 		default:

@@ -2,6 +2,8 @@ package stac
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,7 +20,8 @@ func (c *Config) NewSource(env gateway.SourceEnv) (gateway.Source, error) {
 		return nil, err
 	}
 	return &source{
-		config: c, client: client, outbox: env.Outbox, log: env.Logger, limits: map[string]int{}, checked: map[string]bool{},
+		config: c, client: client, outbox: env.Outbox, log: env.Logger,
+		limits: map[string]int{}, checked: map[string]bool{}, skipped: map[string]int{},
 		mapper: mapper{api: client.base, config: c, now: time.Now},
 	}, nil
 }
@@ -33,10 +36,13 @@ type source struct {
 	mapper mapper
 	log    *slog.Logger
 
-	state   checkpoint
-	limits  map[string]int  // page size that worked, by collection
-	checked map[string]bool // collections that are known to exist
-	failing bool
+	state    checkpoint
+	limits   map[string]int  // page size that worked, by collection
+	checked  map[string]bool // collections that are known to exist
+	healthy  map[string]bool // collections that the last poll has searched completely
+	skipped  map[string]int  // items that no event could be made of, in the last complete search, by collection
+	failures int             // polls in a row that have searched nothing completely
+	failing  bool            // something could not be searched, and that was logged
 }
 
 var _ gateway.Source = (*source)(nil)
@@ -46,8 +52,11 @@ type checkpoint struct {
 	Version int `json:"version"`
 	// Complete holds for each collection when its last complete poll began.
 	Complete map[string]time.Time `json:"complete"`
-	// Backfilled holds the windows that are done, as collection and interval.
-	Backfilled map[string]bool `json:"backfilled,omitempty"`
+	// Began holds for each collection that has not been polled completely yet when that was first tried: a server that is
+	// down for long at the beginning must not cost what was to be searched then.
+	Began map[string]time.Time `json:"began,omitempty"`
+	// Covered holds what the backfill has searched, by search.
+	Covered map[string]spans `json:"covered,omitempty"`
 }
 
 // Run implements gateway.Source.
@@ -58,17 +67,24 @@ func (s *source) Run(ctx context.Context) error {
 	}
 	for ctx.Err() == nil {
 		next := time.Now().Add(s.config.Interval.Std())
-		err := s.poll(ctx)
-		if err == nil {
-			err = s.backfillUntil(ctx, next)
-		}
+		err := errors.Join(s.poll(ctx), s.backfillUntil(ctx, next))
 		if errors.Is(err, gateway.ErrFenced) || ctx.Err() != nil {
 			return err
 		}
 		s.report(err)
-		gateway.Sleep(ctx, time.Until(next))
+		gateway.Sleep(ctx, max(time.Until(next), s.backoff()))
 	}
 	return nil
+}
+
+// backoff returns how long to wait at least, because a poll that has failed may have taken longer than the interval.
+func (s *source) backoff() time.Duration {
+	if len(s.healthy) > 0 {
+		s.failures = 0
+		return 0
+	}
+	s.failures++
+	return min(s.client.pause<<min(s.failures, 10), maxPause)
 }
 
 // report logs an outage once when it begins and once when it ends.
@@ -87,18 +103,49 @@ func (s *source) load(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.state = checkpoint{Version: 1, Complete: map[string]time.Time{}, Backfilled: map[string]bool{}}
-	if saved == nil {
-		return nil
+	s.state = checkpoint{Version: 1}
+	if saved != nil {
+		if err := json.Unmarshal(saved, &s.state); err != nil {
+			return fmt.Errorf("read the checkpoint: %w", err)
+		}
 	}
-	if err := json.Unmarshal(saved, &s.state); err != nil {
-		return fmt.Errorf("read the checkpoint: %w", err)
+	old := s.state
+	s.state.Complete, s.state.Began, s.state.Covered = map[string]time.Time{}, map[string]time.Time{}, map[string]spans{}
+	for _, collection := range s.config.Collections { // and nothing of those that are not watched any more
+		if complete, found := old.Complete[collection]; found {
+			s.state.Complete[collection] = complete
+		} else if began, found := old.Began[collection]; found {
+			s.state.Began[collection] = began
+		} else {
+			s.state.Began[collection] = time.Now().UTC()
+		}
+		if key := s.coverageKey(collection); old.Covered[key] != nil {
+			s.state.Covered[key] = old.Covered[key]
+		}
 	}
-	return nil
+	return s.save(ctx, nil)
+}
+
+// save publishes and saves the checkpoint in one step.
+func (s *source) save(ctx context.Context, emissions []gateway.Emission) error {
+	saved, err := json.Marshal(&s.state)
+	if err != nil {
+		return fmt.Errorf("encode the checkpoint: %w", err)
+	}
+	_, err = s.outbox.Publish(ctx, emissions, saved)
+	return err
+}
+
+// coverageKey names a search, so that another area or filter is another search and finds its windows not done.
+func (s *source) coverageKey(collection string) string {
+	c := s.config
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s\n%v\n%s\n%s", collectionURL(s.client.base, collection), c.BBox, c.Intersects, c.Filter))
+	return collection + " " + hex.EncodeToString(sum[:8])
 }
 
 // poll searches every collection; the failure of one does not keep the others from being searched.
 func (s *source) poll(ctx context.Context) error {
+	s.healthy = map[string]bool{}
 	if s.client.endpoint == nil {
 		if err := s.client.discover(ctx); err != nil {
 			return err
@@ -106,19 +153,29 @@ func (s *source) poll(ctx context.Context) error {
 	}
 	var failures []error
 	for _, collection := range s.config.Collections {
-		started := time.Now().UTC()
-		err := s.check(ctx, collection)
-		if err == nil {
-			err = s.search(ctx, collection, s.liveWindow(collection, started), false, func() { s.state.Complete[collection] = started })
-		}
+		err := s.pollCollection(ctx, collection)
 		if errors.Is(err, gateway.ErrFenced) || ctx.Err() != nil {
 			return err
 		}
 		if err != nil {
 			failures = append(failures, fmt.Errorf("collection %q: %w", collection, err))
+		} else {
+			s.healthy[collection] = true
 		}
 	}
 	return errors.Join(failures...)
+}
+
+func (s *source) pollCollection(ctx context.Context, collection string) error {
+	if err := s.check(ctx, collection); err != nil {
+		return err
+	}
+	started := time.Now().UTC()
+	b := &batch{source: s, collection: collection}
+	return s.search(ctx, b, s.liveWindow(collection, started), func() {
+		s.state.Complete[collection] = started
+		delete(s.state.Began, collection)
+	})
 }
 
 // check asks once whether there is such a collection, until the answer is yes.
@@ -132,7 +189,7 @@ func (s *source) check(ctx context.Context, collection string) error {
 }
 
 // liveWindow returns what a poll searches: the configured interval, or everything since lookback before the last complete
-// poll, however long ago that was.
+// poll or, as long as there was none, the first one, however long ago that was.
 func (s *source) liveWindow(collection string, now time.Time) interval {
 	if s.config.Datetime != "" {
 		w, err := parseInterval(s.config.Datetime)
@@ -140,134 +197,63 @@ func (s *source) liveWindow(collection string, now time.Time) interval {
 			return w
 		}
 	}
-	since := now
-	if complete, found := s.state.Complete[collection]; found && complete.Before(now) {
-		since = complete
+	since, found := s.state.Complete[collection]
+	if !found {
+		since = s.state.Began[collection]
+	}
+	if since.After(now) { // the clock was set back
+		since = now
 	}
 	return interval{from: since.Add(-s.config.Lookback.Std())}
 }
 
-// backfillUntil searches windows of the backfill that are not done, until the next poll is due.
+// backfillUntil searches windows of the backfill that are not done, at least one and then until the next poll is due. It
+// leaves out collections that the poll could not search: there is no use in asking their server more.
 func (s *source) backfillUntil(ctx context.Context, next time.Time) error {
 	if s.config.Backfill == nil {
 		return nil
 	}
+	var failures []error
+	failed, begun := map[string]bool{}, false
 	for _, window := range s.config.Backfill.withDefaults().windows() {
 		for _, collection := range s.config.Collections {
-			key := collection + " " + window.String()
-			if s.state.Backfilled[key] {
+			key := s.coverageKey(collection)
+			if !s.healthy[collection] || failed[collection] || s.state.Covered[key].cover(window) {
 				continue
 			}
-			if !time.Now().Before(next) {
-				return nil
+			if begun && !time.Now().Before(next) {
+				return errors.Join(failures...)
 			}
-			if err := s.search(ctx, collection, window, true, func() { s.state.Backfilled[key] = true }); err != nil {
-				return fmt.Errorf("backfill of collection %q, %s: %w", collection, window, err)
+			begun = true
+			b := &batch{source: s, collection: collection, backfill: true}
+			err := s.search(ctx, b, window, func() { s.state.Covered[key] = s.state.Covered[key].with(window) })
+			if errors.Is(err, gateway.ErrFenced) || ctx.Err() != nil {
+				return err
+			}
+			if err != nil {
+				failed[collection] = true
+				failures = append(failures, fmt.Errorf("backfill of collection %q, %s: %w", collection, window, err))
 			}
 		}
 	}
-	return nil
+	return errors.Join(failures...)
 }
 
 // search publishes what is new in one window of one collection. When everything was seen, done changes the checkpoint,
 // which is saved in the same step as the last events.
-func (s *source) search(ctx context.Context, collection string, w interval, backfill bool, done func()) error {
-	limit := s.limits[collection]
+func (s *source) search(ctx context.Context, b *batch, w interval, done func()) error {
+	limit := s.limits[b.collection]
 	if limit == 0 {
 		limit = s.config.Limit
 	}
-	b := &batch{source: s, collection: collection, backfill: backfill}
-	scan := newScan(s.client, query{config: s.config, collection: collection, window: w, limit: limit}, b.add)
-	err := scan.run(ctx)
-	s.limits[collection] = scan.limit
-	if err != nil {
-		return errors.Join(err, b.flush(ctx, nil)) // what was found is new, whether the search was complete or not
+	scan := newScan(s.client, query{config: s.config, collection: b.collection, window: w, limit: limit}, b.add)
+	if err := scan.run(ctx); err != nil {
+		// What was found is new, whether the search was complete or not. The page size that it ended with says nothing: a
+		// server that is down fails with the smallest.
+		return errors.Join(err, b.flush(ctx))
 	}
-	s.limits[collection] = min(scan.limit+max(scan.limit/10, 1), s.config.Limit) // a page size that failed is not tried again at once
-	done()
-	saved, err := json.Marshal(&s.state)
-	if err != nil {
-		return fmt.Errorf("encode the checkpoint: %w", err)
-	}
+	s.limits[b.collection] = min(scan.limit+scan.limit/4+1, s.config.Limit) // a page size that failed is not tried again at once
 	b.reportSkipped()
-	return b.flush(ctx, saved)
-}
-
-// batch holds the events of a page back until the next one is there, so that the last ones go with the checkpoint.
-type batch struct {
-	source     *source
-	collection string
-	backfill   bool
-	emissions  []gateway.Emission
-	skipped    int
-	lastErr    error
-}
-
-// add publishes the events of the page before and makes those of this one.
-func (b *batch) add(ctx context.Context, p *page) error {
-	if err := b.flush(ctx, nil); err != nil {
-		return err
-	}
-	items := make([]*item, 0, len(p.items))
-	for _, raw := range p.items {
-		i, version, err := b.read(raw)
-		if err != nil {
-			b.skipped++
-			b.lastErr = err
-			continue
-		}
-		items = append(items, i)
-		b.emissions = append(b.emissions, gateway.Emission{Key: b.collection + "\x00" + i.ID, Version: version})
-	}
-	changes, err := b.source.outbox.Classify(ctx, b.emissions)
-	if err != nil {
-		b.emissions = nil
-		return err
-	}
-	kept := b.emissions[:0]
-	for n, change := range changes {
-		if change == gateway.Unchanged {
-			continue
-		}
-		emission := b.emissions[n]
-		emission.Event, err = b.source.mapper.event(items[n], b.collection, emission.Version, change, p.from)
-		if err != nil {
-			b.skipped++
-			b.lastErr = fmt.Errorf("item %q: %w", items[n].ID, err)
-			continue
-		}
-		if b.backfill {
-			emission.Event.Set("backfill", "true")
-		}
-		kept = append(kept, emission)
-	}
-	b.emissions = kept
-	return nil
-}
-
-func (b *batch) read(raw json.RawMessage) (i *item, version string, err error) {
-	if i, err = parseItem(raw); err != nil {
-		return nil, "", err
-	}
-	if i.Collection != "" && i.Collection != b.collection {
-		return nil, "", fmt.Errorf("item %q is of collection %q, which was not asked for", i.ID, i.Collection)
-	}
-	version, err = i.version()
-	return i, version, err
-}
-
-func (b *batch) flush(ctx context.Context, saved []byte) error {
-	emissions := b.emissions
-	b.emissions = nil
-	if len(emissions) == 0 && saved == nil {
-		return nil
-	}
-	_, err := b.source.outbox.Publish(ctx, emissions, saved)
-	return err
-}
-
-func (b *batch) reportSkipped() {
-	if b.skipped > 0 {
-		b.source.log.Warn("items were skipped because no event can be made of them", "collection", b.collection, "items", b.skipped, "err", b.lastErr)
-	}
+	done()
+	return s.save(ctx, b.take())
 }

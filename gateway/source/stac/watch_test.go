@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"log/slog"
+	"io"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
@@ -14,143 +14,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/redis/go-redis/v9"
-	"golang.org/x/time/rate"
-
 	"github.com/streamgate/streamgate/gateway"
 	"github.com/streamgate/streamgate/internal/redistest"
 	"github.com/streamgate/streamgate/internal/stacsample"
-	"github.com/streamgate/streamgate/protocol/rawevent"
-	"github.com/streamgate/streamgate/protocol/redisstreams"
 )
-
-func TestMain(m *testing.M) { redistest.Main(m) }
-
-const collection = stacsample.SceneCollection
-
-// fixture is a fake STAC API with scenes, and a stream that a source fills from it.
-type fixture struct {
-	t         *testing.T
-	catalogue *stacsample.Catalog
-	server    *httptest.Server
-	client    redis.UniversalClient
-	stream    string
-	logs      *redistest.LogBuffer
-}
-
-func newFixture(t *testing.T, scenes int) *fixture {
-	t.Helper()
-	f := &fixture{
-		t: t, catalogue: stacsample.New(), client: redistest.Shared(t).Client(), stream: redistest.Stream(t), logs: &redistest.LogBuffer{},
-	}
-	f.catalogue.AddCollection(collection, "Scenes")
-	for _, scene := range stacsample.Scenes(scenes, time.Date(2021, 12, 1, 0, 0, 0, 0, time.UTC)) {
-		f.catalogue.Put(scene)
-	}
-	f.server = httptest.NewServer(f.catalogue)
-	t.Cleanup(f.server.Close)
-	return f
-}
-
-// config returns a configuration that searches everything, fast, in small pages.
-func (f *fixture) config() *Config {
-	c := NewConfig()
-	c.URL, c.Collections, c.Limit = f.server.URL, []string{collection}, 7
-	c.Datetime, c.Interval = "2020-01-01T00:00:00Z/..", gateway.Duration(time.Second)
-	c.pace = pace{perSecond: rate.Inf, pause: time.Millisecond}
-	return c
-}
-
-// run runs a gateway with the source until stop or the end of the test.
-func (f *fixture) run(c *Config) (stop func()) {
-	f.t.Helper()
-	if problems := c.Validate(); len(problems) > 0 {
-		f.t.Fatal(problems)
-	}
-	server := gateway.NewServerConfig()
-	server.Address = "127.0.0.1:0"
-	stream := gateway.NewStreamConfig()
-	stream.Name = f.stream
-	g, err := gateway.New(gateway.Config{
-		Server: server, Streams: []gateway.StreamConfig{stream},
-		Sources: []gateway.SourceBlock{{Name: "watch", Type: "stac", Stream: f.stream, Config: c}},
-	}, gateway.Env{
-		Redis: f.client, Logger: slog.New(slog.NewTextHandler(f.logs, nil)), Registry: prometheus.NewRegistry(), UserAgent: "streamgate/test",
-	})
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- g.Run(ctx) }()
-	stop = sync.OnceFunc(func() {
-		cancel()
-		if err := <-done; err != nil {
-			f.t.Errorf("Run: %v", err)
-		}
-	})
-	f.t.Cleanup(stop)
-	return stop
-}
-
-func (f *fixture) events() []rawevent.Event {
-	f.t.Helper()
-	entries, err := redisstreams.ReadAfter(context.Background(), f.client, f.stream, "0", 10_000, -1)
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	events := make([]rawevent.Event, len(entries))
-	for i := range entries {
-		if events[i], err = entries[i].Event(); err == nil {
-			err = events[i].Validate()
-		}
-		if err != nil {
-			f.t.Fatal(err)
-		}
-	}
-	return events
-}
-
-// keys returns the partition keys of the events, which name the items, sorted, with repetitions.
-func (f *fixture) keys() []string {
-	var keys []string
-	for _, e := range f.events() {
-		key, _ := e.Attribute("partitionkey")
-		keys = append(keys, key)
-	}
-	slices.Sort(keys)
-	return keys
-}
-
-// want returns the keys of what is in the catalogue.
-func (f *fixture) want() []string {
-	var keys []string
-	for _, item := range f.catalogue.Items(collection) {
-		keys = append(keys, collection+"/"+item.ID)
-	}
-	slices.Sort(keys)
-	return keys
-}
-
-// expectAll waits until every item has become an event, and checks that none has become two.
-func (f *fixture) expectAll() {
-	f.t.Helper()
-	want := f.want()
-	redistest.Eventually(f.t, "every item has become an event", func() bool { return len(slices.Compact(f.keys())) >= len(want) })
-	if got := f.keys(); !slices.Equal(got, want) {
-		f.t.Errorf("%d events for %d items", len(got), len(want))
-	}
-}
-
-// awaitPolls waits until n complete polls have been saved.
-func (f *fixture) complete() string {
-	saved, err := f.client.Get(context.Background(), "streamgate:{"+f.stream+"}:source:watch:checkpoint").Result()
-	if err != nil {
-		return ""
-	}
-	return saved
-}
 
 // TestEveryServerIsReadToItsEnd: each way in which servers page, and each way in which they misbehave and can be
 // understood all the same, gives every item exactly once.
@@ -177,7 +44,15 @@ func TestEveryServerIsReadToItsEnd(t *testing.T) {
 		"empty page with next":     {EmptyPageWithNext: true},
 		"next on the last page":    {NextOnLastPage: true},
 		"no self links":            {NoSelfLinks: true},
-		"throttled with 429":       {RateLimit429: stacsample.RateLimit{Times: 2, RetryAfter: "1"}},
+		"lost sort ties":           {SortTieBug: true},
+		"release candidate":        {WrongConformance: true},
+		"conformance elsewhere":    {ConformanceElsewhere: true},
+		"instants as intervals":    {InstantIntervalEmpty: true},
+		"big items":                {HugeItem: 200 << 10},
+		"slow":                     {Slow: stacsample.Slow{Delay: 10 * time.Millisecond}},
+		"limited now and then":     {RateLimit429: stacsample.RateLimit{Every: 3}},
+		"much at once":             {NextStyle: stacsample.GetHref, MaxLimit: 5, EmptyPageWithNext: true, NextOnLastPage: true, NoNumberMatched: true},
+		"throttled with 429":       {RateLimit429: stacsample.RateLimit{Times: 1, RetryAfter: "1"}},
 		"throttled with 403":       {Forbidden403: 3},
 		"HTML with 200":            {HTML200: 3},
 		"502":                      {Status5xx: stacsample.StatusFault{Status: 502, Times: 3}},
@@ -190,7 +65,7 @@ func TestEveryServerIsReadToItsEnd(t *testing.T) {
 				f.catalogue.SetQuirks(quirks)
 				f.run(f.config())
 				f.expectAll()
-				redistest.Eventually(t, "the search is known to be complete", func() bool { return f.complete() != "" })
+				redistest.Eventually(t, "the search is known to be complete", f.isComplete)
 			})
 		}
 	}
@@ -213,17 +88,16 @@ func TestSearchThatCannotBeTrustedIsNotTakenForComplete(t *testing.T) {
 			t.Parallel()
 			f := newFixture(t, 20)
 			f.catalogue.SetQuirks(quirks)
-			c := f.config()
-			c.Timeout = gateway.Duration(time.Second)
-			f.run(c)
+			f.interval, f.timeout = time.Second, 50*time.Millisecond
+			f.run(f.config())
 			redistest.Eventually(t, "the failure is reported", func() bool { return strings.Contains(f.logs.String(), "could not be searched completely") })
 			before := len(f.catalogue.Requests())
 			redistest.Eventually(t, "it is tried again", func() bool { return len(f.catalogue.Requests()) > before })
-			if n := len(f.catalogue.Requests()); n > 100 {
+			if n := len(f.catalogue.Requests()); n > 60 { // of two polls: six tries at each of three page sizes is the most
 				t.Errorf("%d requests in the time of two polls", n)
 			}
-			if saved := f.complete(); saved != "" {
-				t.Errorf("the search was taken for complete: %s", saved)
+			if f.isComplete() {
+				t.Errorf("the search was taken for complete: %+v", f.checkpoint())
 			}
 			f.catalogue.SetQuirks(stacsample.Quirks{})
 			f.expectAll()
@@ -266,104 +140,302 @@ func TestChangesAndTouches(t *testing.T) {
 	}
 }
 
-// TestRestartsRepeatAndMissNothing stops the gateway at random requests, while items are added and changed, and starts
-// another one: each state of each item becomes one event.
+// TestRestartsRepeatAndMissNothing stops the gateway at random requests, before or after they are answered, while items are
+// added and changed, and starts another one: each state of each item becomes one event.
 func TestRestartsRepeatAndMissNothing(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(4) {
+	for seed := range uint64(12) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
 			random := rand.New(rand.NewPCG(seed, 1))
 			f := newFixture(t, 40)
-			for round := range 4 {
-				stop := f.run(f.config())
-				until := len(f.catalogue.Requests()) + 1 + random.IntN(8)
-				redistest.Eventually(t, "some requests are made", func() bool { return len(f.catalogue.Requests()) >= until })
-				f.catalogue.Put(stacsample.Item{
-					Collection: collection, ID: fmt.Sprint("late-", round), BBox: [4]float64{1, 2, 3, 4},
-					Datetime: time.Date(2021, 11, 1+random.IntN(60), 0, 0, 0, 0, time.UTC),
+			f.catalogue.SetQuirks(stacsample.Quirks{NextStyle: stacsample.NextStyle(random.IntN(9)), NoNumberMatched: random.IntN(2) == 0})
+			states := map[string]bool{}
+			for _, item := range f.catalogue.Items(collection) {
+				states[item.ID+" 0"] = true
+			}
+			stopAt := func(n int, answered bool) {
+				reached := make(chan struct{})
+				var once sync.Once
+				goOn := make(chan struct{})
+				first := f.requests.Load()
+				f.onRequest(func(at int, w http.ResponseWriter, r *http.Request) bool {
+					if at-int(first) < n {
+						return true
+					}
+					if answered {
+						f.catalogue.ServeHTTP(w, r)
+					}
+					once.Do(func() { close(reached) })
+					if !answered {
+						<-goOn
+					}
+					return false
 				})
+				stop := f.run(f.config())
+				<-reached
+				if !answered {
+					defer stop()
+					close(goOn)
+					return
+				}
 				stop()
 			}
+			for round := range 6 {
+				stopAt(2+random.IntN(9), random.IntN(2) == 0)
+				id := fmt.Sprint("late-", round)
+				f.catalogue.Put(stacsample.Item{
+					Collection: collection, ID: id, BBox: [4]float64{1, 2, 3, 4},
+					Datetime: time.Date(2021, 11, 1+random.IntN(60), 0, 0, 0, 0, time.UTC),
+				})
+				states[id+" 0"] = true
+			}
+			f.onRequest(func(int, http.ResponseWriter, *http.Request) bool { return true })
+			stop := f.run(f.config())
+			f.expectAll()
+			for _, item := range f.catalogue.Items(collection)[:5] {
+				item.CloudCover, item.Updated = 99, time.Now()
+				f.catalogue.Put(item)
+				states[item.ID+" 1"] = true
+			}
+			redistest.Eventually(t, "the changes are found", func() bool { return len(f.events()) >= len(states) })
+			stop()
 			f.run(f.config())
+			polled := f.requests.Load()
+			redistest.Eventually(t, "the next gateway has polled", func() bool { return f.requests.Load() > polled+20 })
+			ids := map[string]bool{}
+			for _, e := range f.events() {
+				ids[e.ID()] = true
+			}
+			if n := len(f.events()); n != len(states) || len(ids) != n {
+				t.Errorf("%d events with %d ids for %d states of items", n, len(ids), len(states))
+			}
+		})
+	}
+}
+
+// TestItemsAddedWhilePaging, before and behind where the server is, are found, and none twice.
+func TestItemsAddedWhilePaging(t *testing.T) {
+	t.Parallel()
+	for name, quirks := range map[string]stacsample.Quirks{
+		"counted": {}, "not counted": {NoNumberMatched: true}, "tokens are ids": {NextStyle: stacsample.PostTokenNoMerge},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFixture(t, 30)
+			f.catalogue.SetQuirks(quirks)
+			f.onRequest(func(n int, _ http.ResponseWriter, _ *http.Request) bool {
+				if n >= 3 && n < 20 {
+					for _, at := range []time.Time{time.Date(2021, 11, n, 0, 0, 0, 0, time.UTC), time.Date(2022, 1, n, 0, 0, 0, 0, time.UTC)} {
+						f.catalogue.Put(stacsample.Item{Collection: collection, ID: "late-" + at.Format(time.DateOnly), Datetime: at, BBox: [4]float64{1, 2, 3, 4}})
+					}
+				}
+				return true
+			})
+			f.run(f.config())
+			redistest.Eventually(t, "everything is published", func() bool { return f.requests.Load() > 30 && len(f.keys()) == 30+2*17 })
 			f.expectAll()
 		})
 	}
 }
 
-// TestBackfillCoversItsWindows: items at every second minute, the ends of the windows among them, each once and marked.
-func TestBackfillCoversItsWindows(t *testing.T) {
+// TestOneGatewayPolls, and when it stops the other one goes on where it was.
+func TestOneGatewayPolls(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, 20)
+	agents := func() (agents []string) {
+		for _, r := range f.catalogue.Requests() {
+			if agent := r.Header.Get("User-Agent"); !slices.Contains(agents, agent) {
+				agents = append(agents, agent)
+			}
+		}
+		return agents
+	}
+	stops := map[string]func(){"one": f.runAs("one", f.config()), "two": f.runAs("two", f.config())}
+	f.expectAll()
+	before := f.requests.Load()
+	redistest.Eventually(t, "there are more polls", func() bool { return f.requests.Load() > before+20 })
+	first := agents()
+	if len(first) != 1 {
+		t.Fatalf("%v poll", first)
+	}
+	stops[first[0]]()
+	f.catalogue.Put(stacsample.Item{Collection: collection, ID: "new", Datetime: time.Now(), BBox: [4]float64{1, 2, 3, 4}})
+	redistest.Eventually(t, "the other one takes over", func() bool { return len(f.keys()) == 21 })
+	f.expectAll()
+	if both := agents(); len(both) != 2 {
+		t.Errorf("%v poll", both)
+	}
+}
+
+// TestGatewayThatLostItsLeasePublishesNothing of what it has read meanwhile; whoever gets the lease publishes it.
+func TestGatewayThatLostItsLeasePublishesNothing(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, 20)
+	lease := "streamgate:{" + f.stream + "}:source:watch:lease"
+	arrived, release := make(chan struct{}), make(chan struct{})
+	f.onRequest(func(n int, _ http.ResponseWriter, _ *http.Request) bool {
+		if n == 5 { // the landing page, the collection, and two pages, of which one is published
+			close(arrived)
+			<-release
+		}
+		return true
+	})
+	f.run(f.config())
+	<-arrived
+	if err := f.client.Set(context.Background(), lease, "999", time.Minute).Err(); err != nil {
+		t.Fatal(err)
+	}
+	published := len(f.events())
+	close(release)
+	redistest.Eventually(t, "the source stops", func() bool { return strings.Contains(f.logs.String(), "lease is lost") })
+	if n := len(f.events()); n != published || n > 14 {
+		t.Errorf("%d events, and %d without a lease", published, n-published)
+	}
+	if err := f.client.Del(context.Background(), lease).Err(); err != nil {
+		t.Fatal(err)
+	}
+	f.expectAll()
+}
+
+// TestOutageTeachesNothing: a server that was down with 500, for as long as one poll tries (two, two and six times at three
+// page sizes), is asked for whole pages when it is back.
+func TestOutageTeachesNothing(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, 20)
+	f.catalogue.SetQuirks(stacsample.Quirks{Status5xx: stacsample.StatusFault{Status: 500, Times: 10}, FaultPath: "/search"})
+	f.run(f.config())
+	f.expectAll()
+	redistest.Eventually(t, "the search is complete", f.isComplete)
+	var smallest, answered []byte
+	for _, r := range f.catalogue.Requests() {
+		if r.Path == "/search" && bytes.Contains(r.Body, []byte(`"limit":1`)) {
+			smallest = r.Body
+		}
+		if r.Path == "/search" && r.Status == http.StatusOK && answered == nil {
+			answered = r.Body
+		}
+	}
+	if smallest == nil || !bytes.Contains(answered, []byte(`"limit":7`)) {
+		t.Errorf("the first search that was answered was %s, after %s", answered, smallest)
+	}
+}
+
+// TestOutageAtTheBeginning: what the first poll was to search is searched when the server is there, over a restart.
+func TestOutageAtTheBeginning(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, 0)
-	start := time.Date(2021, 12, 30, 0, 0, 0, 0, time.UTC)
-	for at := start.Add(-49 * time.Hour); at.Before(start.Add(time.Hour)); at = at.Add(30 * time.Minute) {
-		f.catalogue.Put(stacsample.Item{Collection: collection, ID: at.Format("20060102T150405"), Datetime: at, BBox: [4]float64{1, 2, 3, 4}})
-	}
+	f.catalogue.SetQuirks(stacsample.Quirks{Status5xx: stacsample.StatusFault{Status: 503, Times: 1 << 30}})
 	c := f.config()
-	c.Datetime = "2030-01-01T00:00:00Z/.." // the live search finds nothing
-	c.Limit = 10
-	c.Backfill = &BackfillConfig{Start: "2021-12-30", Count: 2, Every: gateway.Duration(24 * time.Hour), Window: gateway.Duration(6 * time.Hour), Windows: 4}
-	f.run(c)
-	var want []string
-	for _, item := range f.catalogue.Items(collection) {
-		if !item.Datetime.Before(start.Add(-48*time.Hour)) && !item.Datetime.After(start) {
-			want = append(want, collection+"/"+item.ID)
+	c.Datetime = ""
+	for range 2 {
+		stop := f.run(c)
+		before := f.requests.Load()
+		redistest.Eventually(t, "it was tried", func() bool { return f.requests.Load() > before+8 })
+		stop()
+	}
+	began := f.checkpoint().Began[collection]
+	if age := time.Since(began); began.IsZero() || age > time.Minute || f.isComplete() {
+		t.Fatalf("%+v", f.checkpoint())
+	}
+	f.catalogue.SetQuirks(stacsample.Quirks{})
+	stop := f.run(c)
+	redistest.Eventually(t, "the search is complete", f.isComplete)
+	stop()
+	want := `"datetime":"` + interval{from: began.Add(-c.Lookback.Std())}.String() + `"`
+	for _, r := range f.catalogue.Requests() {
+		if r.Status == http.StatusOK && r.Path == "/search" {
+			if !bytes.Contains(r.Body, []byte(want)) {
+				t.Errorf("the first search that was answered was %s, not with %s", r.Body, want)
+			}
+			break
 		}
 	}
-	slices.Sort(want)
-	redistest.Eventually(t, "the backfill is done", func() bool { return strings.Count(f.complete(), "true") == 8 })
-	if got := f.keys(); !slices.Equal(got, want) {
-		t.Errorf("%d events, want %d", len(got), len(want))
+	if s := f.checkpoint(); len(s.Began) != 0 || !s.Complete[collection].After(began) {
+		t.Errorf("%+v", s)
 	}
-	for _, e := range f.events() {
-		if mark, _ := e.Attribute("backfill"); mark != "true" {
-			t.Errorf("an event of the backfill is not marked: %v", e.Attributes)
-		}
-	}
-	searches := len(f.catalogue.Requests())
-	f.run(c) // a second gateway, or a restart, does not search the windows again
-	redistest.Eventually(t, "there were some polls", func() bool { return len(f.catalogue.Requests()) > searches+2 })
-	for _, r := range f.catalogue.Requests()[searches:] {
-		if bytes.Contains(r.Body, []byte("2021-12")) {
-			t.Errorf("a window that was done is searched again: %s", r.Body)
+}
+
+func TestLiveWindow(t *testing.T) {
+	t.Parallel()
+	at := func(hour int) time.Time { return time.Date(2026, 11, 20, hour, 0, 0, 0, time.UTC) }
+	for name, c := range map[string]struct {
+		datetime        string
+		complete, began map[string]time.Time
+		want            string
+	}{
+		"never polled":    {"", nil, map[string]time.Time{"c": at(10)}, "2026-11-20T09:00:00Z/.."},
+		"polled":          {"", map[string]time.Time{"c": at(11), "d": at(2)}, nil, "2026-11-20T10:00:00Z/.."},
+		"clock set back":  {"", map[string]time.Time{"c": at(20)}, nil, "2026-11-20T11:00:00Z/.."},
+		"configured":      {"2020-01-01T00:00:00Z/..", map[string]time.Time{"c": at(11)}, nil, "2020-01-01T00:00:00Z/.."},
+		"polled long ago": {"", map[string]time.Time{"c": at(11).AddDate(0, -1, 0)}, nil, "2026-10-20T10:00:00Z/.."},
+	} {
+		s := &source{config: &Config{Datetime: c.datetime, Lookback: gateway.Duration(time.Hour)}, state: checkpoint{Complete: c.complete, Began: c.began}}
+		if got := s.liveWindow("c", at(12)).String(); got != c.want {
+			t.Errorf("%s: %s, want %s", name, got, c.want)
 		}
 	}
 }
 
-// TestCredentialsStayAtTheirHost: the configured headers go to the host of url, and not where a next link leads.
-func TestCredentialsStayAtTheirHost(t *testing.T) {
+// TestStoppingWhileServerHangs takes no time.
+func TestStoppingWhileServerHangs(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, 20)
-	other := httptest.NewServer(f.catalogue)
-	t.Cleanup(other.Close)
-	f.catalogue.SetQuirks(stacsample.Quirks{CrossHostNext: other.URL})
-	c := f.config()
-	c.URL += "?key=k1"
-	c.Headers = []Header{{Name: "X-Api-Key", Value: "secret"}}
-	f.run(c)
+	f := newFixture(t, 5)
+	f.catalogue.SetQuirks(stacsample.Quirks{Block: make(chan struct{})})
+	f.timeout = time.Minute
+	stop := f.run(f.config())
+	redistest.Eventually(t, "the server hangs", func() bool { return f.requests.Load() == 3 })
+	started := time.Now()
+	stop()
+	if took := time.Since(started); took > 5*time.Second {
+		t.Errorf("it took %s", took)
+	}
+}
+
+// TestItemsThatMakeNoEvent do not keep the others back, and are reported once.
+func TestItemsThatMakeNoEvent(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, 5)
+	f.onRequest(func(_ int, w http.ResponseWriter, r *http.Request) bool {
+		recorder := httptest.NewRecorder()
+		f.catalogue.ServeHTTP(recorder, r)
+		foreign := `"features":[{"id":"\u0001"},{"id":"x","collection":"other"},{"id":7},7,`
+		body := strings.Replace(recorder.Body.String(), `"features":[`, foreign, 1)
+		if r.URL.Path == "/search" {
+			body = strings.Replace(body, `"numberMatched":5`, `"numberMatched":7`, 1)
+		}
+		_, _ = io.WriteString(w, body)
+		return false
+	})
+	f.run(f.config())
 	f.expectAll()
-	first := strings.TrimPrefix(f.server.URL, "http://")
-	crossed := false
-	for _, r := range f.catalogue.Requests() {
-		atHome := r.Header.Get("X-Api-Key") == "secret"
-		crossed = crossed || !atHome
-		if r.Header.Get("User-Agent") == "" {
-			t.Error("a request has no User-Agent")
-		}
-		if atHome && strings.HasPrefix(r.Path, "/search") && r.Method == http.MethodPost && !bytes.Contains(r.Body, []byte("next")) && !strings.Contains(r.Query, "key=k1") {
-			t.Errorf("the query of the base address is lost: %s %s", r.Path, r.Query)
-		}
+	redistest.Eventually(t, "the search is complete", f.isComplete)
+	before := f.requests.Load()
+	redistest.Eventually(t, "it is polled again", func() bool { return f.requests.Load() > before+5 })
+	logs := f.logs.String()
+	if n := strings.Count(logs, "items were skipped"); n != 1 || !strings.Contains(logs, "items=4") {
+		t.Errorf("reported %d times: %s", n, logs)
 	}
-	if !crossed {
-		t.Errorf("no request went to another host than %s", first)
-	}
-	if strings.Contains(f.logs.String(), "secret") || strings.Contains(f.logs.String(), "k1") {
-		t.Error("the log holds a secret")
-	}
-	for _, e := range f.events() {
-		if strings.Contains(e.Source()+e.Subject(), "k1") {
-			t.Errorf("an event holds a secret: %v", e.Attributes)
+}
+
+// TestTwoSourcesOfOneItem, in two streams, make events with the same id: it is the same event.
+func TestTwoSourcesOfOneItem(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, 5)
+	other := f.sibling()
+	f.run(f.config())
+	other.run(f.config())
+	f.expectAll()
+	other.expectAll()
+	ids := func(f *fixture) (ids []string) {
+		for _, e := range f.events() {
+			ids = append(ids, e.Source()+" "+e.ID())
 		}
+		slices.Sort(ids)
+		return ids
+	}
+	if one, two := ids(f), ids(other); !slices.Equal(one, two) {
+		t.Errorf("%v and %v", one, two)
 	}
 }
 
@@ -375,45 +447,4 @@ func TestUnknownCollectionIsReported(t *testing.T) {
 	f.run(c)
 	f.expectAll() // of the one that exists
 	redistest.Eventually(t, "it is reported", func() bool { return strings.Contains(f.logs.String(), "sentinel-2-typo") })
-}
-
-func TestSearchParameters(t *testing.T) {
-	t.Parallel()
-	for name, c := range map[string]struct {
-		change func(*Config)
-		post   []string // in the body of POST
-		get    []string // in the query of GET
-	}{
-		"bbox":       {func(c *Config) { c.BBox = []float64{-122, 38.5, -120, 41} }, []string{`"bbox":[-122,38.5,-120,41]`}, []string{"bbox=-122%2C38.5%2C-120%2C41"}},
-		"intersects": {func(c *Config) { c.Intersects = `{"type":"Point","coordinates":[-121,40]}` }, []string{`"intersects":{"type":"Point","coordinates":[-121,40]}`}, []string{"intersects=%7B"}},
-		"CQL2 JSON": {func(c *Config) { c.Filter = `{"op":"<","args":[{"property":"eo:cloud_cover"},20]}` },
-			[]string{`"filter-lang":"cql2-json"`, `"filter":{"op":"\u003c"`}, []string{"filter-lang=cql2-json", "filter=%7B"}},
-		"collections and limit": {func(*Config) {}, []string{`"collections":["sentinel-2-l2a"]`, `"limit":7`}, []string{"collections=sentinel-2-l2a", "limit=7"}},
-	} {
-		for _, noPost := range []bool{false, true} {
-			t.Run(fmt.Sprintf("%s, GET %v", name, noPost), func(t *testing.T) {
-				t.Parallel()
-				f := newFixture(t, 5)
-				f.catalogue.SetQuirks(stacsample.Quirks{NoPost: noPost})
-				config := f.config()
-				c.change(config)
-				f.run(config)
-				redistest.Eventually(t, "the search is complete", func() bool { return f.complete() != "" })
-				for _, r := range f.catalogue.Requests() {
-					if r.Path != "/search" {
-						continue
-					}
-					want, have := c.post, string(r.Body)
-					if noPost {
-						want, have = c.get, r.Query
-					}
-					for _, part := range want {
-						if !strings.Contains(have, part) {
-							t.Errorf("the search has no %s: %s", part, have)
-						}
-					}
-				}
-			})
-		}
-	}
 }

@@ -50,6 +50,11 @@ func (in *Ingress) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		in.refuse(w, http.StatusNotFound, "there is no such stream; post to / or to /{stream} of the configuration", nil)
 		return
 	}
+	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
+		// The bytes would be stored as data of the media type, which they are not.
+		in.refuse(w, http.StatusUnsupportedMediaType, "a compressed content is not supported; send it without Content-Encoding", nil)
+		return
+	}
 	isBatch := rawevent.ModeOf(r.Header.Get("Content-Type")) == rawevent.Batched
 	limit := in.maxEventBytes
 	if isBatch {

@@ -60,6 +60,8 @@ func TestAnswers(t *testing.T) {
 		"wrong method":                {"GET", "/", "", "", 405, "POST", 0},
 		"too large":                   {"POST", "/", binary, big, 413, "larger than", 0},
 		"unknown format":              {"POST", "/", "Content-Type: application/cloudevents+avro\n", "x", 415, "not supported", 0},
+		"compressed":                  {"POST", "/", binary + "Content-Encoding: gzip\n", "x", 415, "Content-Encoding", 0},
+		"not compressed":              {"POST", "/", binary + "Content-Encoding: identity\n", "x", 202, "", 1},
 		"foreign charset":             {"POST", "/", "Content-Type: application/cloudevents+json; charset=utf-16\n", one, 415, "charset", 0},
 	} {
 		t.Run(name, func(t *testing.T) {

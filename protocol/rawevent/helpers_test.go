@@ -12,6 +12,7 @@ import (
 	"net/textproto"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/streamgate/streamgate/protocol/rawevent"
 )
@@ -112,6 +113,9 @@ func asError(t interface {
 	}
 	if e.Rule == "" {
 		t.Fatalf("the error %#v names no rule", e)
+	}
+	if !utf8.ValidString(e.Attribute) {
+		t.Fatalf("the error blames %q, which is cut inside a character", e.Attribute)
 	}
 	if !strings.Contains(e.Error(), e.Rule) {
 		t.Fatalf("the text %q does not name the rule %q", e.Error(), e.Rule)

@@ -264,11 +264,12 @@ func (e *Event) AppendJSON(dst []byte) []byte {
 }
 
 func (e *Event) appendData(dst []byte) []byte {
+	isJSON := IsJSON(e.DataContentType)
 	switch {
-	case IsJSON(e.DataContentType) && utf8.Valid(e.Data) && !deeperThan(e.Data, maxDataDepth) && json.Valid(e.Data):
+	case isJSON && utf8.Valid(e.Data) && !deeperThan(e.Data, maxDataDepth) && json.Valid(e.Data):
 		dst = append(dst, `,"data":`...)
 		return append(dst, e.Data...)
-	case isText(e.DataContentType) && utf8.Valid(e.Data):
+	case !isJSON && isText(e.DataContentType) && utf8.Valid(e.Data): // text/json is both, and its reader keeps the quotes
 		dst = append(dst, `,"data":`...)
 		return appendQuoted(dst, e.Data)
 	default:

@@ -44,10 +44,13 @@ func TestCoreTypeSystemURIReference(t *testing.T) {
 		"/", "/a/b", "a", "a/b:c", "./a:b", "../..", "?q", "#f", "?a:b", "//host/p", "//host:8080", "//", "/a?b?c/d#e?/f", "mailto:a@b.c",
 		"urn:uuid:6e8bc430-9c3a-11d9-9669-0800200c9a66", "https://github.com/cloudevents", "HTTP://EX.com/x", "http://ex.com/a?#", "1-555-123-4567",
 		"cloudevents/spec/pull/123", "/sensors/tn-1234567/alerts", "http://u:p@ex.com:80/", "http://[::1]:80/x", "http://[2001:db8::7]", "a+b-c.d:x",
+		"//[::]", "http://[::ffff:1.2.3.4]/", "http://[1:2:3:4:5:6:7::]", "http://u@[::1]:/", "http://[v1.x:y]", "http://[VaF.~]/",
 		"http:", "http:///p", "/a%20b", "/%e2%82%ac", "/-._~!$&'()*+,;=:@",
 	}, []string{
 		"a b", " a", "a ", "a b%zz", "%zz", "%", "%4", "%4g", "1-555:x", ":x", "a:b#c#d", "/é", "/€", "/<a>", "/a\"", "/a\\b", "/{id}", "/a|b", "/a^b", "/`",
-		"http://ex.com:8a/", "http://[::1/", "http://[]/", "http://[::1]x/", "http://a@b@c/", "http://a[b]/", "/[x]", "?[x]", "#[x]", "//a:b:c",
+		"http://ex.com:8a/", "http://[::1/", "http://[]/", "http://[::1]x/", "http://a@b@c/", "http://a[b]/",
+		"http://[zzz]/", "http://[1.2.3.4]", "http://[1::2::3]", "http://[01234::]", "http://[::1%25eth0]", "http://[::1%eth0]", "http://[1:2:3:4:5:6:7:8:9]",
+		"http://[v.x]", "http://[v1.]", "http://[v1]", "http://[vg.x]", "http://[v1.a%20]", "http://[v1.a@b]", "http://[::1]8", "http://[::1]:8a", "/[x]", "?[x]", "#[x]", "//a:b:c",
 	})
 }
 

@@ -2,6 +2,7 @@ package rawevent
 
 import (
 	"mime"
+	"net/netip"
 	"strings"
 )
 
@@ -69,13 +70,25 @@ func validAuthority(s string) bool {
 	}
 	if strings.HasPrefix(s, "[") {
 		end := strings.IndexByte(s, ']')
-		if end < 2 || !onlyChars(s[1:end], "") || strings.Contains(s[1:end], "%") {
+		if end < 0 || !validIPLiteral(s[1:end]) {
 			return false
 		}
 		return s[end+1:] == "" || s[end+1] == ':' && onlyDigits(s[end+2:])
 	}
 	host, port, _ := strings.Cut(s, ":")
 	return onlyChars(host, "") && onlyDigits(port)
+}
+
+// validIPLiteral reports whether s, without its brackets, is an IPv6address or an IPvFuture (RFC 3986 section 3.2.2).
+// net/url refuses anything else, so an event with it could not become one of the CloudEvents SDK.
+func validIPLiteral(s string) bool {
+	if s != "" && s[0]|0x20 == 'v' {
+		version, address, _ := strings.Cut(s[1:], ".")
+		return version != "" && strings.Trim(version, "0123456789abcdefABCDEF") == "" &&
+			address != "" && onlyChars(address, "") && !strings.ContainsAny(address, "@%")
+	}
+	address, err := netip.ParseAddr(s)
+	return err == nil && address.Is6() && address.Zone() == "" // zones came with RFC 6874, as %25
 }
 
 // onlyChars reports whether s consists of pchar (RFC 3986 section 3.3) and the extra characters.

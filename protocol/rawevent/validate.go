@@ -2,6 +2,7 @@ package rawevent
 
 import (
 	"fmt"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -67,7 +68,7 @@ func checkName(name string) *Error {
 	case name == AttrDataContentType:
 		return invalid(name, "is the media type of the content and must not be given a second time")
 	case len(name) > maxNameLength:
-		return tooLarge(name[:maxNameLength], fmt.Sprintf("the name is longer than %d characters", maxNameLength))
+		return tooLarge(strings.ToValidUTF8(name[:maxNameLength], ""), fmt.Sprintf("the name is longer than %d characters", maxNameLength))
 	}
 	if !ValidName(name) {
 		return invalid(name, ruleName)

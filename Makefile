@@ -26,8 +26,9 @@ demo: ## run the whole way on sample data, without a network
 test: test-deps ## run all tests with the race detector, against a real Redis
 	go test -race ./...
 
-test-deps: ## install what the tests need: redis-server, a C compiler, bash, curl
+test-deps: ## install what the tests need: redis-server, a C compiler, bash, curl; a new Redis and Valkey in bin/servers
 	@internal/tools/install-test-deps.sh
+	@internal/tools/install-redis-versions.sh
 
 build: ## build one static binary, bin/streamgate
 	CGO_ENABLED=0 go build -buildvcs=auto -trimpath -ldflags '-s -w' -o bin/streamgate ./cmd/streamgate

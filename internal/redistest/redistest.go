@@ -13,15 +13,9 @@
 package redistest
 
 import (
-	"context"
 	"crypto/rand"
 	"errors"
-	"fmt"
-	mathrand "math/rand/v2"
 	"net"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -49,8 +43,12 @@ var errPortTaken = errors.New("port is taken by another process")
 type Option func(*settings)
 
 type settings struct {
-	binary string
-	args   []string
+	binary   string
+	args     []string
+	tls      bool
+	socket   bool
+	replicas int // -1 means the default of who takes it
+	role     role
 }
 
 // WithAOF turns the append-only file on, with fsync as appendfsync: "always", "everysec" or "no". With it the data
@@ -64,20 +62,35 @@ func WithArgs(args ...string) Option {
 	return func(s *settings) { s.args = append(s.args, args...) }
 }
 
-// WithBinary runs the server at path instead of the one on the PATH.
+// WithBinary runs the server at path instead of the one on the PATH. The empty path means the one on the PATH.
 func WithBinary(path string) Option {
 	return func(s *settings) { s.binary = path }
+}
+
+// WithReplicas gives the master of [StartSentinel], or each master of [StartCluster], n replicas instead of their
+// default. [Start] refuses it.
+func WithReplicas(n int) Option {
+	return func(s *settings) { s.replicas = n }
+}
+
+// WithUnixSocket makes the server listen on a Unix socket too, at [Server.Socket].
+func WithUnixSocket() Option {
+	return func(s *settings) { s.socket = true }
 }
 
 // Server is one running server process. Its methods are safe for concurrent use, also from goroutines other than the
 // test's own: what goes wrong in them marks the test as failed and does not stop it. Only [Start] and [Shared] make one.
 type Server struct {
-	tb     testing.TB // nil for the shared server, which belongs to no single test
-	binary string
-	args   []string
-	dir    string
-	port   int
-	client *redis.Client
+	tb      testing.TB // nil for the shared server, which belongs to no single test
+	binary  string
+	args    []string
+	dir     string
+	port    int
+	role    role
+	tls     *tlsListener // nil without WithTLS
+	busPort int          // of a cluster node, else 0
+	socket  string       // "" without WithUnixSocket
+	client  *redis.Client
 
 	mu    sync.Mutex
 	child *child
@@ -88,7 +101,17 @@ type Server struct {
 // Start must be called from the goroutine of t, which it fails when the server does not start.
 func Start(t testing.TB, opts ...Option) *Server {
 	t.Helper()
-	s, err := start(t.TempDir(), opts...)
+	set := newSettings(opts)
+	if set.replicas >= 0 {
+		t.Fatal("redistest: WithReplicas is for StartSentinel and StartCluster")
+	}
+	return startFor(t, t.TempDir(), set)
+}
+
+// startFor is [Start] for settings that are there already.
+func startFor(t testing.TB, dir string, set settings) *Server {
+	t.Helper()
+	s, err := start(dir, set)
 	if err != nil {
 		t.Fatalf("redistest: %v", err)
 	}
@@ -106,6 +129,10 @@ func (s *Server) Addr() string { return net.JoinHostPort("127.0.0.1", strconv.It
 
 // URL returns the address of s as a redis:// URL.
 func (s *Server) URL() string { return "redis://" + s.Addr() }
+
+// Socket returns the path of the Unix socket of s, which is short enough for every system, or "" without
+// [WithUnixSocket].
+func (s *Server) Socket() string { return s.socket }
 
 // Client returns the client of s; each call returns the same one, and it must not be closed by the caller. It never
 // sends a command twice (MaxRetries -1) and obeys the deadline of a context, so that a test sees what really happened.
@@ -184,182 +211,4 @@ func (s *Server) report(what string, err error) {
 		s.tb.Helper()
 		s.tb.Errorf("redistest: %s: %v", what, err)
 	}
-}
-
-func start(dir string, opts ...Option) (*Server, error) {
-	var set settings
-	for _, o := range opts {
-		o(&set)
-	}
-	if set.binary == "" {
-		path, err := lookBinary(exec.LookPath)
-		if err != nil {
-			return nil, err
-		}
-		set.binary = path
-	}
-	s := &Server{binary: set.binary, args: set.args, dir: dir}
-	if err := s.launchOnFreePort(); err != nil {
-		return nil, err
-	}
-	s.client = s.newClient()
-	return s, nil
-}
-
-func lookBinary(look func(string) (string, error)) (string, error) {
-	for _, name := range []string{"redis-server", "valkey-server"} {
-		if path, err := look(name); err == nil {
-			return path, nil
-		}
-	}
-	return "", errNoServer
-}
-
-func (s *Server) newClient() *redis.Client {
-	return redis.NewClient(&redis.Options{Addr: s.Addr(), MaxRetries: -1, ContextTimeoutEnabled: true})
-}
-
-func (s *Server) launchOnFreePort() error {
-	for range portAttempts {
-		port, err := freePort()
-		if err != nil {
-			return err
-		}
-		s.port = port
-		if err := s.launch(); !errors.Is(err, errPortTaken) {
-			return err
-		}
-	}
-	return fmt.Errorf("start %s: no free port in %d attempts", s.binary, portAttempts)
-}
-
-// freePort chooses below the range from which systems take the ports of outgoing connections (32768 and up). In that
-// range a client that keeps dialling a killed server would sooner or later be given the server's own port, connect to
-// itself, and keep the server from coming back.
-func freePort() (int, error) {
-	const lowest, count = 20000, 12000
-	var last error
-	for range portAttempts {
-		port := lowest + mathrand.IntN(count)
-		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
-		if err != nil {
-			last = err
-			continue
-		}
-		return port, l.Close()
-	}
-	return 0, fmt.Errorf("find free port: %w", last)
-}
-
-// launch starts the process on s.port and waits until it answers. An error leaves no process behind.
-func (s *Server) launch() error {
-	log, err := os.Create(s.logPath())
-	if err != nil {
-		return fmt.Errorf("create server log: %w", err)
-	}
-	defer func() { _ = log.Close() }() // the process has its own descriptor
-	args := append([]string{
-		"--port", strconv.Itoa(s.port), "--bind", "127.0.0.1", "--dir", s.dir, "--daemonize", "no",
-		"--save", "", "--appendonly", "no",
-	}, s.args...)
-	cmd := exec.Command(s.binary, args...)
-	cmd.Stdout, cmd.Stderr = log, log
-	c, err := spawn(cmd)
-	if err != nil {
-		return err
-	}
-	if err := s.awaitReady(c); err != nil {
-		return errors.Join(err, c.kill())
-	}
-	s.mu.Lock()
-	s.child = c
-	s.mu.Unlock()
-	return nil
-}
-
-// awaitReady returns when c answers on s.port. That somebody answers is not enough: it could be the server of another
-// test process that took the port first, so the answer must carry the pid of c.
-func (s *Server) awaitReady(c *child) error {
-	ctx, cancel := context.WithTimeout(context.Background(), readyTimeout)
-	defer cancel()
-	client := s.newClient()
-	defer func() { _ = client.Close() }()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		pid, err := s.ask(ctx, client)
-		if err == nil && pid != c.pid() {
-			return errPortTaken
-		}
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-c.done:
-			return s.explainExit()
-		case <-ctx.Done():
-			return fmt.Errorf("%s does not answer after %v: %w\n%s", s.binary, readyTimeout, err, s.log())
-		case <-tick.C:
-		}
-	}
-}
-
-// ask returns the process id of the server that client talks to, once that server is ready for commands. It knocks
-// first, because go-redis would log each refused connection and wait long before it tries again.
-func (s *Server) ask(ctx context.Context, client *redis.Client) (int, error) {
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
-	defer cancel()
-	conn, err := new(net.Dialer).DialContext(ctx, "tcp", s.Addr())
-	if err != nil {
-		return 0, err
-	}
-	if err := conn.Close(); err != nil {
-		return 0, err
-	}
-	if err := client.Ping(ctx).Err(); err != nil {
-		return 0, err
-	}
-	info, err := client.Info(ctx, "server").Result()
-	if err != nil {
-		return 0, err
-	}
-	for line := range strings.Lines(info) {
-		if v, ok := strings.CutPrefix(line, "process_id:"); ok {
-			return strconv.Atoi(strings.TrimSpace(v))
-		}
-	}
-	return 0, errors.New("INFO server has no process_id")
-}
-
-func (s *Server) explainExit() error {
-	text := s.log()
-	if strings.Contains(text, "Address already in use") || strings.Contains(text, "Failed listening on port") {
-		return errPortTaken
-	}
-	return fmt.Errorf("%s exited at start:\n%s", s.binary, text)
-}
-
-func (s *Server) logPath() string { return filepath.Join(s.dir, "redistest.log") }
-
-func (s *Server) log() string {
-	text, err := os.ReadFile(s.logPath())
-	if err != nil {
-		return err.Error()
-	}
-	return string(text[max(0, len(text)-logTail):])
-}
-
-func (s *Server) running() *child {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.child
-}
-
-func (s *Server) kill() error { return s.running().kill() }
-
-func (s *Server) terminate() error { return s.running().terminate() }
-
-// close frees everything of s; SIGKILL also ends a paused process.
-func (s *Server) close() error {
-	return errors.Join(s.client.Close(), s.kill())
 }

@@ -59,7 +59,7 @@ func startShared() (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("create directory of the shared server: %w", err)
 	}
-	s, err := start(dir)
+	s, err := start(dir, newSettings(nil))
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}

@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# Lets the peers publish to a redis-server of its own once more, and compares what they write with
+# protocol/redisstreams/testdata/peers: the same peers, cases and ids, and in each entry the same fields of the same lengths.
+# --write replaces those files instead. Needs Go, Python with venv, and redis-server; installs redis-py into a temporary folder.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+
+say() { printf 'interop: %s\n' "$*"; }
+
+write=
+case "${1-}" in
+'') ;;
+--write) write=1 ;;
+*) say "usage: run.sh [--write]" >&2; exit 2 ;;
+esac
+
+work=$(mktemp -d)
+pids=()
+finish() {
+	for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done
+	wait 2>/dev/null || true
+	rm -rf "$work" 2>/dev/null || { sleep 2; rm -rf "$work"; } # a child of theirs may write for a moment longer
+}
+trap finish EXIT
+
+# In the background, so that a signal to this script ends them at once.
+run() {
+	"$@" &
+	pids+=($!)
+	wait "$!"
+}
+
+# As in the Makefile: a workspace or other flags would bring other versions.
+export GOWORK=off GOFLAGS='-mod=readonly -buildvcs=false'
+committed=../../../protocol/redisstreams/testdata/peers
+
+say "installing redis-py"
+run python3 -m venv "$work/venv"
+run "$work/venv/bin/pip" install --quiet --disable-pip-version-check 'redis==5.2.1'
+run go build -o "$work/peers" .
+
+mkdir "$work/recorded"
+run "$work/peers" -python "$work/venv/bin/python" "$work/recorded"
+
+if [ -n "$write" ]; then
+	mkdir -p "$committed"
+	rm -f "$committed"/*.json
+	cp "$work/recorded"/*.json "$committed"
+	say "wrote $(find "$committed" -name '*.json' | wc -l) files"
+	exit
+fi
+"$work/peers" -compare "$committed" "$work/recorded"
+say "the peers write what they wrote before"

@@ -3,11 +3,7 @@ package gateway
 import (
 	"encoding/base64"
 	"net/url"
-	"slices"
 	"strconv"
-	"strings"
-	"time"
-	"unicode/utf8"
 
 	"github.com/streamgate/streamgate/protocol/rawevent"
 	"github.com/streamgate/streamgate/protocol/redisstreams"
@@ -36,47 +32,13 @@ func deadLetter(event *rawevent.Event, sink string, o *outcome) rawevent.Event {
 // entry, so that it is the same whenever the entry is read.
 func malformedEvent(entry *redisstreams.Entry) rawevent.Event {
 	event := rawevent.New(entry.Stream+"/"+entry.ID, StreamSource(entry.Stream), typeMalformed)
-	if t, ok := EntryTime(entry.ID); ok {
-		event.Set(rawevent.AttrTime, t)
+	if t, ok := redisstreams.EntryTime(entry.ID); ok {
+		event.Set(rawevent.AttrTime, t.Format(redisstreams.TimeFormat))
 	}
-	event.DataContentType, event.Data = "application/json", FieldsJSON(entry.Fields)
+	event.DataContentType = "application/json"
+	event.Data, _ = entry.FieldsJSON(nil) // a second field of the same name is one of the things that make it malformed
 	return event
 }
 
 // StreamSource is the source of events that are made from the entries of a stream.
 func StreamSource(stream string) string { return "/streams/" + url.PathEscape(stream) }
-
-// EntryTime returns the time at which Redis added an entry, in RFC 3339.
-func EntryTime(id string) (string, bool) {
-	millis, _, _ := strings.Cut(id, "-")
-	ms, err := strconv.ParseInt(millis, 10, 64)
-	if err != nil || ms > 253402300799999 { // the year 9999, where RFC 3339 ends
-		return "", false
-	}
-	return time.UnixMilli(ms).UTC().Format("2006-01-02T15:04:05.000Z"), true
-}
-
-// FieldsJSON returns the fields of an entry, names and values alternately, as a JSON object in their order: the first of
-// each name, without those to leave out. A value that is not UTF-8 stands in base64 under the name with the suffix
-// _base64.
-func FieldsJSON(fields []string, leaveOut ...string) []byte {
-	out := []byte{'{'}
-	seen := make(map[string]bool, len(fields)/2)
-	for i := 0; i+1 < len(fields); i += 2 {
-		name, value := strings.ToValidUTF8(fields[i], "\ufffd"), fields[i+1]
-		if seen[name] || slices.Contains(leaveOut, name) {
-			continue
-		}
-		seen[name] = true
-		if !utf8.ValidString(value) {
-			name, value = name+"_base64", base64.StdEncoding.EncodeToString([]byte(value))
-		}
-		if len(out) > 1 {
-			out = append(out, ',')
-		}
-		out = rawevent.AppendJSONString(out, name)
-		out = append(out, ':')
-		out = rawevent.AppendJSONString(out, value)
-	}
-	return append(out, '}')
-}

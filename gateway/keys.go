@@ -1,32 +1,12 @@
 package gateway
 
-import "strings"
+import "github.com/streamgate/streamgate/protocol/redisstreams"
 
 // Every name of a key in Redis is made here. What belongs to a stream carries the stream's hash tag, so that scripts find
 // all of it in one slot of a Cluster (DESIGN section 8).
 
 // streamKey returns the key of something that belongs to a stream.
-func streamKey(stream, what string) string {
-	return "streamgate:" + hashTag(stream) + ":" + what
-}
-
-// hashTag returns "{tag}" such that the key is in the slot of the stream: Redis hashes what stands between the first "{"
-// and the next "}" if that is not empty, else the whole name.
-func hashTag(stream string) string {
-	if hasHashTag(stream) {
-		open := strings.IndexByte(stream, '{')
-		return stream[open : open+strings.IndexByte(stream[open:], '}')+1]
-	}
-	return "{" + stream + "}"
-}
-
-// hasHashTag reports whether a name has a hash tag. Other names with braces are refused as names of streams, because no
-// key beside them could be in their slot.
-func hasHashTag(name string) bool {
-	_, after, opened := strings.Cut(name, "{")
-	tag, _, closed := strings.Cut(after, "}")
-	return opened && closed && tag != ""
-}
+func streamKey(stream, what string) string { return redisstreams.Key(stream, what) }
 
 // DeadLetterStream is the dead-letter stream of a subscription that names none.
 func DeadLetterStream(stream string) string { return streamKey(stream, "deadletters") }

@@ -263,12 +263,14 @@ func (d *demo) tell(id string) {
 		what = a.event.Type() + " " + a.event.ID()
 	}
 	found := "received"
-	began, _ := gateway.EntryTime(entry)
+	t, known := redisstreams.EntryTime(entry)
 	if recorded, isScene := a.event.Attribute("recordedtime"); isScene {
-		found, began = "found", recorded
+		var err error
+		t, err = time.Parse(time.RFC3339, recorded)
+		found, known = "found", err == nil
 	}
 	latency := "?"
-	if t, err := time.Parse(time.RFC3339, began); err == nil {
+	if known {
 		latency = a.at.Sub(t).Round(100 * time.Microsecond).String()
 	}
 	d.printf("%s %s -> stored %s -> delivered%s after %s\n", found, printable(what), entry, again, latency)

@@ -12,7 +12,6 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/spf13/cobra"
 
-	"github.com/streamgate/streamgate/gateway"
 	"github.com/streamgate/streamgate/protocol/rawevent"
 	"github.com/streamgate/streamgate/protocol/redisstreams"
 )
@@ -157,7 +156,8 @@ func (f *tailFlags) print(w io.Writer, entry *redisstreams.Entry) error {
 		return err
 	}
 	if err != nil {
-		_, err = fmt.Fprintf(w, "%s  (no CloudEvent) %s\n", entry.ID, printable(string(gateway.FieldsJSON(entry.Fields))))
+		fields, _ := entry.FieldsJSON(nil)
+		_, err = fmt.Fprintf(w, "%s  (no CloudEvent) %s\n", entry.ID, printable(string(fields)))
 		return err
 	}
 	_, err = fmt.Fprintln(w, entry.ID+"  "+describeEvent(&event))

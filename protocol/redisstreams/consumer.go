@@ -14,16 +14,23 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/redis/go-redis/v9"
+
+	"github.com/streamgate/streamgate/protocol/rawevent"
 )
 
 // Bounds and periods of a consumer.
 const (
 	blockTime      = time.Second // a blocked read cannot be interrupted by a context (go-redis), so it is short
 	commandTimeout = 2 * time.Second
-	minBackoff     = 50 * time.Millisecond
-	maxBackoff     = time.Second
-	defaultLease   = 30 * time.Second
-	scriptIDs      = 100 // ids a script handles in one call, so that it never blocks Redis for long
+	// transferTimeout is for replies with entries that may be large; replies with new ones are asked for again so.
+	transferTimeout = 10 * time.Second
+	minBackoff      = 50 * time.Millisecond
+	maxBackoff      = time.Second
+	defaultLease    = 30 * time.Second
+	scriptIDs       = 100     // ids a script handles in one call, so that it never blocks Redis for long
+	replyBytes      = 8 << 20 // what one reply should hold at most, unless a single entry is larger
+	maxEntryBytes   = 32 << 20
+	firstRead       = 8 // entries asked for while it is not known how large they are
 )
 
 // Hooks are told what an operator wants to count. Each may be nil, and must not block.
@@ -36,31 +43,56 @@ type Hooks struct {
 	Reclaimed func(n int)
 }
 
+func (h *Hooks) trimmed(ids []string) {
+	if h.Trimmed != nil {
+		h.Trimmed(ids)
+	}
+}
+
+func (h *Hooks) groupRecreated(position string) {
+	if h.GroupRecreated != nil {
+		h.GroupRecreated(position)
+	}
+}
+
+func (h *Hooks) reclaimed(n int) {
+	if h.Reclaimed != nil {
+		h.Reclaimed(n)
+	}
+}
+
 // Consumer reads one stream as a member of a consumer group. Run must be running while entries are in work: it keeps
 // them leased to this member, acknowledges, and tidies up. ReceiveBatch is for one goroutine at a time; everything else
 // is safe for concurrent use.
 type Consumer struct {
-	client redis.UniversalClient
-	stream string
-	group  string
-	name   string
-	start  string
-	lease  time.Duration
-	log    *slog.Logger
-	hooks  Hooks
+	client   redis.UniversalClient
+	stream   string
+	group    string
+	name     string
+	start    string
+	lease    time.Duration
+	maxEntry int
+	layout   *Layout // nil: our own
+	log      *slog.Logger
+	hooks    Hooks
 
 	mu       sync.Mutex
 	held     map[string]struct{} // entries handed out and not finished; the heartbeat covers exactly these
 	acks     []string            // finished entries whose XACK has not been answered yet
 	wakeAck  chan struct{}       // capacity 1: acks is not empty
 	position string              // the last id read as new: where a lost group is made again
+	reading  chan readResult     // nil unless a read is under way; capacity 1
+	claiming bool                // the server knows XREADGROUP CLAIM, as far as is known
 
 	// Only ReceiveBatch uses what follows.
 	groupKnown  bool
-	recoverOwn  bool      // a reply may have got lost: look for entries of ours that nobody here has seen
-	nextReclaim time.Time // when to look again for entries of dead members
-	cursor      string    // where XAUTOCLAIM goes on
-	down        bool      // an error was logged and nothing has worked since
+	recoverOwn  bool        // a reply may have got lost: look for entries of ours that nobody here has seen
+	surplus     []*Delivery // read for a caller who wanted more than the present one
+	nextReclaim time.Time   // when to look again for entries of dead members, and for trimmed ones
+	claimAfter  time.Time   // when XREADGROUP may take over entries of dead members
+	cursor      string      // where XAUTOCLAIM goes on
+	reads       readSizer
+	trouble     string // the error that was logged last, until something works again
 	backoff     time.Duration
 }
 
@@ -104,6 +136,18 @@ func StartAt(t time.Time) string {
 	return strconv.FormatInt(ms-1, 10) + "-18446744073709551615"
 }
 
+// WithMaxEntryBytes sets how large an entry may be, all of its names and values together; default 32 MiB. A larger one is
+// handed out without its fields, and its Event is [ErrTooLarge].
+func WithMaxEntryBytes(n int) ConsumerOption {
+	return func(c *Consumer) { c.maxEntry = max(n, 1) }
+}
+
+// WithLayout reads entries that another program wrote, as the layout says; default is the binding of this package and
+// nothing else.
+func WithLayout(l *Layout) ConsumerOption {
+	return func(c *Consumer) { c.layout = l }
+}
+
 // NewConsumer returns a member of the group. It does no I/O; the group is created, with the stream if need be, when
 // ReceiveBatch first reaches Redis. The client stays the caller's.
 func NewConsumer(client redis.UniversalClient, stream, group string, opts ...ConsumerOption) (*Consumer, error) {
@@ -114,8 +158,9 @@ func NewConsumer(client redis.UniversalClient, stream, group string, opts ...Con
 		return nil, errors.New("redisstreams: a consumer needs the names of a stream and a group")
 	}
 	c := &Consumer{
-		client: client, stream: stream, group: group, name: uuid.NewString(), start: "$", lease: defaultLease,
+		client: client, stream: stream, group: group, name: uuid.NewString(), start: "$", lease: defaultLease, maxEntry: maxEntryBytes,
 		log: slog.New(slog.DiscardHandler), held: make(map[string]struct{}), wakeAck: make(chan struct{}, 1), cursor: "0-0",
+		claiming: true, reads: readSizer{allowed: firstRead},
 	}
 	for _, opt := range opts {
 		opt(c)
@@ -135,6 +180,14 @@ type Delivery struct {
 	Attempt int
 
 	consumer *Consumer
+}
+
+// Event reads the event that the entry holds, by the layout of the consumer; see [Entry.Event] and [Layout.Event].
+func (d *Delivery) Event() (rawevent.Event, error) {
+	if d.consumer.layout != nil {
+		return d.consumer.layout.Event(&d.Entry)
+	}
+	return d.Entry.Event()
 }
 
 // Ack marks the entry as done. It does not block: XACKs are sent in batches and repeated until Redis answers, while Run
@@ -162,9 +215,7 @@ func (c *Consumer) Ensure(ctx context.Context) error {
 	switch {
 	case err == nil && position != "":
 		c.log.Warn("consumer group had disappeared and was created again", "position", start)
-		if c.hooks.GroupRecreated != nil {
-			c.hooks.GroupRecreated(start)
-		}
+		c.hooks.groupRecreated(start)
 	case err != nil && !hasPrefix(err, "BUSYGROUP"):
 		return fmt.Errorf("create group %q on stream %q: %w", c.group, c.stream, err)
 	}
@@ -207,8 +258,10 @@ func (c *Consumer) setPosition(id string) {
 }
 
 // ReceiveBatch returns at most n entries to be worked on, at least one: entries of dead members first, then new ones. It
-// blocks until there are some and returns io.EOF when ctx ends, within a second. Errors that a retry can cure are
-// retried here, with backoff, and logged once an outage; no other error is returned. An entry may be malformed.
+// blocks until there are some and returns io.EOF as soon as ctx ends: a read that is under way then goes on for up to a
+// second (go-redis cannot interrupt it), and what it brings is kept for the next call, or handed over to the others when
+// Run ends. Errors are retried here, with backoff, and logged once an outage; no other error is returned. An entry may
+// be malformed.
 func (c *Consumer) ReceiveBatch(ctx context.Context, n int) ([]*Delivery, error) {
 	for {
 		batch, err := c.Poll(ctx, n, blockTime)
@@ -223,14 +276,21 @@ func (c *Consumer) Poll(ctx context.Context, n int, wait time.Duration) ([]*Deli
 	if ctx.Err() != nil {
 		return nil, io.EOF
 	}
+	if len(c.surplus) > 0 {
+		batch := c.surplus[:min(n, len(c.surplus))]
+		c.surplus = c.surplus[len(batch):]
+		return batch, nil
+	}
 	wait = min(wait, blockTime, c.lease/2)
 	started := time.Now()
 	batch, err := c.receive(ctx, n, wait)
 	if time.Since(started) > wait+c.lease/3 {
-		// Redis was away or silent, and nobody could renew a lease. The living do so first, before anybody takes over.
-		c.nextReclaim = time.Now().Add(c.lease)
+		c.silent() // nobody could renew a lease
 	}
 	switch {
+	case err == nil && len(batch) > n:
+		c.surplus = batch[n:]
+		return batch[:n], nil
 	case err == nil:
 		c.works()
 		return batch, nil
@@ -255,8 +315,12 @@ func (c *Consumer) receive(ctx context.Context, n int, wait time.Duration) ([]*D
 	}
 	if c.recoverOwn {
 		batch, err := c.unseen(ctx, n)
-		if err != nil || len(batch) > 0 {
-			return batch, err
+		if err != nil {
+			return nil, err
+		}
+		c.silent() // it is only now that Redis answers again
+		if len(batch) > 0 {
+			return batch, nil
 		}
 		c.recoverOwn = false
 	}
@@ -272,61 +336,49 @@ func (c *Consumer) receive(ctx context.Context, n int, wait time.Duration) ([]*D
 	return c.readNew(ctx, n, max(wait, time.Millisecond))
 }
 
-// readNew blocks for at least a millisecond: BLOCK 0 means for ever.
-func (c *Consumer) readNew(ctx context.Context, n int, block time.Duration) ([]*Delivery, error) {
-	// The context must not cut the read short: an entry that Redis has handed out would wait for its lease to end.
-	readCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), block+commandTimeout)
-	defer cancel()
-	cmd := redis.NewCmd(readCtx, "xreadgroup", "group", c.group, c.name, "count", n,
-		"block", block.Milliseconds(), "streams", c.stream, ">")
-	cmd.SetFirstKeyPos(9)
-	_ = c.client.Process(readCtx, once{cmd}) // the command carries the error
-	reply, err := cmd.Result()
-	if errors.Is(err, redis.Nil) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read: %w", err)
-	}
-	entries, err := parseStreams(c.stream, reply)
-	if err != nil || len(entries) == 0 {
-		return nil, err
-	}
-	batch := make([]*Delivery, len(entries))
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for i, entry := range entries {
-		batch[i] = &Delivery{Entry: entry, Attempt: 1, consumer: c}
-		c.held[entry.ID] = struct{}{}
-	}
-	c.position = entries[len(entries)-1].ID
-	return batch, nil
+// silent notes that Redis was away or did not answer: the living renew their leases first, before anybody takes over.
+func (c *Consumer) silent() {
+	c.nextReclaim = time.Now().Add(c.lease)
+	c.claimAfter = c.nextReclaim
 }
 
 // works notes that Redis answers, and ends an outage.
 func (c *Consumer) works() {
 	c.backoff = 0
-	if c.down {
-		c.down = false
+	if c.trouble != "" {
+		c.trouble = ""
 		c.log.Info("reading from the stream again")
 	}
 }
 
-// failed notes an error, says so once an outage, and waits.
+// failed notes an error, says so once an outage, and again when it becomes another one, and waits.
 func (c *Consumer) failed(ctx context.Context, err error) {
 	switch {
 	case hasPrefix(err, "UNBLOCKED"), hasPrefix(err, "NOGROUP"):
 		c.groupKnown = false // the stream or the group has gone, or moved
 	default:
 		c.recoverOwn = true
-		c.nextReclaim = time.Now().Add(c.lease)
+		c.reads.restart()
+		c.silent()
+		c.setClaiming(true) // it may be another server that answers next
 	}
-	if !c.down {
-		c.down = true
+	if kind := kindOf(err); kind != c.trouble {
+		c.trouble = kind
 		c.log.Warn("cannot read from the stream, trying again", "err", err)
 	}
 	c.backoff = min(max(2*c.backoff, minBackoff), maxBackoff)
 	wait(ctx, c.backoff/2+rand.N(c.backoff/2))
+}
+
+// kindOf tells errors apart for the log: by their code where Redis answered, and not at all where it did not, because an
+// outage shows itself in many ways.
+func kindOf(err error) string {
+	var reply redis.Error
+	if errors.As(err, &reply) {
+		code, _, _ := strings.Cut(reply.Error(), " ")
+		return code
+	}
+	return "no answer"
 }
 
 // wait blocks for d or until ctx ends.

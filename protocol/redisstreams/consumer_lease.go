@@ -18,7 +18,7 @@ import (
 //	returns the ids that are pending for another consumer
 //
 // It is a script because a bare XCLAIM would take an entry back from the member that has taken it over in the meantime.
-var heartbeatScript = redis.NewScript(`
+var heartbeatScript = newScript(`
 local lost = {}
 for i = 4, #ARGV do
   local p = redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[i], ARGV[i], 1)
@@ -35,7 +35,7 @@ return lost`)
 //	KEYS[1] stream; ARGV[1] group, ARGV[2] consumer, ARGV[3...] ids
 //
 // It is a script because between a look and XCLAIM FORCE another member might take the entry.
-var restoreScript = redis.NewScript(`
+var restoreScript = newScript(`
 for i = 3, #ARGV do
   if #redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[i], ARGV[i], 1) == 0 then
     redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, ARGV[i], 'FORCE', 'JUSTID')
@@ -45,38 +45,60 @@ return 0`)
 
 // redeliverScript hands entries out again that are pending for this consumer, and counts that as a delivery.
 //
-//	KEYS[1] stream; ARGV[1] group, ARGV[2] consumer, ARGV[3...] ids
-//	returns a list of {id, delivery count, entry}; the entry is missing where it was trimmed; an id that is not pending
-//	for this consumer is left out
+//	KEYS[1] stream; ARGV[1] group, ARGV[2] consumer, ARGV[3] largest entry in bytes, ARGV[4] bytes after which to stop,
+//	ARGV[5...] ids
+//	returns {how many ids were looked at, list of {id, delivery count, entry}}; in place of the entry is its size where it
+//	is too large, and nothing where it was trimmed; an id that is not pending for this consumer is left out
 //
 // It is a script for the same reason as heartbeatScript.
-var redeliverScript = redis.NewScript(`
-local out = {}
-for i = 3, #ARGV do
+var redeliverScript = newScript(sizeFunction + `
+local out, bytes, i = {}, 0, 5
+while i <= #ARGV and bytes < tonumber(ARGV[4]) do
   local p = redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[i], ARGV[i], 1, ARGV[2])
   if #p == 1 then
-    local claimed = redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, ARGV[i])
-    out[#out + 1] = {ARGV[i], p[1][4] + 1, claimed[1]}
+    local entry = redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, ARGV[i])[1]
+    local n = size(entry)
+    bytes = bytes + n
+    if n > tonumber(ARGV[3]) then entry = n end
+    out[#out + 1] = {ARGV[i], p[1][4] + 1, entry}
   end
+  i = i + 1
 end
-return out`)
+return {i - 5, out}`)
+
+// sizeFunction is for scripts: the bytes of all names and values of an entry.
+const sizeFunction = `
+local function size(entry)
+  local n = 0
+  if entry then for _, s in ipairs(entry[2]) do n = n + #s end end
+  return n
+end`
 
 // reclaimScript takes over entries whose member has been silent, with their delivery counts.
 //
-//	KEYS[1] stream; ARGV[1] group, ARGV[2] consumer, ARGV[3] idle time in ms, ARGV[4] cursor, ARGV[5] count
-//	returns {next cursor, list of {id, delivery count, entry}, ids of trimmed entries}
+//	KEYS[1] stream; ARGV[1] group, ARGV[2] consumer, ARGV[3] idle time in ms, ARGV[4] cursor, ARGV[5] count,
+//	ARGV[6] largest entry in bytes, ARGV[7] bytes after which to stop
+//	returns {next cursor, list of {id, delivery count, entry or its size}, ids of trimmed entries}
 //
-// It is a script because XAUTOCLAIM does not tell the counts, and they must be those of the same moment.
-var reclaimScript = redis.NewScript(`
-local r = redis.call('XAUTOCLAIM', KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4], 'COUNT', ARGV[5])
-local out = {}
-for _, entry in ipairs(r[2]) do
+// It is a script because XAUTOCLAIM does not tell the counts, and they must be those of the same moment. It takes entry by
+// entry, so that none is claimed that the reply has no room for; a call of XAUTOCLAIM looks at ten.
+var reclaimScript = newScript(sizeFunction + `
+local cursor, out, trimmed, bytes = ARGV[4], {}, {}, 0
+for _ = 1, 100 do
+  local r = redis.call('XAUTOCLAIM', KEYS[1], ARGV[1], ARGV[2], ARGV[3], cursor, 'COUNT', 1)
+  cursor = r[1]
+  for _, id in ipairs(r[3] or {}) do trimmed[#trimmed + 1] = id end
+  local entry = r[2][1]
   if entry then
     local p = redis.call('XPENDING', KEYS[1], ARGV[1], entry[1], entry[1], 1, ARGV[2])
-    out[#out + 1] = {entry[1], p[1] and p[1][4] or 1, entry}
+    local id, n = entry[1], size(entry)
+    bytes = bytes + n
+    if n > tonumber(ARGV[6]) then entry = n end
+    out[#out + 1] = {id, p[1] and p[1][4] or 1, entry}
   end
+  if cursor == '0-0' or #out >= tonumber(ARGV[5]) or bytes >= tonumber(ARGV[7]) then break end
 end
-return {r[1], out, r[3] or {}}`)
+return {cursor, out, trimmed}`)
 
 // dropConsumerScript removes a member that holds nothing.
 //
@@ -85,7 +107,7 @@ return {r[1], out, r[3] or {}}`)
 //
 // It is a script because XGROUP DELCONSUMER drops the pending entries of a member for good: nothing may come between
 // the look and the removal.
-var dropConsumerScript = redis.NewScript(`
+var dropConsumerScript = newScript(`
 for _, info in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])) do
   local c = {}
   for i = 1, #info, 2 do c[info[i]] = info[i + 1] end
@@ -169,10 +191,14 @@ func (c *Consumer) restore(ctx context.Context) error {
 	return nil
 }
 
-func (c *Consumer) run(ctx context.Context, script *redis.Script, args []any) *redis.Cmd {
-	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
+func (c *Consumer) run(ctx context.Context, script *script, args []any) *redis.Cmd {
+	return c.runFor(ctx, commandTimeout, script, args)
+}
+
+func (c *Consumer) runFor(ctx context.Context, timeout time.Duration, script *script, args []any) *redis.Cmd {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	return script.Run(ctx, c.client, []string{c.stream}, args...)
+	return script.run(ctx, c.client, []string{c.stream}, args)
 }
 
 // Held reports whether the entry is still leased to this member. It is not when the member was silent for longer than
@@ -195,21 +221,26 @@ func (c *Consumer) release(id string) {
 // and no longer in work.
 func (c *Consumer) Redeliver(ctx context.Context, ids []string) ([]*Delivery, error) {
 	var batch []*Delivery
-	for chunk := range slices.Chunk(ids, scriptIDs) {
-		args := []any{c.group, c.name}
-		for _, id := range chunk {
+	for left := ids; len(left) > 0; {
+		args := []any{c.group, c.name, c.maxEntry, replyBytes}
+		for _, id := range left[:min(len(left), scriptIDs)] {
 			args = append(args, id)
 		}
-		reply, err := c.run(ctx, redeliverScript, args).Slice()
+		reply, err := c.runFor(ctx, transferTimeout, redeliverScript, args).Slice()
 		if err != nil {
 			return nil, fmt.Errorf("redeliver entries of stream %q: %w", c.stream, err)
 		}
-		deliveries, trimmed, err := c.takeOver(reply)
+		looked, list := redeliverReply(reply)
+		if looked < 1 || looked > len(left) {
+			return nil, fmt.Errorf("redeliver entries of stream %q: unexpected reply of %d parts", c.stream, len(reply))
+		}
+		deliveries, trimmed, err := c.takeOver(list)
 		if err != nil {
 			return nil, err
 		}
 		batch = append(batch, deliveries...)
 		c.reportTrimmed(trimmed)
+		left = left[looked:]
 	}
 	given := make(map[string]bool, len(batch))
 	for _, d := range batch {
@@ -225,7 +256,16 @@ func (c *Consumer) Redeliver(ctx context.Context, ids []string) ([]*Delivery, er
 	return batch, nil
 }
 
-// takeOver reads a list of {id, delivery count, entry} and holds the entries.
+func redeliverReply(reply []any) (looked int, list []any) {
+	if len(reply) == 2 {
+		n, _ := reply[0].(int64)
+		list, _ = reply[1].([]any)
+		looked = int(n)
+	}
+	return looked, list
+}
+
+// takeOver reads a list of {id, delivery count, entry or its size} and holds the entries.
 func (c *Consumer) takeOver(reply []any) (batch []*Delivery, trimmed []string, err error) {
 	for _, item := range reply {
 		triple, ok := item.([]any)
@@ -238,8 +278,10 @@ func (c *Consumer) takeOver(reply []any) (batch []*Delivery, trimmed []string, e
 			trimmed = append(trimmed, id)
 			continue
 		}
-		entry, err := parseEntry(c.stream, triple[2])
-		if err != nil {
+		entry := Entry{Stream: c.stream, ID: id}
+		if n, tooLarge := triple[2].(int64); tooLarge {
+			entry.oversize = int(n)
+		} else if entry, err = parseEntry(c.stream, triple[2]); err != nil {
 			return nil, nil, err
 		}
 		batch = append(batch, &Delivery{Entry: entry, Attempt: int(attempt), consumer: c})
@@ -254,8 +296,8 @@ func (c *Consumer) takeOver(reply []any) (batch []*Delivery, trimmed []string, e
 
 // reclaim takes over up to n entries of members that have been silent for longer than the lease.
 func (c *Consumer) reclaim(ctx context.Context, n int) ([]*Delivery, error) {
-	args := []any{c.group, c.name, c.lease.Milliseconds(), c.cursor, min(n, scriptIDs)}
-	reply, err := c.run(ctx, reclaimScript, args).Slice()
+	args := []any{c.group, c.name, c.lease.Milliseconds(), c.cursor, min(n, scriptIDs), c.maxEntry, replyBytes}
+	reply, err := c.runFor(ctx, transferTimeout, reclaimScript, args).Slice()
 	if err != nil {
 		return nil, fmt.Errorf("reclaim: %w", err)
 	}
@@ -286,16 +328,22 @@ func (c *Consumer) reclaim(ctx context.Context, n int) ([]*Delivery, error) {
 	}
 	c.reportTrimmed(trimmed)
 	if c.cursor == "0-0" { // one round through the pending list is done
-		period := min(max(c.lease/4, 100*time.Millisecond), time.Second)
-		c.nextReclaim = time.Now().Add(period + rand.N(period/2))
+		c.nextReclaim = time.Now().Add(c.reclaimPeriod())
 	}
-	if len(batch) > 0 {
-		c.log.Info("took over entries of a consumer that is gone", "entries", len(batch))
-		if c.hooks.Reclaimed != nil {
-			c.hooks.Reclaimed(len(batch))
-		}
-	}
+	c.tookOver(len(batch))
 	return batch, nil
+}
+
+// reclaimPeriod is short where only this finds the entries of dead members. Where XREADGROUP CLAIM does, which says
+// nothing of trimmed entries and leaves them pending, only those are left to find.
+func (c *Consumer) reclaimPeriod() time.Duration {
+	period := min(max(c.lease/4, 100*time.Millisecond), time.Second)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.claiming {
+		period = c.lease
+	}
+	return period + rand.N(period/2)
 }
 
 // unseen returns up to n entries that are pending for this member though it does not work on them: the reply that
@@ -332,9 +380,7 @@ func (c *Consumer) reportTrimmed(ids []string) {
 		return
 	}
 	c.log.Error("entries were removed from the stream before they were acknowledged", "entries", len(ids), "first", ids[0])
-	if c.hooks.Trimmed != nil {
-		c.hooks.Trimmed(ids)
-	}
+	c.hooks.trimmed(ids)
 }
 
 // tidy removes members of the group that have been silent for ten leases and hold nothing.
@@ -366,6 +412,7 @@ func (c *Consumer) drop(ctx context.Context, name string, idle time.Duration) {
 
 // leave gives up what is still in work, so that others get it at once, and removes this member if it holds nothing.
 func (c *Consumer) leave() {
+	c.awaitRead()
 	ctx, cancel := context.WithTimeout(context.Background(), commandTimeout)
 	defer cancel()
 	if err := c.setIdle(ctx, 2*c.lease); err != nil {

@@ -1,9 +1,12 @@
 package redisstreams
 
 import (
+	"encoding/base64"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 	"unsafe"
 
@@ -29,6 +32,8 @@ var (
 	// ErrUnknownFormat: the entry holds a CloudEvent in structured mode, in a format that this package cannot read. It can
 	// be passed on as it is.
 	ErrUnknownFormat = errors.New("unknown event format")
+	// ErrTooLarge: the entry is larger than the consumer was told to accept, and was left in Redis.
+	ErrTooLarge = errors.New("entry too large")
 )
 
 // EntryError tells which entry cannot be read, and why. It unwraps to one of the errors above.
@@ -43,7 +48,7 @@ func (e *EntryError) Error() string {
 	return fmt.Sprintf("entry %s of stream %q: %v: %s", e.ID, e.Stream, e.kind, e.Reason)
 }
 
-// Unwrap returns ErrMalformed, ErrUnknownEncoding or ErrUnknownFormat.
+// Unwrap returns ErrMalformed, ErrUnknownEncoding, ErrUnknownFormat or ErrTooLarge.
 func (e *EntryError) Unwrap() error { return e.kind }
 
 // Entry is one entry of a stream, as Redis holds it.
@@ -52,6 +57,9 @@ type Entry struct {
 	ID     string
 	// Fields holds names and values alternately, in the order of the entry. Both are arbitrary bytes.
 	Fields []string
+
+	deliveries int // how often it was handed out before, where Redis says so
+	oversize   int // its size in bytes, where it is too large and Fields are left out
 }
 
 // Mode tells how the entry holds an event: by its content-type, else by the presence of ce_specversion. ok is false if
@@ -76,6 +84,9 @@ func (e *Entry) Mode() (mode rawevent.Mode, ok bool) {
 // call [rawevent.Event.Validate] where the values of a binary entry matter. A non-nil error is an *[EntryError]; with
 // ErrUnknownFormat comes an event without attributes that holds the encoded one, to be passed on as it is.
 func (e *Entry) Event() (rawevent.Event, error) {
+	if e.oversize > 0 {
+		return rawevent.Event{}, e.fail(ErrTooLarge, fmt.Sprintf("its fields have %d bytes", e.oversize))
+	}
 	mode, ok := e.Mode()
 	if !ok {
 		return rawevent.Event{}, e.fail(ErrUnknownEncoding, "it has neither ce_specversion nor a content-type of application/cloudevents")
@@ -87,7 +98,7 @@ func (e *Entry) Event() (rawevent.Event, error) {
 	if err != nil || mode == rawevent.Binary {
 		return event, err
 	}
-	if !strings.EqualFold(strings.TrimSpace(untilSemicolon(event.DataContentType)), rawevent.MediaTypeJSON) {
+	if !isJSONFormat(event.DataContentType) {
 		return rawevent.Event{DataContentType: event.DataContentType, Data: event.Data}, e.fail(ErrUnknownFormat, "its content-type is not "+rawevent.MediaTypeJSON)
 	}
 	event, err = rawevent.FromJSON(event.Data)
@@ -155,6 +166,69 @@ func (e *Entry) Field(name string) (string, bool) {
 		}
 	}
 	return "", false
+}
+
+// EntryTime returns the time at which Redis added an entry, which is in its id; false if RFC 3339 cannot write it.
+func EntryTime(id string) (time.Time, bool) {
+	const year10000 = 253402300800000 // RFC 3339 has four digits
+	millis, _, _ := strings.Cut(id, "-")
+	ms, err := strconv.ParseUint(millis, 10, 63)
+	if err != nil || ms >= year10000 {
+		return time.Time{}, false
+	}
+	return time.UnixMilli(int64(ms)).UTC(), true
+}
+
+// TimeFormat is how the time of an entry is written as an attribute: RFC 3339 with milliseconds.
+const TimeFormat = "2006-01-02T15:04:05.000Z07:00"
+
+// FieldsJSON returns the fields of an entry as a JSON object of strings in their order, without those that leftOut (which
+// may be nil) names. A value that is not UTF-8 stands in base64 under the name with the suffix _base64; what is not UTF-8
+// in a name becomes U+FFFD. Of members that would have the same name, the object has the first; twice is that name.
+func (e *Entry) FieldsJSON(leftOut func(field string) bool) (object []byte, twice string) {
+	object = []byte{'{'}
+	seen := make(map[string]bool, len(e.Fields)/2)
+	for i := 0; i+1 < len(e.Fields); i += 2 {
+		field, value := e.Fields[i], e.Fields[i+1]
+		if leftOut != nil && leftOut(field) {
+			continue
+		}
+		name := strings.ToValidUTF8(field, "\ufffd")
+		if !utf8.ValidString(value) {
+			name, value = name+"_base64", base64.StdEncoding.EncodeToString([]byte(value))
+		}
+		if seen[name] {
+			twice = name
+			continue
+		}
+		seen[name] = true
+		if len(object) > 1 {
+			object = append(object, ',')
+		}
+		object = rawevent.AppendJSONString(object, name)
+		object = append(object, ':')
+		object = rawevent.AppendJSONString(object, value)
+	}
+	return append(object, '}'), twice
+}
+
+// size returns the bytes of all names and values.
+func (e *Entry) size() int {
+	if e.oversize > 0 {
+		return e.oversize
+	}
+	n := 0
+	for _, s := range e.Fields {
+		n += len(s)
+	}
+	return n
+}
+
+// bound gives the fields up where they have more than limit bytes, so that nobody copies them on.
+func (e *Entry) bound(limit int) {
+	if n := e.size(); n > limit {
+		e.Fields, e.oversize = nil, n
+	}
 }
 
 // AppendFields appends the fields of event in binary mode and canonical order: the core attributes, content-type, the
@@ -226,7 +300,13 @@ func bytesOf(s string) []byte {
 	return unsafe.Slice(unsafe.StringData(s), len(s))
 }
 
-func untilSemicolon(s string) string {
-	before, _, _ := strings.Cut(s, ";")
-	return before
+// essenceOf returns a media type without its parameters.
+func essenceOf(mediaType string) string {
+	essence, _, _ := strings.Cut(mediaType, ";")
+	return strings.TrimSpace(essence)
+}
+
+// isJSONFormat reports whether a media type is that of the JSON event format.
+func isJSONFormat(mediaType string) bool {
+	return strings.EqualFold(essenceOf(mediaType), rawevent.MediaTypeJSON)
 }

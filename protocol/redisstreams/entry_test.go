@@ -9,8 +9,6 @@ import (
 
 	"github.com/cloudevents/sdk-go/v2/binding"
 	"github.com/google/go-cmp/cmp"
-	"github.com/redis/go-redis/v9"
-	"pgregory.net/rapid"
 
 	"github.com/streamgate/streamgate/internal/redistest"
 	"github.com/streamgate/streamgate/protocol/rawevent"
@@ -91,64 +89,6 @@ func TestEntryRules(t *testing.T) {
 			}
 		})
 	}
-}
-
-// TestRoundTripThroughRedis: what is written is what is read, byte for byte, in both modes.
-func TestRoundTripThroughRedis(t *testing.T) {
-	t.Parallel()
-	client := redistest.Shared(t).Client()
-	stream := redistest.Stream(t)
-	binary, structured := newSender(t, client, stream), newSender(t, client, stream, redisstreams.WithStructuredMode())
-	rapid.Check(t, func(t *rapid.T) {
-		want := rapidEvent(t)
-		for _, sender := range []*redisstreams.Sender{binary, structured} {
-			id, err := sender.Append(context.Background(), &want)
-			if err != nil {
-				t.Fatal(err)
-			}
-			got, err := readOne(client, stream, id)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(want, got); diff != "" {
-				t.Fatal(diff)
-			}
-		}
-	})
-}
-
-func rapidEvent(t *rapid.T) rawevent.Event {
-	text := rapid.StringMatching(`[ -~éß€😀]{1,20}`)
-	e := rawevent.New(text.Draw(t, "id"), "/s/"+rapid.StringMatching(`[a-z0-9/]{0,20}`).Draw(t, "source"), text.Draw(t, "type"))
-	for name, value := range rapid.MapOfN(rapid.StringMatching(`x[a-z0-9]{0,15}`), text, 0, 5).Draw(t, "extensions") {
-		e.Set(name, value)
-	}
-	switch rapid.IntRange(0, 3).Draw(t, "data") {
-	case 0:
-	case 1:
-		e.DataContentType, e.Data = "application/json", []byte(`{"a" : [1, 2.50, "x"]}`) // white space around it would not survive JSON
-	case 2:
-		e.DataContentType, e.Data = "application/octet-stream", rapid.SliceOfN(rapid.Byte(), 0, 200).Draw(t, "bytes")
-	default:
-		e.DataContentType, e.Data = "text/plain", []byte{}
-	}
-	if e.Data != nil && len(e.Data) == 0 {
-		e.Data = []byte{}
-	}
-	return e
-}
-
-// readOne reads an entry as a consumer does, with the order of its fields.
-func readOne(client redis.UniversalClient, stream, id string) (rawevent.Event, error) {
-	reply, err := client.Do(context.Background(), "xrange", stream, id, id).Slice()
-	if err != nil {
-		return rawevent.Event{}, err
-	}
-	entry := redisstreams.Entry{Stream: stream, ID: id}
-	for _, value := range reply[0].([]any)[1].([]any) {
-		entry.Fields = append(entry.Fields, value.(string))
-	}
-	return entry.Event()
 }
 
 func TestEmptyAndAbsentDataStayDifferent(t *testing.T) {

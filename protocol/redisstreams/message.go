@@ -23,6 +23,7 @@ type Message struct {
 	encoding binding.Encoding
 	version  spec.Version  // set in binary mode
 	format   format.Format // set in structured mode
+	err      error         // why the encoding is unknown, where the layout said so
 	finish   func(error)
 }
 
@@ -55,6 +56,23 @@ func NewMessage(entry Entry) *Message {
 	return m
 }
 
+// newLayoutMessage returns a message over an entry of any layout. What the binding itself can read it reads as it is, so
+// that an event in structured mode stays one.
+func newLayoutMessage(entry Entry, layout *Layout) *Message {
+	if layout == nil || layout.Name() == LayoutCloudEvents || layout.Name() == LayoutAuto && claimsToBeOurs(&entry) {
+		return NewMessage(entry)
+	}
+	m := &Message{entry: entry, encoding: binding.EncodingUnknown}
+	if m.raw, m.err = layout.Event(&m.entry); m.err != nil {
+		return m
+	}
+	version, _ := m.raw.Attribute(rawevent.AttrSpecVersion)
+	if m.version = spec.WithPrefix(FieldPrefix).Version(version); m.version != nil {
+		m.encoding = binding.EncodingBinary
+	}
+	return m
+}
+
 // EntryID returns the id of the entry that a message was received from, and false for a message of another binding.
 func EntryID(m binding.Message) (string, bool) {
 	for {
@@ -76,6 +94,9 @@ func (m *Message) Entry() Entry { return m.entry }
 func (m *Message) Err() error {
 	if m.encoding != binding.EncodingUnknown {
 		return nil
+	}
+	if m.err != nil {
+		return m.err
 	}
 	if _, err := m.entry.Event(); err != nil {
 		return err
@@ -160,7 +181,7 @@ func (m *Message) Finish(err error) error {
 }
 
 func newReceived(d *Delivery, done func()) *Message {
-	m := NewMessage(d.Entry)
+	m := newLayoutMessage(d.Entry, d.consumer.layout)
 	m.finish = func(err error) {
 		if protocol.IsACK(err) {
 			d.Ack()

@@ -15,6 +15,7 @@ const (
 type options struct {
 	group       string
 	consumer    []ConsumerOption
+	sender      []SenderOption
 	maxInFlight int
 	drain       time.Duration
 	log         *slog.Logger
@@ -31,6 +32,14 @@ func WithGroup(group string, opts ...ConsumerOption) Option {
 			return errors.New("redisstreams: the name of the consumer group is empty")
 		}
 		o.group, o.consumer = group, opts
+		return nil
+	}
+}
+
+// WithSender says how events are written: durability, deduplication, trimming, mirrored fields.
+func WithSender(opts ...SenderOption) Option {
+	return func(o *options) error {
+		o.sender = append(o.sender, opts...)
 		return nil
 	}
 }

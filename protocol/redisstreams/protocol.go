@@ -47,7 +47,7 @@ func New(client redis.UniversalClient, stream string, opts ...Option) (*Protocol
 			return nil, err
 		}
 	}
-	sender, err := NewSender(client, stream)
+	sender, err := NewSender(client, stream, o.sender...)
 	if err != nil {
 		return nil, err
 	}
@@ -75,12 +75,7 @@ func (p *Protocol) Send(ctx context.Context, m binding.Message, transformers ...
 		return errors.New("redisstreams: the protocol is closed")
 	default:
 	}
-	fields, err := WriteMessage(ctx, m, transformers...)
-	if err != nil {
-		return err
-	}
-	command := append(make([]any, 0, len(fields)+3), "xadd", p.sender.stream, "*")
-	_, err = p.sender.add(ctx, append(command, fields...))
+	_, err = p.sender.sendMessage(ctx, m, transformers...)
 	return err
 }
 

@@ -34,17 +34,13 @@ func (once) NoRetry() bool { return true }
 
 // checkClient refuses a client that would repeat commands by itself.
 func checkClient(client redis.UniversalClient) error {
-	retries, timeouts, read := 0, true, time.Duration(0)
-	switch c := client.(type) {
-	case *redis.Client:
-		retries, timeouts, read = c.Options().MaxRetries, c.Options().ContextTimeoutEnabled, c.Options().ReadTimeout
-	case *redis.ClusterClient:
-		retries, timeouts, read = c.Options().MaxRetries, c.Options().ContextTimeoutEnabled, c.Options().ReadTimeout
-	case *redis.Ring:
-		return errors.New("redisstreams: a Ring of servers is not supported; use a single server, Sentinel or Cluster")
-	case nil:
+	if client == nil {
 		return errors.New("redisstreams: the Redis client is nil")
 	}
+	if _, ok := client.(*redis.Ring); ok {
+		return errors.New("redisstreams: a Ring of servers is not supported; use a single server, Sentinel or Cluster")
+	}
+	retries, timeouts, read := settingsOf(client)
 	if read > 0 && read < 2*blockTime {
 		return fmt.Errorf("redisstreams: the Redis client's ReadTimeout of %s is shorter than a read that waits; leave it out", read)
 	}
@@ -52,6 +48,18 @@ func checkClient(client redis.UniversalClient) error {
 		return errors.New("redisstreams: the Redis client needs MaxRetries -1 and ContextTimeoutEnabled; make it with redisstreams.ClientOptions")
 	}
 	return nil
+}
+
+// settingsOf returns what matters here of a client's options; of a client that is none of go-redis' own, the best.
+func settingsOf(client redis.UniversalClient) (retries int, timeouts bool, read time.Duration) {
+	switch c := client.(type) {
+	case *redis.Client:
+		return c.Options().MaxRetries, c.Options().ContextTimeoutEnabled, c.Options().ReadTimeout
+	case *redis.ClusterClient:
+		return c.Options().MaxRetries, c.Options().ContextTimeoutEnabled, c.Options().ReadTimeout
+	default:
+		return 0, true, 0
+	}
 }
 
 // hasPrefix reports whether err is an error reply of Redis whose code is prefix, like NOGROUP or BUSYGROUP.
@@ -65,6 +73,9 @@ func isReply(err error) bool {
 	var reply redis.Error
 	return errors.As(err, &reply)
 }
+
+// isUnknownCommand reports whether err says that the server does not have the command.
+func isUnknownCommand(err error) bool { return hasPrefix(err, "ERR unknown command") }
 
 // parseStreams reads the reply of XREAD or XREADGROUP for one stream, in RESP2 or RESP3. go-redis' own commands put the
 // fields into a map, which loses their order and hides a field that occurs twice.
@@ -105,23 +116,29 @@ func parseEntries(stream string, reply any) ([]Entry, error) {
 	return entries, nil
 }
 
+// parseEntry reads {id, fields}; XREADGROUP CLAIM adds the idle time and the number of deliveries before this one.
 func parseEntry(stream string, item any) (Entry, error) {
-	pair, ok := item.([]any)
-	if !ok || len(pair) != 2 {
+	parts, ok := item.([]any)
+	if !ok || len(parts) < 2 {
 		return Entry{}, fmt.Errorf("read stream %q: unexpected entry of type %T", stream, item)
 	}
-	id, ok := pair[0].(string)
+	id, ok := parts[0].(string)
 	if !ok {
-		return Entry{}, fmt.Errorf("read stream %q: unexpected entry id of type %T", stream, pair[0])
+		return Entry{}, fmt.Errorf("read stream %q: unexpected entry id of type %T", stream, parts[0])
 	}
-	values, _ := pair[1].([]any)
+	values, _ := parts[1].([]any)
 	fields := make([]string, len(values))
 	for i, value := range values {
 		if fields[i], ok = value.(string); !ok {
 			return Entry{}, fmt.Errorf("read stream %q: entry %s: unexpected field of type %T", stream, id, value)
 		}
 	}
-	return Entry{Stream: stream, ID: id, Fields: fields}, nil
+	entry := Entry{Stream: stream, ID: id, Fields: fields}
+	if len(parts) > 3 {
+		n, _ := parts[3].(int64)
+		entry.deliveries = int(n)
+	}
+	return entry, nil
 }
 
 // ReadAfter reads at most n entries behind an id, without a consumer group, with their fields in order. It blocks up to

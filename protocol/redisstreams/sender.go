@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -12,33 +13,46 @@ import (
 	"github.com/streamgate/streamgate/protocol/rawevent"
 )
 
-// Bounds of the group commit.
-const (
-	maxBatchEntries = 256     // entries of one pipeline
-	maxBatchBytes   = 1 << 20 // bytes of one pipeline; a single larger event still goes, alone
-	maxQueued       = 16_384  // callers that wait for a pipeline to become free
-	maxPipelines    = 2       // pipelines in flight at once
-	addTimeout      = 900 * time.Millisecond
+// Errors of a [Sender] that are no answers of Redis.
+var (
+	// ErrBusy: too many callers wait already; nothing was written.
+	ErrBusy = errors.New("redisstreams: too many events wait to be written")
+	// ErrNotDurable: the event is in the stream, but was not confirmed in time by as many as the sender was told to wait
+	// for. It may still be lost; with deduplication, sending it again is safe and waits again.
+	ErrNotDurable = errors.New("redisstreams: added to the stream, but not confirmed in time as durable")
+	// ErrUnsupported: the server cannot do what the sender was told to; nothing was written.
+	ErrUnsupported = errors.New("redisstreams: the server does not support this")
 )
-
-// ErrBusy is returned by a Sender when too many callers wait already.
-var ErrBusy = errors.New("redisstreams: too many events wait to be written")
 
 // Sender appends events to one stream. It is safe for concurrent use, needs no Close, and has no goroutine of its own.
 //
 // Events that arrive together share a round trip (group commit): a caller who finds a pipeline free sends at once; those
 // who find all of them busy wait, and the first of them takes along all that has gathered. Nobody ever waits for more
 // events to come. A method returns when Redis has acknowledged its entries, or with an error after 900 ms at most for
-// every pipeline that it waits for; when Redis stops answering, those who wait fail together with those who sent.
+// every pipeline that it waits for (up to 5 s more where it waits for durability); when Redis stops answering, those who wait
+// fail together with those who sent.
+//
+// No command is ever sent twice, so a lost reply makes no second entry; it makes an error although the entry may exist.
+// Only [WithDedup] makes it safe to send an event again.
 type Sender struct {
 	client redis.UniversalClient
 	stream string
 	mirror []string
 	json   bool
+	trim   trimming
+	dedup  time.Duration // 0: none
+
+	fsync    bool
+	replicas int
+	patience time.Duration // how long durability may take
+
+	duplicates atomic.Uint64
+	lastMillis atomic.Int64 // the time in the latest entry id: Redis' clock
 
 	mu       sync.Mutex
 	inFlight int
 	queue    []*write // invariant: empty unless inFlight == maxPipelines
+	fsyncBy  fsyncMode
 }
 
 // SenderOption configures a [Sender].
@@ -55,7 +69,46 @@ func WithStructuredMode() SenderOption {
 	return func(s *Sender) { s.json = true }
 }
 
-// NewSender returns a Sender for the stream. It does no I/O. The client stays the caller's.
+// WithDedup makes sending an event again harmless: an event whose source and id were added less than window ago is not
+// added again, and its first entry's id is returned; [Sender.Duplicates] counts them. The check and the addition are one
+// step. It costs a key of about 130 bytes for each event of the window. Events in structured mode of a format that this
+// package cannot read are always added.
+func WithDedup(window time.Duration) SenderOption {
+	return func(s *Sender) { s.dedup = window }
+}
+
+// WithReplicas makes a send succeed only when n replicas have the entry, too (WAIT), so that it survives a failover to
+// one of them. Otherwise the error is [ErrNotDurable].
+func WithReplicas(n int) SenderOption {
+	return func(s *Sender) { s.replicas = n }
+}
+
+// WithFsync makes a send succeed only when the entry is on the server's disk (WAITAOF). On a server older than Redis 7.2
+// that is possible only with "appendfsync always"; elsewhere, and where there is no append-only file, sending fails with
+// [ErrUnsupported] before anything is written. With "appendfsync everysec" a send takes up to a second.
+func WithFsync() SenderOption {
+	return func(s *Sender) { s.fsync = true }
+}
+
+// WithMaxLen trims the stream with every addition to about n entries, the oldest first, whether or not they were
+// delivered. See [WithTrimAcknowledged].
+func WithMaxLen(n int64) SenderOption {
+	return func(s *Sender) { s.trim.maxLen = n }
+}
+
+// WithMaxAge trims with every addition what is older than d, roughly, whether or not it was delivered. Age is measured
+// between entry ids, that is by Redis' clock. It cannot be combined with [WithMaxLen].
+func WithMaxAge(d time.Duration) SenderOption {
+	return func(s *Sender) { s.trim.maxAge = d }
+}
+
+// WithTrimAcknowledged lets trimming remove only what every consumer group has acknowledged. It needs Redis 8.2; on
+// other servers sending fails with Redis' syntax error, and nothing is written. See [Probe].
+func WithTrimAcknowledged() SenderOption {
+	return func(s *Sender) { s.trim.acknowledged = true }
+}
+
+// NewSender returns a Sender for the stream. It does no I/O. The client stays the caller's; make it with [ClientOptions].
 func NewSender(client redis.UniversalClient, stream string, opts ...SenderOption) (*Sender, error) {
 	if err := checkClient(client); err != nil {
 		return nil, err
@@ -63,17 +116,40 @@ func NewSender(client redis.UniversalClient, stream string, opts ...SenderOption
 	if stream == "" {
 		return nil, errors.New("redisstreams: the stream's name is empty")
 	}
-	s := &Sender{client: client, stream: stream}
+	s := &Sender{client: client, stream: stream, patience: durableTimeout}
+	if _, _, read := settingsOf(client); read > 0 { // a reply that comes later would be taken for a lost one
+		s.patience = min(durableTimeout, read-read/4)
+	}
 	for _, opt := range opts {
 		opt(s)
 	}
+	if err := s.checkOptions(); err != nil {
+		return nil, err
+	}
 	return s, nil
+}
+
+func (s *Sender) checkOptions() error {
+	switch {
+	case s.dedup < 0 || s.dedup > 0 && s.dedup < time.Millisecond:
+		return fmt.Errorf("redisstreams: the deduplication window of %s is too short; set a millisecond or more", s.dedup)
+	case s.replicas < 0:
+		return fmt.Errorf("redisstreams: cannot wait for %d replicas", s.replicas)
+	case s.dedup > 0:
+		if err := CheckStreamName(s.stream); err != nil {
+			return err
+		}
+	}
+	return s.trim.check()
 }
 
 // Append writes one event and returns the id of its entry. The event must be valid and must not change until Append
 // returns. After an error that is not an answer of Redis the entry may exist nevertheless.
 func (s *Sender) Append(ctx context.Context, event *rawevent.Event) (string, error) {
-	return s.add(ctx, s.Command(event))
+	w := &write{}
+	w.one[0] = s.item(event)
+	w.items = w.one[:]
+	return s.append(ctx, w)
 }
 
 // AppendAll writes all of the events or none, in their order, and returns the ids of their entries.
@@ -81,20 +157,43 @@ func (s *Sender) AppendAll(ctx context.Context, events []rawevent.Event) ([]stri
 	if len(events) == 0 {
 		return nil, nil
 	}
-	commands := make([][]any, len(events))
+	w := &write{items: make([]item, len(events)), atomic: true}
 	for i := range events {
-		commands[i] = s.Command(&events[i])
+		w.items[i] = s.item(&events[i])
 	}
-	w := &write{commands: commands, wake: make(chan bool, 1)}
 	if err := s.write(ctx, w); err != nil {
 		return nil, fmt.Errorf("append %d events to stream %q: %w", len(events), s.stream, err)
 	}
 	return w.ids, nil
 }
 
-// Command returns the XADD of an event with its arguments, for callers that send it as a part of something larger.
-func (s *Sender) Command(event *rawevent.Event) []any {
-	return s.AppendEntryFields(append(make([]any, 0, 2*len(event.Attributes)+9), "xadd", s.stream, "*"), event)
+// Duplicates returns how many events were not added because [WithDedup] found them in the stream already.
+func (s *Sender) Duplicates() uint64 { return s.duplicates.Load() }
+
+func (s *Sender) append(ctx context.Context, w *write) (string, error) {
+	if err := s.write(ctx, w); err != nil {
+		return "", fmt.Errorf("append to stream %q: %w", s.stream, err)
+	}
+	return w.ids[0], nil
+}
+
+// item is an event on its way: its XADD, and the key that remembers it where there is deduplication.
+type item struct {
+	args []any
+	key  string
+}
+
+func (s *Sender) item(event *rawevent.Event) item {
+	i := item{args: s.AppendEntryFields(s.head(make([]any, 0, 2*len(event.Attributes)+11)), event)}
+	if s.dedup > 0 {
+		i.key = dedupKey(s.stream, event)
+	}
+	return i
+}
+
+// head appends what stands before the fields of an XADD.
+func (s *Sender) head(args []any) []any {
+	return append(s.trim.append(append(args, "xadd", s.stream), s.lastMillis.Load()), "*")
 }
 
 // AppendEntryFields appends the fields that an event's entry has in this stream. An event whose data is itself an encoded
@@ -122,185 +221,4 @@ func mirrored(event *rawevent.Event, names []string) []string {
 		}
 	}
 	return plain
-}
-
-func (s *Sender) add(ctx context.Context, command []any) (string, error) {
-	w := &write{single: command, wake: make(chan bool, 1)}
-	if err := s.write(ctx, w); err != nil {
-		return "", fmt.Errorf("append to stream %q: %w", s.stream, err)
-	}
-	return w.id, nil
-}
-
-// write is what one caller wants written: one command, or several that go all or none.
-type write struct {
-	single   []any
-	commands [][]any
-
-	id   string
-	ids  []string
-	err  error
-	wake chan bool // true: lead the batch; false: the result is there
-	lead []*write  // the batch to lead
-}
-
-// write gets w written, by this goroutine or another one.
-func (s *Sender) write(ctx context.Context, w *write) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	s.mu.Lock()
-	if s.inFlight < maxPipelines {
-		s.inFlight++
-		s.mu.Unlock()
-		s.flush(ctx, []*write{w})
-		return w.err
-	}
-	if len(s.queue) >= maxQueued {
-		s.mu.Unlock()
-		return ErrBusy
-	}
-	s.queue = append(s.queue, w)
-	s.mu.Unlock()
-
-	select {
-	case lead := <-w.wake:
-		if lead {
-			s.flush(ctx, w.lead)
-		}
-	case <-ctx.Done():
-		if s.withdraw(w) {
-			return ctx.Err()
-		}
-		if <-w.wake { // it is in a batch already, and perhaps the one that others wait for
-			s.flush(ctx, w.lead)
-		}
-	}
-	return w.err
-}
-
-// withdraw takes w out of the queue; false means that somebody has taken it already.
-func (s *Sender) withdraw(w *write) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for i, queued := range s.queue {
-		if queued == w {
-			s.queue = append(s.queue[:i], s.queue[i+1:]...)
-			return true
-		}
-	}
-	return false
-}
-
-// flush writes a batch, hands the pipeline to the first who waits, and wakes the others of the batch. The caller's
-// context does not end the write: others depend on it.
-func (s *Sender) flush(ctx context.Context, batch []*write) {
-	sendCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), addTimeout)
-	s.send(sendCtx, batch)
-	cancel()
-
-	s.mu.Lock()
-	var failed []*write
-	if err := batch[len(batch)-1].err; err != nil && !isReply(err) {
-		// Redis does not answer. Who waits has sent nothing yet, and would only find out one timeout later.
-		failed, s.queue = s.queue, nil
-		for _, w := range failed {
-			w.err = err
-		}
-	}
-	if next := s.take(); next != nil {
-		next[0].lead = next
-		next[0].wake <- true
-	} else {
-		s.inFlight--
-	}
-	s.mu.Unlock()
-
-	for _, w := range append(failed, batch[1:]...) {
-		w.wake <- false
-	}
-}
-
-// take removes the next batch from the queue: writes of several commands go alone, because they are a transaction.
-func (s *Sender) take() []*write {
-	n, bytes := 0, 0
-	for _, w := range s.queue {
-		if n == maxBatchEntries || n > 0 && (w.commands != nil || bytes+size(w.single) > maxBatchBytes) {
-			break
-		}
-		n++
-		if w.commands != nil {
-			break
-		}
-		bytes += size(w.single)
-	}
-	if n == 0 {
-		return nil
-	}
-	batch := make([]*write, n)
-	copy(batch, s.queue)
-	clear(s.queue[:n])
-	if s.queue = s.queue[n:]; len(s.queue) == 0 {
-		s.queue = nil
-	}
-	return batch
-}
-
-func size(args []any) int {
-	n := 0
-	for _, arg := range args {
-		switch v := arg.(type) {
-		case string:
-			n += len(v)
-		case []byte:
-			n += len(v)
-		}
-	}
-	return n
-}
-
-func (s *Sender) send(ctx context.Context, batch []*write) {
-	first := batch[0]
-	switch {
-	case first.commands != nil:
-		first.ids, first.err = s.sendAtomically(ctx, first.commands)
-	case len(batch) == 1:
-		cmd := redis.NewStringCmd(ctx, first.single...)
-		_ = s.client.Process(ctx, once{cmd}) // the command carries the error
-		first.id, first.err = cmd.Result()
-	default:
-		commands := make([]*redis.StringCmd, len(batch))
-		pipe := s.client.Pipeline()
-		for i, w := range batch {
-			commands[i] = redis.NewStringCmd(ctx, w.single...)
-			_ = pipe.Process(ctx, once{commands[i]})
-		}
-		_, _ = pipe.Exec(ctx) // each command carries its own error
-		for i, w := range batch {
-			w.id, w.err = commands[i].Result()
-		}
-	}
-}
-
-// sendAtomically writes the commands in MULTI/EXEC: Redis runs and logs them as one, and refuses all where it refuses
-// one (OOM, READONLY).
-func (s *Sender) sendAtomically(ctx context.Context, list [][]any) ([]string, error) {
-	commands := make([]*redis.StringCmd, len(list))
-	_, err := s.client.TxPipelined(ctx, func(pipe redis.Pipeliner) error {
-		for i, args := range list {
-			commands[i] = redis.NewStringCmd(ctx, args...)
-			_ = pipe.Process(ctx, once{commands[i]})
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	ids := make([]string, len(list))
-	for i, cmd := range commands {
-		if ids[i], err = cmd.Result(); err != nil {
-			return nil, err
-		}
-	}
-	return ids, nil
 }

@@ -26,6 +26,31 @@ func WriteMessage(ctx context.Context, m binding.Message, transformers ...bindin
 	return AppendFields(nil, &w.event, nil), nil
 }
 
+// sendMessage writes a message of the SDK as [Sender.Append] writes an event; what is structured stays as it is.
+func (s *Sender) sendMessage(ctx context.Context, m binding.Message, transformers ...binding.Transformer) (string, error) {
+	fw := &fieldWriter{}
+	if _, err := binding.Write(ctx, m, fw, fw, transformers...); err != nil {
+		return "", fmt.Errorf("write the message as a stream entry: %w", err)
+	}
+	w := &write{}
+	w.items = w.one[:]
+	if !fw.structured {
+		w.one[0] = s.item(&fw.event)
+		return s.append(ctx, w)
+	}
+	var plain []string
+	if (s.dedup > 0 || len(s.mirror) > 0) && isJSONFormat(fw.event.DataContentType) {
+		if event, err := rawevent.FromJSON(fw.event.Data); err == nil { // else the reader will say what is wrong with it
+			plain = mirrored(&event, s.mirror)
+			if s.dedup > 0 {
+				w.one[0].key = dedupKey(s.stream, &event)
+			}
+		}
+	}
+	w.one[0].args = AppendStructured(s.head(make([]any, 0, 16)), fw.event.DataContentType, fw.event.Data, plain)
+	return s.append(ctx, w)
+}
+
 // fieldWriter gathers an event in either mode.
 type fieldWriter struct {
 	event      rawevent.Event

@@ -1,0 +1,58 @@
+package redisstreams_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/streamgate/streamgate/protocol/redisstreams"
+)
+
+// TestLayoutAuto: what belongs to nobody for certain is not guessed, and what is broken is not taken for something else.
+func TestLayoutAuto(t *testing.T) {
+	t.Parallel()
+	const binary = `{"specversion":"1.0","id":"1","source":"/s","type":"t"}`
+	const fromDapr = `{"specversion":"1.0","id":"1","source":"/s","type":"t","pubsubname":"p","topic":"o"}`
+	ours := []string{"ce_specversion", "1.0", "ce_id", "1", "ce_source", "/s", "ce_type", "t"}
+	with := func(more ...string) []string { return append(slices.Clone(ours), more...) }
+	runLayoutCases(t, redisstreams.LayoutConfig{}, map[string]layoutCase{
+		"binary":                          {ours, binary, nil},
+		"with a body of somebody's":       {with("body", "x"), binary, nil},
+		"with the origin's fields":        {with("subject", "s", "producer", "p", "href", "h"), binary, nil},
+		"with watermill's field":          {with("_watermill_message_uuid", "u"), binary, nil},
+		"structured":                      {[]string{"content-type", "application/cloudevents+json", "data", whole}, whole, nil},
+		"other format":                    {[]string{"content-type", "application/cloudevents+avro", "data", "x"}, "", redisstreams.ErrUnknownFormat},
+		"broken binary":                   malformed("ce_specversion", "1.0", "subject", "s", "producer", "p", "href", "h"),
+		"broken structured":               malformed("content-type", "application/cloudevents+json", "metadata", "{}"),
+		"attributes, no specversion":      unknown("ce_id", "1", "_watermill_message_uuid", "u", "payload", "x"),
+		"origin":                          {[]string{"producer", "p", "href", "h", "subject", ""}, made + `,"datacontenttype":"application/json","data":{"producer":"p","href":"h"}}`, nil},
+		"origin, no subject":              unknown("producer", "p", "href", "h"),
+		"origin, more fields":             {[]string{"producer", "p", "href", "h", "subject", "", "x", "y", "data", "z"}, made + `,"datacontenttype":"application/json","data":{"producer":"p","href":"h","x":"y","data":"z"}}`, nil},
+		"origin, broken":                  malformed("subject", "s", "producer", "p", "href", "h", "href", "h"),
+		"triggermesh":                     {[]string{"ce", whole}, whole, nil},
+		"triggermesh, broken":             malformed("ce", whole[:20]),
+		"triggermesh, no object":          unknown("ce", "[]"),
+		"triggermesh, another field":      unknown("ce", whole, "x", "y"),
+		"dapr":                            {[]string{"metadata", "{}", "data", fromDapr}, fromDapr, nil},
+		"dapr, null metadata":             {[]string{"metadata", "null", "data", fromDapr}, fromDapr, nil},
+		"dapr, no metadata":               {[]string{"data", fromDapr}, fromDapr, nil},
+		"dapr, broken":                    malformed("metadata", "{}", "data", `{"specversion":"1.0","topic":"","pubsubname":""}`),
+		"dapr, cut off":                   malformed("data", `{"topic":"","pubsubname":"","specversion":"1.0","id"`),
+		"dapr, cut off in a value":        malformed("data", `{"topic":"","pubsubname":"","specversion":"1.`),
+		"dapr, raw":                       {[]string{"data", "x", "metadata", `{"RawPayload":"TRUE"}`}, made + `,"daprmetadata":"{\"RawPayload\":\"TRUE\"}","data_base64":"eA=="}`, nil},
+		"dapr, or somebody else":          unknown("data", "x", "metadata", "{}"),
+		"dapr, raw or not":                unknown("data", "x", "metadata", `{"rawPayload":"false"}`),
+		"dapr, no pubsubname":             unknown("data", whole[:len(whole)-1]+`,"topic":"o"}`),
+		"dapr, no topic":                  unknown("data", whole[:len(whole)-1]+`,"pubsubname":"p"}`),
+		"dapr, no event":                  unknown("data", `{"topic":"o","pubsubname":"p"}`),
+		"dapr, metadata of no strings":    unknown("data", fromDapr, "metadata", `{"rawPayload":true}`),
+		"dapr, metadata no object":        unknown("data", fromDapr, "metadata", `[]`),
+		"dapr, another field":             unknown("data", fromDapr, "metadata", "{}", "x", "y"),
+		"dapr, data twice":                unknown("data", fromDapr, "data", fromDapr),
+		"watermill":                       {[]string{"payload", "x", "_watermill_message_uuid", "u", "metadata", "\x80"}, strings.Replace(made, "orders/1700000000123-4", "u", 1) + `,"data_base64":"eA=="}`, nil},
+		"watermill, broken":               malformed("payload", "x", "_watermill_message_uuid", "u", "metadata", "{}"),
+		"redpanda-connect is never known": unknown("body", "x"),
+		"fields are never known":          unknown("a", "b"),
+		"empty":                           unknown(),
+	})
+}

@@ -1,0 +1,65 @@
+package redisstreams
+
+import (
+	"fmt"
+	"hash/crc32"
+	"strconv"
+	"strings"
+
+	"github.com/streamgate/streamgate/protocol/rawevent"
+)
+
+// PartitionStream returns the key of the partition that an event belongs to, where one logical stream is spread over
+// several keys: "{stream:p}", p from 0 to partitions-1. Events with the same key get the same partition. The key is the
+// event's partitionkey extension, else fallback where it is not empty, else source and id. The event is not changed.
+// The braces put each partition into a Cluster slot of its own, together with all keys that carry the same tag.
+//
+// partitions must be at least 1 and the same for everybody: another number sends keys elsewhere.
+func PartitionStream(stream string, partitions int, event *rawevent.Event, fallback string) string {
+	key, found := event.Attribute(attrPartitionKey)
+	if !found {
+		key = fallback
+	}
+	if key == "" {
+		key = event.Source() + "\n" + event.ID()
+	}
+	// CRC-32 because every language's standard library has it, so that all writers agree.
+	p := crc32.ChecksumIEEE([]byte(key)) % uint32(max(partitions, 1)) //nolint:gosec // as many partitions fit in no Cluster
+	return "{" + stream + ":" + strconv.FormatUint(uint64(p), 10) + "}"
+}
+
+// attrPartitionKey is the extension of the CloudEvents Partitioning extension.
+const attrPartitionKey = "partitionkey"
+
+// Key returns the name of a key beside a stream, in the stream's Cluster slot, so that one script may use both. It is
+// "streamgate:{STREAM}:what"; a stream that has a hash tag of its own lends it.
+func Key(stream, what string) string {
+	return "streamgate:" + hashTag(stream) + ":" + what
+}
+
+// hashTag returns "{tag}" such that a key with it is in the slot of the stream: Redis hashes what stands between the
+// first "{" and the next "}" if that is not empty, else the whole name.
+func hashTag(stream string) string {
+	if open, tag, ok := ownTag(stream); ok {
+		return stream[open : open+len(tag)+2]
+	}
+	return "{" + stream + "}"
+}
+
+func ownTag(name string) (open int, tag string, ok bool) {
+	before, after, opened := strings.Cut(name, "{")
+	tag, _, closed := strings.Cut(after, "}")
+	return len(before), tag, opened && closed && tag != ""
+}
+
+// CheckStreamName refuses the names beside which no key can be in the same Cluster slot: those with braces that are no
+// hash tag. A stream of such a name can be read and written; what needs keys of its own (deduplication) cannot be had.
+func CheckStreamName(name string) error {
+	switch _, _, tagged := ownTag(name); {
+	case name == "":
+		return fmt.Errorf("redisstreams: the stream's name is empty")
+	case !tagged && strings.ContainsAny(name, "{}"):
+		return fmt.Errorf("redisstreams: the braces in the stream's name %q are no hash tag, so no key can be in its slot; leave them out or write {tag}", name)
+	}
+	return nil
+}

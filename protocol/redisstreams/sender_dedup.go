@@ -1,0 +1,120 @@
+package redisstreams
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"fmt"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/streamgate/streamgate/protocol/rawevent"
+)
+
+// appendOnceScript adds the events that are not in the stream yet.
+//
+//	KEYS[1] stream, KEYS[2...] a key for each event, which remembers its entry
+//	ARGV[1] how long to remember in ms; then for each event the number of arguments and the arguments of its XADD
+//	returns {entry id of each event, number of each event that was there already}
+//
+// An event without a key to remember it by has the stream itself as its key. It is a script because between a look and
+// the addition another sender might add the same event.
+var appendOnceScript = newScript(`
+local ids, duplicates, at = {}, {}, 2
+for i = 2, #KEYS do
+  local n = tonumber(ARGV[at])
+  local remembered = KEYS[i] ~= KEYS[1]
+  local id = remembered and redis.call('GET', KEYS[i])
+  if id then
+    duplicates[#duplicates + 1] = i - 1
+  else
+    id = redis.call('XADD', KEYS[1], unpack(ARGV, at + 1, at + n))
+    if remembered then redis.call('SET', KEYS[i], id, 'PX', ARGV[1]) end
+  end
+  ids[i - 1] = id
+  at = at + n + 1
+end
+return {ids, duplicates}`)
+
+// dedupKey is where it is remembered that an event was added. Its name has a fixed length, whatever the event's is.
+func dedupKey(stream string, event *rawevent.Event) string {
+	// The length keeps ("a", "bc") and ("ab", "c") apart; source and id may hold any character.
+	digest := sha256.Sum256(fmt.Appendf(nil, "%d %s%s", len(event.Source()), event.Source(), event.ID()))
+	return Key(stream, "dedup:"+base64.RawURLEncoding.EncodeToString(digest[:16]))
+}
+
+// sendOnce writes a batch with deduplication, all of it in one step. If Redis refuses it, each write gets its own answer:
+// that one of them is refused is no fault of the others.
+func (s *Sender) sendOnce(ctx context.Context, batch []*write) {
+	s.appendOnce(ctx, batch)
+	if len(batch) == 1 || batch[0].err == nil || !isReply(batch[0].err) {
+		return
+	}
+	for i := range batch {
+		batch[i].err = nil
+		s.appendOnce(ctx, batch[i:i+1])
+	}
+}
+
+func (s *Sender) appendOnce(ctx context.Context, batch []*write) {
+	keys, args := []string{s.stream}, []any{s.dedup.Milliseconds()}
+	for _, w := range batch {
+		for i := range w.items {
+			it := &w.items[i]
+			key := it.key
+			if key == "" {
+				key = s.stream
+			}
+			keys = append(keys, key)
+			args = append(append(args, len(it.args)-2), it.args[2:]...) // without "xadd" and the stream
+		}
+	}
+	cmd, waitErr := s.runScript(ctx, appendOnceScript, keys, args)
+	ids, duplicates, err := onceReply(cmd, len(keys)-1)
+	if err != nil {
+		fail(batch, err)
+		return
+	}
+	s.duplicates.Add(uint64(duplicates)) //nolint:gosec // a count
+	at := 0
+	for _, w := range batch {
+		for i := range w.items {
+			w.setID(i, ids[at])
+			at++
+		}
+		w.err = waitErr
+	}
+}
+
+func onceReply(cmd *redis.Cmd, n int) (ids []string, duplicates int, err error) {
+	reply, err := cmd.Slice()
+	if err != nil {
+		return nil, 0, err
+	}
+	if len(reply) == 2 {
+		list, _ := reply[0].([]any)
+		known, _ := reply[1].([]any)
+		for _, id := range list {
+			text, ok := id.(string)
+			if ok {
+				ids = append(ids, text)
+			}
+		}
+		duplicates = len(known)
+	}
+	if len(ids) != n {
+		return nil, 0, fmt.Errorf("unexpected reply of type %T for %d events", cmd.Val(), n)
+	}
+	return ids, duplicates, nil
+}
+
+// runScript runs a script and waits for durability.
+func (s *Sender) runScript(ctx context.Context, script *script, keys []string, args []any) (*redis.Cmd, error) {
+	cmd := script.byHash(ctx, keys, args)
+	waitErr := s.execute(ctx, []redis.Cmder{once{cmd}})
+	if unknownScript(cmd) {
+		cmd = script.inFull(ctx, keys, args)
+		waitErr = s.execute(ctx, []redis.Cmder{once{cmd}})
+	}
+	return cmd, waitErr
+}

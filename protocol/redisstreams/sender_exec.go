@@ -1,0 +1,259 @@
+package redisstreams
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+func (s *Sender) durable() bool { return s.fsync || s.replicas > 0 }
+
+// send writes a batch: several writes of one event each, or one write that goes all or none. It sets the ids and errors.
+func (s *Sender) send(ctx context.Context, batch []*write) {
+	if s.fsync {
+		if err := s.checkFsync(ctx); err != nil {
+			fail(batch, err)
+			return
+		}
+	}
+	switch {
+	case s.dedup > 0:
+		s.sendOnce(ctx, batch)
+	case batch[0].atomic:
+		s.sendAtomically(ctx, batch[0])
+	default:
+		s.sendEach(ctx, batch)
+	}
+	for _, w := range batch {
+		if w.err == nil {
+			s.noteTime(w.ids[len(w.ids)-1])
+		}
+	}
+}
+
+func fail(batch []*write, err error) {
+	for _, w := range batch {
+		w.err = err
+	}
+}
+
+func (s *Sender) sendEach(ctx context.Context, batch []*write) {
+	commands := make([]redis.Cmder, len(batch), len(batch)+2)
+	for i, w := range batch {
+		commands[i] = once{redis.NewStringCmd(ctx, w.items[0].args...)}
+	}
+	waitErr := s.execute(ctx, commands)
+	for i, w := range batch {
+		id, err := commands[i].(once).Cmder.(*redis.StringCmd).Result()
+		w.setID(0, id)
+		if w.err = err; err == nil {
+			w.err = waitErr
+		}
+	}
+}
+
+// sendAtomically writes the items in MULTI/EXEC: Redis runs and logs them as one, and refuses all where it refuses one
+// (OOM, READONLY).
+func (s *Sender) sendAtomically(ctx context.Context, w *write) {
+	commands := make([]redis.Cmder, 0, len(w.items)+4)
+	commands = append(commands, once{redis.NewStatusCmd(ctx, "multi")})
+	for i := range w.items {
+		commands = append(commands, once{redis.NewStatusCmd(ctx, w.items[i].args...)}) // the reply is QUEUED
+	}
+	exec := redis.NewSliceCmd(ctx, "exec")
+	commands = append(commands, once{exec})
+	waitErr := s.execute(ctx, commands)
+	ids, err := exec.Result()
+	if err != nil {
+		if w.err = firstError(commands); w.err == nil {
+			w.err = err
+		}
+		return
+	}
+	for i, id := range ids {
+		text, ok := id.(string)
+		if !ok {
+			w.err = fmt.Errorf("entry %d of %d: %v", i, len(ids), id)
+			return
+		}
+		w.setID(i, text)
+	}
+	if len(ids) != len(w.items) {
+		w.err = fmt.Errorf("EXEC answered %d of %d", len(ids), len(w.items))
+		return
+	}
+	w.err = waitErr
+}
+
+func firstError(commands []redis.Cmder) error {
+	for _, cmd := range commands {
+		if err := cmd.Err(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// execute runs the commands in one pipeline on one connection, followed by the waiting for durability. The commands
+// carry their own errors; the error returned is that of the waiting.
+func (s *Sender) execute(ctx context.Context, commands []redis.Cmder) error {
+	waits := s.waits(ctx)
+	commands = append(commands, waits...)
+	if cluster, ok := s.client.(*redis.ClusterClient); ok && len(commands) > 1 {
+		s.onMaster(ctx, cluster, commands)
+	} else {
+		run(ctx, s.client, commands)
+	}
+	return s.confirmed(waits)
+}
+
+type executor interface {
+	Process(ctx context.Context, cmd redis.Cmder) error
+	Pipeline() redis.Pipeliner
+}
+
+func run(ctx context.Context, client executor, commands []redis.Cmder) {
+	if len(commands) == 1 {
+		_ = client.Process(ctx, commands[0]) // the command carries the error
+		return
+	}
+	pipe := client.Pipeline()
+	for _, cmd := range commands {
+		_ = pipe.Process(ctx, cmd)
+	}
+	_, _ = pipe.Exec(ctx) // each command carries its own error
+}
+
+// onMaster runs the commands on the Cluster's node that has the stream: MULTI and WAIT name no key, so that go-redis would
+// send them anywhere. Where the slot has moved nothing was written, and the next node is asked.
+func (s *Sender) onMaster(ctx context.Context, cluster *redis.ClusterClient, commands []redis.Cmder) {
+	const first, last = 5 * time.Millisecond, 100 * time.Millisecond
+	for backoff := first; ; backoff = min(2*backoff, last) {
+		node, err := cluster.MasterForKey(ctx, s.stream)
+		if err != nil {
+			for _, cmd := range commands {
+				cmd.SetErr(err)
+			}
+			return
+		}
+		run(ctx, node, commands)
+		if !redirected(commands) {
+			return
+		}
+		cluster.ReloadState(ctx)
+		if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < 2*backoff {
+			return
+		}
+		wait(ctx, backoff)
+	}
+}
+
+// redirected reports whether the commands had no effect because the node does not have the slot, or not yet: each one
+// that names the key was refused.
+func redirected(commands []redis.Cmder) bool {
+	found := false
+	for _, cmd := range commands {
+		switch cmd.Name() {
+		case "xadd", "evalsha", "eval":
+			_, moved := redis.IsMovedError(cmd.Err())
+			_, ask := redis.IsAskError(cmd.Err())
+			if !moved && !ask && !redis.IsTryAgainError(cmd.Err()) {
+				return false
+			}
+			found = true
+		}
+	}
+	return found
+}
+
+// waits returns the commands that wait until what this connection wrote is durable.
+func (s *Sender) waits(ctx context.Context) []redis.Cmder {
+	var list []redis.Cmder
+	if s.replicas > 0 {
+		list = append(list, once{redis.NewIntCmd(ctx, "wait", s.replicas, s.patience.Milliseconds())})
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.fsync && s.fsyncBy == fsyncByCommand {
+		list = append(list, once{redis.NewIntSliceCmd(ctx, "waitaof", 1, 0, s.patience.Milliseconds())})
+	}
+	return list
+}
+
+func (s *Sender) confirmed(waits []redis.Cmder) error {
+	for _, cmd := range waits {
+		got, wanted, who := int64(0), int64(1), "the server's disk"
+		var err error
+		switch c := cmd.(once).Cmder.(type) {
+		case *redis.IntCmd:
+			got, err = c.Result()
+			wanted, who = int64(s.replicas), "replicas"
+		case *redis.IntSliceCmd:
+			var counts []int64
+			if counts, err = c.Result(); len(counts) > 0 {
+				got = counts[0]
+			}
+		}
+		switch {
+		case err != nil:
+			return fmt.Errorf("%w: %w", ErrNotDurable, err)
+		case got < wanted:
+			return fmt.Errorf("%w: %d of %d (%s)", ErrNotDurable, got, wanted, who)
+		}
+	}
+	return nil
+}
+
+// fsyncMode says how a server makes sure that what it has acknowledged is on its disk.
+type fsyncMode int
+
+const (
+	fsyncUnknown   fsyncMode = iota
+	fsyncByCommand           // WAITAOF tells
+	fsyncAlways              // appendfsync is always: an acknowledgement means it
+)
+
+// checkFsync finds out, before anything is written, how the server can tell that an entry is on its disk.
+func (s *Sender) checkFsync(ctx context.Context) error {
+	s.mu.Lock()
+	known := s.fsyncBy != fsyncUnknown
+	s.mu.Unlock()
+	if known {
+		return nil
+	}
+	server, err := masterOf(ctx, s.client, s.stream)
+	if err != nil {
+		return err
+	}
+	mode, err := fsyncModeOf(ctx, server)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	s.fsyncBy = mode
+	s.mu.Unlock()
+	return nil
+}
+
+func fsyncModeOf(ctx context.Context, server redis.UniversalClient) (fsyncMode, error) {
+	err := server.Do(ctx, "waitaof", 1, 0, 1).Err()
+	switch {
+	case err == nil:
+		return fsyncByCommand, nil
+	case !isReply(err):
+		return fsyncUnknown, err
+	case !isUnknownCommand(err):
+		return fsyncUnknown, fmt.Errorf("%w: durability fsync needs an append-only file: %w", ErrUnsupported, err)
+	}
+	settings, err := server.ConfigGet(ctx, "append*").Result()
+	if err != nil && !isReply(err) {
+		return fsyncUnknown, err
+	}
+	if settings["appendonly"] == "yes" && settings["appendfsync"] == "always" {
+		return fsyncAlways, nil
+	}
+	return fsyncUnknown, errors.Join(fmt.Errorf("%w: durability fsync needs WAITAOF (Redis 7.2 or Valkey), or appendonly yes with appendfsync always", ErrUnsupported), err)
+}

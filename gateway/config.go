@@ -107,10 +107,26 @@ type StreamConfig struct {
 	// Mirror names attributes, or top-level members of JSON data, that are repeated as plain fields of the entry, for
 	// readers that know nothing of CloudEvents.
 	Mirror []string `mapstructure:"mirror"`
+	// DedupWindow is how long an event is known by its source and id: posted again within it, it is answered like the
+	// first time and not stored again; default 0, which is never. It costs about 130 bytes of Redis for each event.
+	DedupWindow Duration `mapstructure:"dedupWindow"`
+	// Durability is what 202 means: memory (default), that Redis has the event, as safe as its own settings make it;
+	// fsync, that it is on the disk of Redis; replicated, that as many replicas as Replicas says have it, too.
+	Durability string `mapstructure:"durability"`
+	// Replicas is for durability replicated; default 1.
+	Replicas int `mapstructure:"replicas"`
 }
 
+const (
+	durabilityMemory     = "memory"
+	durabilityFsync      = "fsync"
+	durabilityReplicated = "replicated"
+)
+
 // NewStreamConfig returns the defaults.
-func NewStreamConfig() StreamConfig { return StreamConfig{ContentMode: "binary"} }
+func NewStreamConfig() StreamConfig {
+	return StreamConfig{ContentMode: "binary", Durability: durabilityMemory, Replicas: 1}
+}
 
 // Validate returns everything that is wrong.
 func (c *StreamConfig) Validate() Problems {
@@ -122,11 +138,20 @@ func (c *StreamConfig) Validate() Problems {
 		p.Add("name", fmt.Sprintf("%q begins with streamgate:, which the gateway keeps for itself", c.Name), "choose another name")
 	case len(c.Name) > 512 || strings.ContainsFunc(c.Name, func(r rune) bool { return r < ' ' || r == 0x7f }):
 		p.Add("name", "the name is longer than 512 bytes or has control characters", "choose another name")
-	case strings.ContainsAny(c.Name, "{}") && !hasHashTag(c.Name):
+	case redisstreams.CheckStreamName(c.Name) != nil:
 		p.Add("name", fmt.Sprintf("%q has braces that are no hash tag of Redis Cluster", c.Name), "write the tag as {tag}, or use no braces")
 	}
 	if c.ContentMode != "binary" && c.ContentMode != "structured" {
 		p.Add("contentMode", fmt.Sprintf("%q is no content mode", c.ContentMode), "write binary or structured")
+	}
+	if c.DedupWindow != 0 && c.DedupWindow < Duration(time.Millisecond) {
+		p.Add("dedupWindow", fmt.Sprintf("%s is no window to remember events for", c.DedupWindow), "set a time like 10m, or leave it out")
+	}
+	if c.Durability != durabilityMemory && c.Durability != durabilityFsync && c.Durability != durabilityReplicated {
+		p.Add("durability", fmt.Sprintf("%q is no durability", c.Durability), "write memory, fsync or replicated")
+	}
+	if c.Replicas < 1 {
+		p.Add("replicas", fmt.Sprintf("cannot wait for %d replicas", c.Replicas), "set 1 or more, and durability: replicated")
 	}
 	for i, name := range c.Mirror {
 		if name == "" || strings.HasPrefix(name, redisstreams.FieldPrefix) || name == redisstreams.FieldContentType ||
@@ -138,10 +163,17 @@ func (c *StreamConfig) Validate() Problems {
 	return p
 }
 
+// senderOptions says how entries of the stream are written, whoever writes them.
 func (c *StreamConfig) senderOptions() []redisstreams.SenderOption {
 	options := []redisstreams.SenderOption{redisstreams.WithMirror(c.Mirror...)}
 	if c.ContentMode == "structured" {
 		options = append(options, redisstreams.WithStructuredMode())
+	}
+	switch c.Durability {
+	case durabilityFsync:
+		options = append(options, redisstreams.WithFsync())
+	case durabilityReplicated:
+		options = append(options, redisstreams.WithReplicas(c.Replicas))
 	}
 	return options
 }

@@ -59,6 +59,7 @@ func New(config Config, env Env) (*Gateway, error) {
 		return nil, err
 	}
 	m := newMetrics(env.Registry)
+	countDuplicates(env.Registry, publisher)
 	g := &Gateway{
 		config: config, env: env, publisher: publisher,
 		ingress: &Ingress{
@@ -89,18 +90,18 @@ func New(config Config, env Env) (*Gateway, error) {
 }
 
 // deadLetterSender writes into the named stream as that is configured, or else as the subscription's stream is, so that
-// the readers of one understand the other.
+// the readers of one understand the other. It never takes two dead letters for one: two subscriptions may have failed to
+// deliver the same event.
 func (g *Gateway) deadLetterSender(c *SubscriptionConfig) (*redisstreams.Sender, error) {
 	name := c.Delivery.DeadLetterSink.Stream
-	if sender := g.publisher.sender(name); sender != nil {
-		return sender, nil
-	}
 	if name == "" {
 		name = DeadLetterStream(c.Stream)
 	}
-	for i := range g.config.Streams {
-		if stream := &g.config.Streams[i]; stream.Name == c.Stream {
-			return redisstreams.NewSender(g.env.Redis, name, redisstreams.WithMirror(stream.Mirror...))
+	for _, candidate := range []string{name, c.Stream} {
+		for i := range g.config.Streams {
+			if stream := &g.config.Streams[i]; stream.Name == candidate {
+				return redisstreams.NewSender(g.env.Redis, name, stream.senderOptions()...)
+			}
 		}
 	}
 	return nil, fmt.Errorf("subscription %q: %w %q", c.Name, ErrUnknownStream, c.Stream)

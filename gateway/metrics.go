@@ -46,3 +46,13 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 	registry.MustRegister(m.deliveryTime, m.parked)
 	return m
 }
+
+// countDuplicates exposes what the senders count themselves.
+func countDuplicates(registry prometheus.Registerer, p *Publisher) {
+	for name, out := range p.streams {
+		registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Namespace: "streamgate", Name: "events_duplicate_total", ConstLabels: prometheus.Labels{"stream": name},
+			Help: "Accepted events that were in the stream already, and were not stored again (dedupWindow).",
+		}, func() float64 { return float64(out.Duplicates()) }))
+	}
+}

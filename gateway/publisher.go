@@ -32,7 +32,8 @@ type outlet struct {
 func newPublisher(client redis.UniversalClient, streams []StreamConfig, log *slog.Logger) (*Publisher, error) {
 	p := &Publisher{streams: make(map[string]*outlet, len(streams)), first: streams[0].Name, log: log}
 	for i := range streams {
-		sender, err := redisstreams.NewSender(client, streams[i].Name, streams[i].senderOptions()...)
+		options := append(streams[i].senderOptions(), redisstreams.WithDedup(streams[i].DedupWindow.Std()))
+		sender, err := redisstreams.NewSender(client, streams[i].Name, options...)
 		if err != nil {
 			return nil, err
 		}

@@ -1,12 +1,15 @@
 package source
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"regexp"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -20,20 +23,23 @@ func redisType() gateway.SourceType {
 	return gateway.SourceType{Name: "redis", NewConfig: func() gateway.SourceConfig { return NewRedisConfig() }}
 }
 
-// RedisConfig is the configuration of a source of type redis: it reads a stream of the same Redis whose entries are flat
-// fields, as the notebook that this gateway comes from writes them (subject, producer, href), and publishes each as a
-// CloudEvent. Entries that hold a CloudEvent already are passed on as they are. It reads without a consumer group: the
-// readers of the stream notice nothing.
+// RedisConfig is the configuration of a source of type redis: it reads a stream of the same Redis that another program
+// writes, and publishes each entry as a CloudEvent: flat fields, as the notebook that this gateway comes from writes them
+// (subject, producer, href), or the entries of Dapr, watermill and others. Entries that hold a CloudEvent already are
+// passed on as they are. It reads without a consumer group: the readers of the stream notice nothing.
 type RedisConfig struct {
 	// From is the stream to read.
 	From string `mapstructure:"from"`
 	// StartFrom is where to begin the first time: earliest (default), latest, or an entry id.
 	StartFrom string `mapstructure:"startFrom"`
+	// Layout is how the entries are read: a name of redisstreams.Layouts, or auto (default), which finds out, and takes
+	// an entry of no known program for flat fields.
+	Layout string `mapstructure:"layout"`
 	// Event says what the events look like.
 	Event RedisEventConfig `mapstructure:"event"`
 }
 
-// RedisEventConfig says what the events made of flat entries look like.
+// RedisEventConfig says what events look like whose entries do not.
 type RedisEventConfig struct {
 	// Type is the type of the events; default dev.streamgate.entry.
 	Type string `mapstructure:"type"`
@@ -43,7 +49,7 @@ type RedisEventConfig struct {
 
 // NewRedisConfig returns the defaults.
 func NewRedisConfig() *RedisConfig {
-	return &RedisConfig{StartFrom: "earliest", Event: RedisEventConfig{Type: "dev.streamgate.entry"}}
+	return &RedisConfig{StartFrom: "earliest", Layout: redisstreams.LayoutAuto, Event: RedisEventConfig{Type: "dev.streamgate.entry"}}
 }
 
 // Validate implements gateway.SourceConfig.
@@ -55,11 +61,23 @@ func (c *RedisConfig) Validate() gateway.Problems {
 	if c.StartFrom != "earliest" && c.StartFrom != "latest" && !entryID(c.StartFrom) {
 		p.Add("startFrom", fmt.Sprintf("%q is no position in a stream", c.StartFrom), "write earliest, latest, or an entry id like 1700000000000-0")
 	}
-	probe := rawevent.New("x", c.source(), c.Event.Type)
-	if err := probe.Validate(); err != nil {
-		p.Add("event", err.Error(), "give a type like com.example.scene.found and a source that is a URI-reference")
+	if c.Layout != redisstreams.LayoutAuto && !slices.Contains(redisstreams.Layouts(), c.Layout) {
+		p.Add("layout", fmt.Sprintf("%q is no layout", c.Layout), "write auto, "+strings.Join(redisstreams.Layouts(), ", "))
+		return p
+	}
+	if _, err := c.layout(c.Layout); err != nil || c.Event.Type == "" {
+		p.Add("event", cmp.Or(err, errors.New("the type is empty")).Error(), "give a type like com.example.scene.found and a source that is a URI-reference")
 	}
 	return p
+}
+
+// layout returns the layout of that name for what this source reads.
+func (c *RedisConfig) layout(name string) (*redisstreams.Layout, error) {
+	l := redisstreams.LayoutConfig{Name: name, Source: c.Event.Source, Type: c.Event.Type}
+	if name == redisstreams.LayoutFields { // all but the subject becomes data, as the origin's readers know it
+		l.Fields.Subject = rawevent.AttrSubject
+	}
+	return redisstreams.NewLayout(l)
 }
 
 // ValidateStream refuses a source that would read what it writes.
@@ -73,16 +91,14 @@ func (c *RedisConfig) ValidateStream(stream string) gateway.Problems {
 
 func entryID(s string) bool { return regexp.MustCompile(`^[0-9]{1,19}(-[0-9]{1,19})?$`).MatchString(s) }
 
-func (c *RedisConfig) source() string {
-	if c.Event.Source != "" {
-		return c.Event.Source
-	}
-	return gateway.StreamSource(c.From)
-}
-
 // NewSource implements gateway.SourceConfig.
 func (c *RedisConfig) NewSource(env gateway.SourceEnv) (gateway.Source, error) {
-	return &redisSource{config: c, client: env.Redis, outbox: env.Outbox, log: env.Logger}, nil
+	s := &redisSource{config: c, client: env.Redis, outbox: env.Outbox, log: env.Logger}
+	var err error
+	if s.layout, err = c.layout(c.Layout); err == nil && c.Layout == redisstreams.LayoutAuto {
+		s.flat, err = c.layout(redisstreams.LayoutFields)
+	}
+	return s, err
 }
 
 const (
@@ -98,6 +114,8 @@ type redisSource struct {
 	client redis.UniversalClient
 	outbox *gateway.Outbox
 	log    *slog.Logger
+	layout *redisstreams.Layout
+	flat   *redisstreams.Layout // for what layout does not know; nil where it was named
 	down   bool
 }
 
@@ -191,31 +209,11 @@ func (s *redisSource) start(ctx context.Context) (string, error) {
 	}
 }
 
-// event makes an event of an entry. Its id is the entry's, so that it is the same whenever it is read.
+// event makes an event of an entry, the same whenever it is read.
 func (s *redisSource) event(entry *redisstreams.Entry) (rawevent.Event, error) {
-	event, err := entry.Event()
-	switch {
-	case errors.Is(err, redisstreams.ErrUnknownEncoding):
-		event = s.flat(entry)
-	case err != nil:
-		return rawevent.Event{}, err
+	event, err := s.layout.Event(entry)
+	if errors.Is(err, redisstreams.ErrUnknownEncoding) && s.flat != nil {
+		return s.flat.Event(entry)
 	}
-	if err := event.Validate(); err != nil {
-		return rawevent.Event{}, err
-	}
-	return event, nil
-}
-
-// flat makes an event of flat fields: subject becomes the attribute, the others the members of the data. For the entries
-// of the origin that is exactly {"href", "producer"}.
-func (s *redisSource) flat(entry *redisstreams.Entry) rawevent.Event {
-	event := rawevent.New(entry.Stream+"/"+entry.ID, s.config.source(), s.config.Event.Type)
-	if t, ok := gateway.EntryTime(entry.ID); ok {
-		event.Set(rawevent.AttrTime, t)
-	}
-	if subject, found := entry.Field(rawevent.AttrSubject); found && subject != "" {
-		event.Set(rawevent.AttrSubject, subject)
-	}
-	event.DataContentType, event.Data = "application/json", gateway.FieldsJSON(entry.Fields, rawevent.AttrSubject)
-	return event
+	return event, err
 }

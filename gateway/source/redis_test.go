@@ -20,6 +20,9 @@ func TestFlatEntriesBecomeEvents(t *testing.T) {
 		{"subject", "https://example.com/a?b&c", "producer", "project-a", "href", "https://example.com/a?b&c"},
 		{"ce_specversion", "1.0", "ce_id", "own", "ce_source", "/s", "ce_type", "t", "data", "x"},
 		{"blob", "\xff"},
+		{"ce", `{"specversion":"1.0","id":"tm","source":"/broker","type":"t"}`}, // TriggerMesh's
+		{"k", "a", "k", "b"}, // no event
+		{"last", "1"},
 	} {
 		if err := client.XAdd(context.Background(), &redis.XAddArgs{Stream: from, Values: fields}).Err(); err != nil {
 			t.Fatal(err)
@@ -28,7 +31,7 @@ func TestFlatEntriesBecomeEvents(t *testing.T) {
 	c := source.NewRedisConfig()
 	c.From, c.Event.Type = from, "acme.stream-collector.completed"
 	start(t, client, stream, c)
-	redistest.Eventually(t, "three events are published", func() bool { return len(events(t, client, stream)) == 3 })
+	redistest.Eventually(t, "five events are published", func() bool { return len(events(t, client, stream)) == 5 })
 	list := events(t, client, stream)
 	first := &list[0]
 	if first.Type() != "acme.stream-collector.completed" || first.Source() != "/streams/"+from || !strings.HasPrefix(first.ID(), from+"/") ||
@@ -41,8 +44,8 @@ func TestFlatEntriesBecomeEvents(t *testing.T) {
 	if list[1].ID() != "own" || string(list[1].Data) != "x" {
 		t.Errorf("%+v", list[1])
 	}
-	if string(list[2].Data) != `{"blob_base64":"/w=="}` {
-		t.Errorf("%s", list[2].Data)
+	if string(list[2].Data) != `{"blob_base64":"/w=="}` || list[3].ID() != "tm" || string(list[4].Data) != `{"last":"1"}` {
+		t.Errorf("%s, %+v, %s", list[2].Data, list[3], list[4].Data)
 	}
 }
 
@@ -52,6 +55,7 @@ func TestRedisConfigIsChecked(t *testing.T) {
 		"from":      func(c *source.RedisConfig) { c.From = "" },
 		"startFrom": func(c *source.RedisConfig) { c.StartFrom = "yesterday" },
 		"event":     func(c *source.RedisConfig) { c.Event.Type = "" },
+		"layout":    func(c *source.RedisConfig) { c.Layout = "kafka" },
 	} {
 		c := source.NewRedisConfig()
 		c.From = "old"

@@ -141,15 +141,8 @@ func TestCompareIDs(t *testing.T) {
 	}
 }
 
-// FuzzEntry: no entry ends the program; what is read can be written and read again; both faces agree on what is an event.
+// FuzzEntry: no entry ends the program (testdata has an entry for each rule); what is read can be written and read again; both faces agree on what is an event.
 func FuzzEntry(f *testing.F) {
-	for _, seed := range []string{
-		"ce_specversion\x001.0\x00ce_id\x001\x00ce_source\x00/s\x00ce_type\x00t\x00data\x00{}",
-		"content-type\x00application/cloudevents+json\x00data\x00{\"specversion\":\"1.0\",\"id\":\"1\",\"source\":\"/s\",\"type\":\"t\"}",
-		"content-type\x00application/cloudevents+avro\x00data\x00x", "subject\x00s\x00href\x00h", "ce_specversion\x000.3", "",
-	} {
-		f.Add(seed)
-	}
 	f.Fuzz(func(t *testing.T, joined string) {
 		entry := redisstreams.Entry{Stream: "s", ID: "1-1", Fields: strings.Split(joined, "\x00")}
 		event, err := entry.Event()

@@ -108,7 +108,7 @@ type StreamConfig struct {
 	// readers that know nothing of CloudEvents.
 	Mirror []string `mapstructure:"mirror"`
 	// DedupWindow is how long an event is known by its source and id: posted again within it, it is answered like the
-	// first time and not stored again; default 0, which is never. It costs about 130 bytes of Redis for each event.
+	// first time and not stored again; default 0, which is never. It costs up to 200 bytes of Redis for each event.
 	DedupWindow Duration `mapstructure:"dedupWindow"`
 	// Durability is what 202 means: memory (default), that Redis has the event, as safe as its own settings make it;
 	// fsync, that it is on the disk of Redis; replicated, that as many replicas as Replicas says have it, too.

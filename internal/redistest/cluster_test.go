@@ -108,6 +108,20 @@ func TestClusterWithReplicas(t *testing.T) {
 	})
 }
 
+func TestClusterReplacesPausedMaster(t *testing.T) {
+	t.Parallel()
+	c := StartCluster(t, 3, WithReplicas(1))
+	const key = "k"
+	first := c.Owner(key)
+	first.Pause()
+	if second := c.AwaitOwner(t, key, first); second == first {
+		t.Error("the paused master owns the key")
+	}
+	first.Resume()
+	Eventually(t, "old master follows", func() bool { return first.field("replication", "role") == "slave" })
+	c.AwaitHealthy(t)
+}
+
 func TestSlot(t *testing.T) {
 	t.Parallel()
 	single := settings{replicas: -1, role: role{cluster: true}} // it answers this without having any slot

@@ -170,13 +170,17 @@ func (s *Server) Restart() {
 // Pause freezes the server (SIGSTOP): its connections stay open, and nothing answers until [Server.Resume].
 func (s *Server) Pause() {
 	s.private().Helper()
-	s.report("pause server", s.running().signal(syscall.SIGSTOP))
+	c := s.running()
+	c.paused.Store(true)
+	s.report("pause server", c.signal(syscall.SIGSTOP))
 }
 
 // Resume lets a paused server go on (SIGCONT).
 func (s *Server) Resume() {
 	s.private().Helper()
-	s.report("resume server", s.running().signal(syscall.SIGCONT))
+	c := s.running()
+	s.report("resume server", c.signal(syscall.SIGCONT))
+	c.paused.Store(false)
 }
 
 // Stream returns a stream name that no other test has: the name of t, cut down to letters, digits, "-" and "_", and a

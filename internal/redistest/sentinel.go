@@ -23,7 +23,7 @@ const (
 )
 
 // Sentinel is a master, its replicas and three sentinels that watch over them, all processes of their own. Its methods
-// are safe for concurrent use. Only [StartSentinel] makes one.
+// are safe for concurrent use. A paused process counts as dead. Only [StartSentinel] makes one.
 type Sentinel struct {
 	tb        testing.TB
 	servers   []*Server // the first one began as the master
@@ -129,13 +129,14 @@ sentinel parallel-syncs NAME 2
 // announceEvery sets how often the sentinels tell each other what they know (2 s by default). A short period makes them
 // find each other soon, but they also wait for only four of them before they undo a promotion of which they have not
 // heard. It shortens as well how often they ask the servers for their role (10 s), how often for an answer at all (1 s, and
-// a server must not be late for having been asked late), and how long they do nothing after the whole machine has stalled
-// (30 s).
+// a server must not be late for having been asked late; but they promote no replica of which they have not heard for five
+// of these, and during a failover they ask once a second), and how long they do nothing after the whole machine has
+// stalled (30 s).
 func (s *Sentinel) announceEvery(t testing.TB, period time.Duration) {
 	t.Helper()
 	for _, watcher := range s.sentinels {
 		err := watcher.do("SENTINEL", "DEBUG", "publish-period", period.Milliseconds(), "info-period", 200,
-			"ask-period", 200, "ping-period", 100, "tilt-period", 1000)
+			"ask-period", 200, "ping-period", 400, "tilt-period", 1000)
 		if err != nil {
 			t.Fatalf("redistest: speed a sentinel up: %v", err)
 		}
@@ -173,6 +174,9 @@ func (s *Sentinel) Sentinels() []*Server { return append([]*Server(nil), s.senti
 func (s *Sentinel) Master() *Server {
 	s.tb.Helper()
 	for _, watcher := range s.sentinels {
+		if !watcher.alive() {
+			continue
+		}
 		if master := s.masterOf(watcher); master != nil {
 			return master
 		}
@@ -208,7 +212,7 @@ func (s *Sentinel) Failover(t testing.TB) *Server {
 		}
 		again(func() bool {
 			return slices.ContainsFunc(s.sentinels, func(watcher *Server) bool {
-				return watcher.do("SENTINEL", "FAILOVER", masterName) == nil
+				return watcher.alive() && watcher.do("SENTINEL", "FAILOVER", masterName) == nil
 			})
 		})
 		return false
@@ -297,13 +301,14 @@ func (s *Server) field(section, name string) string {
 	return infoField(s.client.Info(ctx, section).Val(), name)
 }
 
-// alive tells if the process is there; a paused one is.
+// alive tells if the process is there and not paused.
 func (s *Server) alive() bool {
+	c := s.running()
 	select {
-	case <-s.running().done:
+	case <-c.done:
 		return false
 	default:
-		return true
+		return !c.paused.Load()
 	}
 }
 

@@ -54,8 +54,12 @@ func TestSentinelWithTwoReplicas(t *testing.T) {
 	if got := promoted.field("replication", "role"); got != "master" {
 		t.Errorf("role after restart: %s, want master", got)
 	}
-	s.Sentinels()[0].Kill()
-	if s.Master() == nil {
-		t.Error("no master with a dead sentinel")
+	s.Sentinels()[0].Kill() // two are enough
+	promoted.Pause()
+	next := s.AwaitMaster(t, promoted)
+	promoted.Resume()
+	Eventually(t, "old master follows", func() bool { return promoted.field("replication", "role") == "slave" })
+	if s.Master() != next {
+		t.Errorf("master = %s, want %s", s.Master().Addr(), next.Addr())
 	}
 }

@@ -57,8 +57,10 @@ fuzz: test-deps ## run every fuzz target for FUZZTIME (10s)
 		go test -run '^$$' -fuzz "^$${target#*:}\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 5x "$$(dirname "$${target%%:*}")" </dev/null; \
 	done
 
-interop: ## run the gateway against a real STAC server and real redis-py, with kill -9
-	docs/interop/run.sh
+interop: ## run against others: a real STAC server, real redis-py, the binding in Python, the peers' own writers
+	docs/interop/binding.sh
 	docs/interop/origin.sh
+	docs/interop/peers/run.sh
+	docs/interop/run.sh
 
 ci: vet lint floors test ## run what CI runs

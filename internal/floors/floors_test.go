@@ -51,6 +51,7 @@ func house() []floor {
 		{path: "gateway/admin", level: 3, subtree: true},
 		{path: "config", level: 4},
 		{path: "cmd", level: 5, subtree: true},
+		{path: "docs/interop", level: 5, subtree: true}, // programs of `make interop`
 	}
 }
 
@@ -85,7 +86,7 @@ func guards() []guarded {
 		{module: miniredis, users: []string{"internal/embeddedredis"}, why: "it is no proof in tests and no store in production"},
 		{
 			module: goRedis, why: "the others use the gateway's public face",
-			users: []string{"protocol/redisstreams", "gateway", "gateway/source/...", "config", "cmd/...", "internal/..."},
+			users: []string{"protocol/redisstreams", "gateway", "gateway/source/...", "config", "cmd/...", "docs/interop/...", "internal/..."},
 		},
 	}
 	for _, helper := range testHelpers() {
@@ -347,7 +348,7 @@ func checkFile(name string, text []byte) ([]string, error) {
 	f := &file{
 		name: name, syntax: syntax, places: places, aliases: map[string]string{},
 		test:  strings.HasSuffix(name, "_test.go") || inRedistest,
-		exits: strings.HasPrefix(name, "cmd/") || inRedistest,
+		exits: strings.HasPrefix(name, "cmd/") || strings.HasPrefix(name, "docs/interop/") || inRedistest,
 	}
 	f.checkImports()
 	f.checkInit()
@@ -399,7 +400,7 @@ func (f *file) checkCall(n ast.Node) bool {
 	}
 	switch {
 	case f.names(use, "os", "Exit") && !f.exits:
-		f.report(use.Pos(), "only cmd ends the process: return an error (a TestMain: redistest.Main)")
+		f.report(use.Pos(), "only programs end the process: return an error (a TestMain: redistest.Main)")
 	case f.names(use, "log", "Fatal", "Fatalf", "Fatalln") && !f.exits:
 		f.report(use.Pos(), "log.Fatal ends the process: return an error")
 	case f.names(use, "time", "Sleep") && f.test:

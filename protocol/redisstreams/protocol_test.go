@@ -115,6 +115,8 @@ func entryOf(fields []any) redisstreams.Entry {
 		switch v := f.(type) {
 		case string:
 			entry.Fields = append(entry.Fields, v)
+		case *string:
+			entry.Fields = append(entry.Fields, *v)
 		case []byte:
 			entry.Fields = append(entry.Fields, string(v))
 		}

@@ -158,6 +158,8 @@ func size(args []any) int {
 		switch v := arg.(type) {
 		case string:
 			n += len(v)
+		case *string:
+			n += len(*v)
 		case []byte:
 			n += len(v)
 		}

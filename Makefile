@@ -14,10 +14,10 @@ GOLANGCI         := bin/golangci-lint
 FUZZTIME         ?= 10s
 BENCH            ?= .
 
-.PHONY: help demo test test-deps build vet lint lint-deps floors bench fuzz interop ci
+.PHONY: help demo test test-servers test-deps build vet lint lint-deps floors bench fuzz interop ci
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## run the whole way on sample data, without a network
 	@go build -o bin/streamgate ./cmd/streamgate # not go run: it ends with an error after Ctrl-C
@@ -25,6 +25,14 @@ demo: ## run the whole way on sample data, without a network
 
 test: test-deps ## run all tests with the race detector, against a real Redis
 	go test -race ./...
+
+test-servers: test-deps ## run the binding's tests once more with each newer server as the only one
+	@for server in redis-8 valkey; do \
+		if [ -x "bin/servers/$$server" ]; then \
+			echo "go test ./protocol/redisstreams, with $$server"; \
+			STREAMGATE_REDIS_SERVER="$(CURDIR)/bin/servers/$$server" go test ./protocol/redisstreams; \
+		fi; \
+	done
 
 test-deps: ## install what the tests need: redis-server, a C compiler, bash, curl; a new Redis and Valkey in bin/servers
 	@internal/tools/install-test-deps.sh
@@ -63,4 +71,4 @@ interop: ## run against others: a real STAC server, real redis-py, the binding i
 	docs/interop/peers/run.sh
 	docs/interop/run.sh
 
-ci: vet lint floors test ## run what CI runs
+ci: vet lint floors test test-servers ## run what CI runs

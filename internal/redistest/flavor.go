@@ -74,7 +74,7 @@ type candidate struct {
 
 func candidates(t testing.TB) []candidate {
 	t.Helper()
-	standard, err := lookBinary(exec.LookPath)
+	standard, err := standardBinary()
 	if err != nil {
 		t.Fatalf("redistest: %v", err)
 	}

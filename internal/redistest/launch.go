@@ -40,7 +40,7 @@ func newSettings(opts []Option) settings {
 
 func start(dir string, set settings) (*Server, error) {
 	if set.binary == "" {
-		path, err := lookBinary(exec.LookPath)
+		path, err := standardBinary()
 		if err != nil {
 			return nil, err
 		}
@@ -64,6 +64,16 @@ func start(dir string, set settings) (*Server, error) {
 	}
 	s.client = s.newClient()
 	return s, nil
+}
+
+// standardServer is the environment variable that names the server program to take instead of the one on the PATH.
+const standardServer = "STREAMGATE_REDIS_SERVER"
+
+func standardBinary() (string, error) {
+	if path := os.Getenv(standardServer); path != "" {
+		return exec.LookPath(path)
+	}
+	return lookBinary(exec.LookPath)
 }
 
 func lookBinary(look func(string) (string, error)) (string, error) {

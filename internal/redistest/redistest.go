@@ -9,6 +9,8 @@
 // A server never outlives the test process: Linux kills it when the process ends in whatever way; elsewhere the cleanup
 // does, so that only a killed test process leaves it behind.
 //
+// STREAMGATE_REDIS_SERVER names another server program than the one on the PATH; `make test-servers` uses it.
+//
 // Where no server is installed the tests fail, they are never skipped: a test that did not run proves nothing.
 package redistest
 

@@ -30,7 +30,7 @@ test-servers: test-deps ## run the binding's tests once more with each newer ser
 	@for server in redis-8 valkey; do \
 		if [ -x "bin/servers/$$server" ]; then \
 			echo "go test ./protocol/redisstreams, with $$server"; \
-			STREAMGATE_REDIS_SERVER="$(CURDIR)/bin/servers/$$server" go test ./protocol/redisstreams; \
+			STREAMGATE_REDIS_SERVER="$(CURDIR)/bin/servers/$$server" go test -parallel 8 ./protocol/redisstreams; \
 		fi; \
 	done
 

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -81,10 +82,10 @@ type Consumer struct {
 	acks     []string            // finished entries whose XACK has not been answered yet
 	wakeAck  chan struct{}       // capacity 1: acks is not empty
 	position string              // the last id read as new: where a lost group is made again
-	reading  chan readResult     // nil unless a read is under way; capacity 1
+	trying   chan attempt        // nil unless an attempt to receive is under way; capacity 1
 	claiming bool                // the server knows XREADGROUP CLAIM, as far as is known
 
-	// Only ReceiveBatch uses what follows.
+	// Only ReceiveBatch uses what follows, and the attempt that is under way, for whose end it waits.
 	groupKnown  bool
 	recoverOwn  bool        // a reply may have got lost: look for entries of ours that nobody here has seen
 	surplus     []*Delivery // read for a caller who wanted more than the present one
@@ -216,6 +217,7 @@ func (c *Consumer) Ensure(ctx context.Context) error {
 	case err == nil && position != "":
 		c.log.Warn("consumer group had disappeared and was created again", "position", start)
 		c.hooks.groupRecreated(start)
+	case hasPrefix(err, "OOM") && c.hasGroup(ctx): // refused even where there is nothing to create; reading needs no memory
 	case err != nil && !hasPrefix(err, "BUSYGROUP"):
 		return fmt.Errorf("create group %q on stream %q: %w", c.group, c.stream, err)
 	}
@@ -233,6 +235,11 @@ func (c *Consumer) Ensure(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+func (c *Consumer) hasGroup(ctx context.Context) bool {
+	groups, err := c.client.XInfoGroups(ctx, c.stream).Result()
+	return err == nil && slices.ContainsFunc(groups, func(g redis.XInfoGroup) bool { return g.Name == c.group })
 }
 
 // resumeAt returns where a lost group begins again: at the position, or at the beginning where the stream has gone, too, and
@@ -258,9 +265,9 @@ func (c *Consumer) setPosition(id string) {
 }
 
 // ReceiveBatch returns at most n entries to be worked on, at least one: entries of dead members first, then new ones. It
-// blocks until there are some and returns io.EOF as soon as ctx ends: a read that is under way then goes on for up to a
-// second (go-redis cannot interrupt it), and what it brings is kept for the next call, or handed over to the others when
-// Run ends. Errors are retried here, with backoff, and logged once an outage; no other error is returned. An entry may
+// blocks until there are some and returns io.EOF as soon as ctx ends: a command that is under way then goes on, a read for
+// up to a second (go-redis cannot interrupt it), and what it brings is kept for the next call, or handed over to the others
+// when Run ends. Errors are retried here, with backoff, and logged once an outage; no other error is returned. An entry may
 // be malformed.
 func (c *Consumer) ReceiveBatch(ctx context.Context, n int) ([]*Delivery, error) {
 	for {
@@ -282,24 +289,35 @@ func (c *Consumer) Poll(ctx context.Context, n int, wait time.Duration) ([]*Deli
 		return batch, nil
 	}
 	wait = min(wait, blockTime, c.lease/2)
-	started := time.Now()
-	batch, err := c.receive(ctx, n, wait)
-	if time.Since(started) > wait+c.lease/3 {
+	select {
+	case r := <-c.startAttempt(ctx, n, wait):
+		return c.conclude(ctx, n, r)
+	case <-ctx.Done():
+		return nil, io.EOF
+	}
+}
+
+// conclude draws the consequences of an attempt, of which at most n entries are wanted now.
+func (c *Consumer) conclude(ctx context.Context, n int, r attempt) ([]*Delivery, error) {
+	c.mu.Lock()
+	c.trying = nil
+	c.mu.Unlock()
+	if r.slow {
 		c.silent() // nobody could renew a lease
 	}
 	switch {
-	case err == nil && len(batch) > n:
-		c.surplus = batch[n:]
-		return batch[:n], nil
-	case err == nil:
+	case r.err == nil && len(r.batch) > n:
+		c.surplus = r.batch[n:]
+		return r.batch[:n], nil
+	case r.err == nil:
 		c.works()
-		return batch, nil
-	case ctx.Err() != nil:
-		return nil, io.EOF
-	default:
-		c.failed(ctx, err)
-		return nil, nil
+		return r.batch, nil
 	}
+	c.failed(ctx, r.err)
+	if ctx.Err() != nil {
+		return nil, io.EOF
+	}
+	return nil, nil
 }
 
 // receive makes one attempt: it may return nothing at all.

@@ -2,7 +2,6 @@ package redisstreams
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -15,20 +14,22 @@ import (
 // heartbeatScript renews the lease of entries that this member still owns, or ends it.
 //
 //	KEYS[1] stream; ARGV[1] group, ARGV[2] consumer, ARGV[3] idle time to set in ms, ARGV[4...] ids
-//	returns the ids that are pending for another consumer
+//	returns {ids that are pending for another consumer, ids of trimmed entries}
 //
 // It is a script because a bare XCLAIM would take an entry back from the member that has taken it over in the meantime.
+// XCLAIM drops an entry that was trimmed from the pending list, so that nobody else could report it.
 var heartbeatScript = newScript(`
-local lost = {}
+local lost, trimmed = {}, {}
 for i = 4, #ARGV do
   local p = redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[i], ARGV[i], 1)
   if #p == 1 and p[1][2] == ARGV[2] then
-    redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, ARGV[i], 'IDLE', ARGV[3], 'JUSTID')
+    local claimed = redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, ARGV[i], 'IDLE', ARGV[3], 'JUSTID')
+    if #claimed == 0 then trimmed[#trimmed + 1] = ARGV[i] end
   elseif #p == 1 then
     lost[#lost + 1] = ARGV[i]
   end
 end
-return lost`)
+return {lost, trimmed}`)
 
 // restoreScript makes entries pending for this consumer that are pending for nobody.
 //
@@ -159,17 +160,40 @@ func (c *Consumer) setIdle(ctx context.Context, idle time.Duration) error {
 	c.mu.Unlock()
 	for chunk := range slices.Chunk(ids, scriptIDs) {
 		args := append([]any{c.group, c.name, idle.Milliseconds()}, chunk...)
-		lost, err := c.run(ctx, heartbeatScript, args).StringSlice()
-		if err != nil && !errors.Is(err, redis.Nil) {
+		reply, err := c.run(ctx, heartbeatScript, args).Slice()
+		if err != nil {
 			return fmt.Errorf("renew leases: %w", err)
 		}
-		c.mu.Lock()
-		for _, id := range lost {
-			delete(c.held, id)
+		if len(reply) != 2 {
+			return fmt.Errorf("renew leases: unexpected reply of %d parts", len(reply))
 		}
-		c.mu.Unlock()
+		c.noteHeartbeat(texts(reply[0]), texts(reply[1]))
 	}
 	return nil
+}
+
+// noteHeartbeat takes note of entries that others have taken over, and of those that were trimmed. The latter stay in work:
+// their handler may still succeed, but nobody will get them after it.
+func (c *Consumer) noteHeartbeat(lost, trimmed []string) {
+	c.mu.Lock()
+	for _, id := range lost {
+		delete(c.held, id)
+	}
+	trimmed = slices.DeleteFunc(trimmed, func(id string) bool { return slices.Contains(c.acks, id) }) // done, and nothing is lost
+	c.mu.Unlock()
+	c.reportTrimmed(trimmed)
+}
+
+// texts returns the strings of a list in a reply.
+func texts(reply any) []string {
+	list, _ := reply.([]any)
+	var all []string
+	for _, item := range list {
+		if s, ok := item.(string); ok {
+			all = append(all, s)
+		}
+	}
+	return all
 }
 
 // restore makes the entries in work pending again after the group was lost and made anew: its new pending list is empty.
@@ -306,7 +330,6 @@ func (c *Consumer) reclaim(ctx context.Context, n int) ([]*Delivery, error) {
 	}
 	c.cursor, _ = reply[0].(string)
 	list, _ := reply[1].([]any)
-	deleted, _ := reply[2].([]any)
 	// What this member works on itself is not idle, unless its heartbeat is late: then it must not be worked on twice.
 	list = slices.DeleteFunc(list, func(item any) bool {
 		triple, _ := item.([]any)
@@ -320,13 +343,7 @@ func (c *Consumer) reclaim(ctx context.Context, n int) ([]*Delivery, error) {
 	if err != nil {
 		return nil, err
 	}
-	var trimmed []string
-	for _, id := range deleted {
-		if s, ok := id.(string); ok {
-			trimmed = append(trimmed, s)
-		}
-	}
-	c.reportTrimmed(trimmed)
+	c.reportTrimmed(texts(reply[2]))
 	if c.cursor == "0-0" { // one round through the pending list is done
 		c.nextReclaim = time.Now().Add(c.reclaimPeriod())
 	}
@@ -412,7 +429,7 @@ func (c *Consumer) drop(ctx context.Context, name string, idle time.Duration) {
 
 // leave gives up what is still in work, so that others get it at once, and removes this member if it holds nothing.
 func (c *Consumer) leave() {
-	c.awaitRead()
+	c.awaitAttempt()
 	ctx, cancel := context.WithTimeout(context.Background(), commandTimeout)
 	defer cancel()
 	if err := c.setIdle(ctx, 2*c.lease); err != nil {

@@ -9,51 +9,50 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// readResult is what a read brought. Its entries are held already.
-type readResult struct {
+// attempt is what one attempt to receive brought. Its entries are held already.
+type attempt struct {
 	batch []*Delivery
 	err   error
+	slow  bool // Redis took so long that nobody could renew a lease
 }
 
-// readNew waits for what a read brings, at most as long as ctx lasts. The read itself is not cut short: an entry that
-// Redis has handed out and nobody has seen would wait for its lease to end.
-func (c *Consumer) readNew(ctx context.Context, n int, block time.Duration) ([]*Delivery, error) {
-	reading := c.startRead(n, block)
-	select {
-	case r := <-reading:
-		c.mu.Lock()
-		c.reading = nil
-		c.mu.Unlock()
-		if hasPrefix(r.err, "ERR syntax error") && c.setClaiming(false) {
-			c.nextReclaim = time.Now()
-			return c.readNew(ctx, n, block)
-		}
-		c.reads.note(r.batch)
-		return r.batch, r.err
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-}
-
-// startRead starts a read, unless one is under way.
-func (c *Consumer) startRead(n int, block time.Duration) <-chan readResult {
+// startAttempt starts an attempt to receive, unless one is under way. No context cuts it short: go-redis cannot interrupt a
+// command, and an entry that Redis has handed out and nobody has seen would wait for its lease to end.
+func (c *Consumer) startAttempt(ctx context.Context, n int, wait time.Duration) <-chan attempt {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.reading == nil {
-		c.reading = make(chan readResult, 1)
-		go c.read(c.reading, c.readCommand(c.reads.count(n), block), block)
+	if c.trying == nil {
+		c.trying = make(chan attempt, 1)
+		go c.try(context.WithoutCancel(ctx), c.trying, n, wait)
 	}
-	return c.reading
+	return c.trying
 }
 
-// awaitRead waits for the read that is under way, if any. What it brings is held.
-func (c *Consumer) awaitRead() {
+func (c *Consumer) try(ctx context.Context, result chan<- attempt, n int, wait time.Duration) {
+	started := time.Now()
+	batch, err := c.receive(ctx, n, wait)
+	result <- attempt{batch, err, time.Since(started) > wait+c.lease/3}
+}
+
+// awaitAttempt waits for the attempt that is under way, if any. What it brings is held.
+func (c *Consumer) awaitAttempt() {
 	c.mu.Lock()
-	reading := c.reading
+	trying := c.trying
 	c.mu.Unlock()
-	if reading != nil {
-		<-reading
+	if trying != nil {
+		<-trying
 	}
+}
+
+// readNew waits for what a read brings.
+func (c *Consumer) readNew(ctx context.Context, n int, block time.Duration) ([]*Delivery, error) {
+	batch, err := c.read(ctx, c.readCommand(c.reads.count(n), block), block)
+	if hasPrefix(err, "ERR syntax error") && c.setClaiming(false) {
+		c.nextReclaim = time.Now()
+		return c.readNew(ctx, n, block)
+	}
+	c.reads.note(batch)
+	return batch, err
 }
 
 // readCommand makes a read of new entries; where the server can, also of those whose member has been silent for longer
@@ -76,22 +75,20 @@ func (c *Consumer) setClaiming(known bool) bool {
 	return was != known
 }
 
-func (c *Consumer) read(result chan<- readResult, args []any, block time.Duration) {
-	ctx, cancel := context.WithTimeout(context.Background(), block+commandTimeout)
+func (c *Consumer) read(ctx context.Context, args []any, block time.Duration) ([]*Delivery, error) {
+	ctx, cancel := context.WithTimeout(ctx, block+commandTimeout)
 	defer cancel()
 	cmd := redis.NewCmd(ctx, args...)
 	cmd.SetFirstKeyPos(int8(len(args) - 2)) //nolint:gosec // at most 11
 	_ = c.client.Process(ctx, once{cmd})    // the command carries the error
 	reply, err := cmd.Result()
 	if errors.Is(err, redis.Nil) {
-		reply, err = nil, nil
+		return nil, nil
 	}
 	if err != nil {
-		result <- readResult{err: fmt.Errorf("read: %w", err)}
-		return
+		return nil, fmt.Errorf("read: %w", err)
 	}
-	batch, err := c.deliver(reply)
-	result <- readResult{batch, err}
+	return c.deliver(reply)
 }
 
 // deliver holds what a read brought.

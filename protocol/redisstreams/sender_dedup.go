@@ -43,17 +43,30 @@ func dedupKey(stream string, event *rawevent.Event) string {
 	return Key(stream, "dedup:"+base64.RawURLEncoding.EncodeToString(digest[:16]))
 }
 
-// sendOnce writes a batch with deduplication, all of it in one step. If Redis refuses it, each write gets its own answer:
-// that one of them is refused is no fault of the others.
+// maxScriptArgs is how many arguments of an XADD Lua can pass on: its stack holds 8000 values.
+const maxScriptArgs = 7900
+
+// sendOnce writes a batch with deduplication, all of it in one step. What the script would break off at, when some entries
+// were added already, is refused before.
 func (s *Sender) sendOnce(ctx context.Context, batch []*write) {
-	s.appendOnce(ctx, batch)
-	if len(batch) == 1 || batch[0].err == nil || !isReply(batch[0].err) {
-		return
+	fit := make([]*write, 0, len(batch))
+	for _, w := range batch {
+		if w.err = checkScriptArgs(w.items); w.err == nil {
+			fit = append(fit, w)
+		}
 	}
-	for i := range batch {
-		batch[i].err = nil
-		s.appendOnce(ctx, batch[i:i+1])
+	if len(fit) > 0 {
+		s.appendOnce(ctx, fit)
 	}
+}
+
+func checkScriptArgs(items []item) error {
+	for i := range items {
+		if n := len(items[i].args); n > maxScriptArgs {
+			return fmt.Errorf("%w: an entry of %d names and values, with deduplication at most %d", ErrUnsupported, n, maxScriptArgs)
+		}
+	}
+	return nil
 }
 
 func (s *Sender) appendOnce(ctx context.Context, batch []*write) {

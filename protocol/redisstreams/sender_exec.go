@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -76,7 +77,12 @@ func (s *Sender) sendAtomically(ctx context.Context, w *write) {
 	for i, id := range ids {
 		text, ok := id.(string)
 		if !ok {
-			w.err = fmt.Errorf("entry %d of %d: %v", i, len(ids), id)
+			// What Redis answered stays recognisable as its answer: others must not fail because of it.
+			refusal, isError := id.(error)
+			if !isError {
+				refusal = fmt.Errorf("unexpected reply of type %T", id)
+			}
+			w.err = fmt.Errorf("entry %d of %d: %w", i, len(ids), refusal)
 			return
 		}
 		w.setID(i, text)
@@ -102,12 +108,44 @@ func firstError(commands []redis.Cmder) error {
 func (s *Sender) execute(ctx context.Context, commands []redis.Cmder) error {
 	waits := s.waits(ctx)
 	commands = append(commands, waits...)
-	if cluster, ok := s.client.(*redis.ClusterClient); ok && len(commands) > 1 {
+	if cluster, ok := s.client.(*redis.ClusterClient); ok && keyless(commands) {
 		s.onMaster(ctx, cluster, commands)
 	} else {
-		run(ctx, s.client, commands)
+		s.patiently(ctx, commands)
 	}
 	return s.confirmed(waits)
+}
+
+// keyless reports whether some of the commands name no key, so that go-redis could not know where they belong. Others it
+// sends to the right node by itself, and also follows ASK, which lasts as long as a slot moves.
+func keyless(commands []redis.Cmder) bool {
+	return slices.ContainsFunc(commands, func(cmd redis.Cmder) bool {
+		return slices.Contains([]string{"multi", "wait", "waitaof"}, cmd.Name())
+	})
+}
+
+// Waits between attempts while a slot moves.
+const (
+	firstMoveWait = 5 * time.Millisecond
+	lastMoveWait  = 100 * time.Millisecond
+)
+
+// patiently runs the commands, and again what was refused because the keys of a script are on both sides of a slot's move:
+// go-redis, which follows MOVED and ASK by itself, does not repeat commands that are sent at most once.
+func (s *Sender) patiently(ctx context.Context, commands []redis.Cmder) {
+	for backoff := firstMoveWait; ; backoff = min(2*backoff, lastMoveWait) {
+		run(ctx, s.client, commands)
+		if len(commands) > 1 || !redis.IsTryAgainError(commands[0].Err()) || !timeFor(ctx, 2*backoff) {
+			return
+		}
+		wait(ctx, backoff)
+	}
+}
+
+// timeFor reports whether ctx lasts for d.
+func timeFor(ctx context.Context, d time.Duration) bool {
+	deadline, ok := ctx.Deadline()
+	return !ok || time.Until(deadline) >= d
 }
 
 type executor interface {
@@ -130,8 +168,7 @@ func run(ctx context.Context, client executor, commands []redis.Cmder) {
 // onMaster runs the commands on the Cluster's node that has the stream: MULTI and WAIT name no key, so that go-redis would
 // send them anywhere. Where the slot has moved nothing was written, and the next node is asked.
 func (s *Sender) onMaster(ctx context.Context, cluster *redis.ClusterClient, commands []redis.Cmder) {
-	const first, last = 5 * time.Millisecond, 100 * time.Millisecond
-	for backoff := first; ; backoff = min(2*backoff, last) {
+	for backoff := firstMoveWait; ; backoff = min(2*backoff, lastMoveWait) {
 		node, err := cluster.MasterForKey(ctx, s.stream)
 		if err != nil {
 			for _, cmd := range commands {
@@ -144,7 +181,7 @@ func (s *Sender) onMaster(ctx context.Context, cluster *redis.ClusterClient, com
 			return
 		}
 		cluster.ReloadState(ctx)
-		if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < 2*backoff {
+		if !timeFor(ctx, 2*backoff) {
 			return
 		}
 		wait(ctx, backoff)
@@ -245,8 +282,10 @@ func fsyncModeOf(ctx context.Context, server redis.UniversalClient) (fsyncMode, 
 		return fsyncByCommand, nil
 	case !isReply(err):
 		return fsyncUnknown, err
-	case !isUnknownCommand(err):
+	case hasPrefix(err, "ERR WAITAOF cannot be used when numlocal is set"):
 		return fsyncUnknown, fmt.Errorf("%w: durability fsync needs an append-only file: %w", ErrUnsupported, err)
+	case !isUnknownCommand(err):
+		return fsyncUnknown, err // LOADING, a replica: it says nothing of what the server can do
 	}
 	settings, err := server.ConfigGet(ctx, "append*").Result()
 	if err != nil && !isReply(err) {

@@ -24,13 +24,13 @@ demo: ## run the whole way on sample data, without a network
 	@bin/streamgate demo
 
 test: test-deps ## run all tests with the race detector, against a real Redis
-	go test -race ./...
+	go test -race -parallel 6 ./... # the tests wait for servers more than they compute
 
 test-servers: test-deps ## run the binding's tests once more with each newer server as the only one
 	@for server in redis-8 valkey; do \
 		if [ -x "bin/servers/$$server" ]; then \
 			echo "go test ./protocol/redisstreams, with $$server"; \
-			STREAMGATE_REDIS_SERVER="$(CURDIR)/bin/servers/$$server" go test -parallel 8 ./protocol/redisstreams; \
+			STREAMGATE_REDIS_SERVER="$(CURDIR)/bin/servers/$$server" go test -parallel 6 ./protocol/redisstreams; \
 		fi; \
 	done
 

@@ -20,8 +20,10 @@ func (s *Sender) send(ctx context.Context, batch []*write) {
 			return
 		}
 	}
+	_, isCluster := s.client.(*redis.ClusterClient)
 	switch {
-	case s.dedup > 0:
+	case s.dedup > 0,
+		isCluster && batch[0].atomic: // a transaction cannot follow ASK, which lasts as long as a slot moves; a script can
 		s.sendOnce(ctx, batch)
 	case batch[0].atomic:
 		s.sendAtomically(ctx, batch[0])

@@ -7,10 +7,10 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -74,8 +74,12 @@ type Consumer struct {
 	lease    time.Duration
 	maxEntry int
 	layout   *Layout // nil: our own
+	hub      *Hub    // nil: it reads by itself
 	log      *slog.Logger
 	hooks    Hooks
+
+	poked      chan struct{} // capacity 1: the hub wants this member to look for entries of dead ones
+	suspicious atomic.Bool   // why
 
 	mu       sync.Mutex
 	held     map[string]struct{} // entries handed out and not finished; the heartbeat covers exactly these
@@ -93,7 +97,8 @@ type Consumer struct {
 	claimAfter  time.Time   // when XREADGROUP may take over entries of dead members
 	cursor      string      // where XAUTOCLAIM goes on
 	reads       readSizer
-	trouble     string // the error that was logged last, until something works again
+	lastRead    time.Time // when something was read
+	trouble     string    // the error that was logged last, until something works again
 	backoff     time.Duration
 }
 
@@ -161,10 +166,13 @@ func NewConsumer(client redis.UniversalClient, stream, group string, opts ...Con
 	c := &Consumer{
 		client: client, stream: stream, group: group, name: uuid.NewString(), start: "$", lease: defaultLease, maxEntry: maxEntryBytes,
 		log: slog.New(slog.DiscardHandler), held: make(map[string]struct{}), wakeAck: make(chan struct{}, 1), cursor: "0-0",
-		claiming: true, reads: readSizer{allowed: firstRead},
+		claiming: true, reads: readSizer{allowed: firstRead}, poked: make(chan struct{}, 1),
 	}
 	for _, opt := range opts {
 		opt(c)
+	}
+	if c.hub != nil && c.hub.stream != stream {
+		return nil, fmt.Errorf("redisstreams: the hub reads stream %q, not %q", c.hub.stream, stream)
 	}
 	c.log = c.log.With("stream", stream, "group", group)
 	return c, nil
@@ -205,41 +213,53 @@ func (c *Consumer) Ensure(ctx context.Context) error {
 	c.mu.Lock()
 	position := c.position
 	c.mu.Unlock()
-	start := c.start
-	if position != "" { // it existed, and this member has read up to there: the group was lost
-		var err error
-		if start, err = c.resumeAt(ctx, position); err != nil {
-			return err
-		}
+	start, begin := c.start, c.start
+	var err error
+	switch {
+	case position != "": // it existed, and this member has read up to there: the group was lost
+		start, err = c.resumeAt(ctx, position)
+		begin = start
+	case start == "$": // known before the group is made, so that the position is never behind what it has not seen
+		begin, err = lastIDScript.run(ctx, c.client, []string{c.stream}, nil).Text()
 	}
-	err := c.client.XGroupCreateMkStream(ctx, c.stream, c.group, start).Err()
+	if err != nil {
+		return fmt.Errorf("look where group %q on stream %q begins: %w", c.group, c.stream, err)
+	}
+	err = c.client.XGroupCreateMkStream(ctx, c.stream, c.group, start).Err()
 	switch {
 	case err == nil && position != "":
 		c.log.Warn("consumer group had disappeared and was created again", "position", start)
 		c.hooks.groupRecreated(start)
-	case hasPrefix(err, "OOM") && c.hasGroup(ctx): // refused even where there is nothing to create; reading needs no memory
-	case err != nil && !hasPrefix(err, "BUSYGROUP"):
+	case hasPrefix(err, "BUSYGROUP"),
+		hasPrefix(err, "OOM") && c.hasGroup(ctx): // refused even where there is nothing to create; reading needs no memory
+		if position == "" {
+			if begin, err = c.lastDelivered(ctx); err != nil {
+				return err
+			}
+		}
+	case err != nil:
 		return fmt.Errorf("create group %q on stream %q: %w", c.group, c.stream, err)
 	}
-	if position != "" {
-		c.setPosition(start)
-		return nil
-	}
-	groups, err := c.client.XInfoGroups(ctx, c.stream).Result()
-	if err != nil {
-		return fmt.Errorf("look up group %q on stream %q: %w", c.group, c.stream, err)
-	}
-	for i := range groups {
-		if groups[i].Name == c.group {
-			c.setPosition(groups[i].LastDeliveredID)
-		}
-	}
+	c.setPosition(begin)
 	return nil
 }
 
+// lastDelivered returns the position of the group.
+func (c *Consumer) lastDelivered(ctx context.Context) (string, error) {
+	if c.hub != nil { // one look for all
+		groups, err := c.hub.look(ctx, hubGroupPeriod)
+		if info, found := groups[c.group]; err != nil || found {
+			return info.lastDelivered, err
+		}
+	}
+	groups, err := lookUpGroups(ctx, c.client, c.stream)
+	return groups[c.group].lastDelivered, err
+}
+
 func (c *Consumer) hasGroup(ctx context.Context) bool {
-	groups, err := c.client.XInfoGroups(ctx, c.stream).Result()
-	return err == nil && slices.ContainsFunc(groups, func(g redis.XInfoGroup) bool { return g.Name == c.group })
+	groups, err := lookUpGroups(ctx, c.client, c.stream)
+	_, found := groups[c.group]
+	return err == nil && found
 }
 
 // resumeAt returns where a lost group begins again: at the position, or at the beginning where the stream has gone, too, and
@@ -271,14 +291,23 @@ func (c *Consumer) setPosition(id string) {
 // be malformed.
 func (c *Consumer) ReceiveBatch(ctx context.Context, n int) ([]*Delivery, error) {
 	for {
-		batch, err := c.Poll(ctx, n, blockTime)
+		batch, err := c.Poll(ctx, n, c.longestWait())
 		if err != nil || len(batch) > 0 {
 			return batch, err
 		}
 	}
 }
 
-// Poll is ReceiveBatch with a bound on the time that it waits for entries, at most a second: it may return none.
+// longestWait is how long a read waits: a blocked one cannot be interrupted, a hub can.
+func (c *Consumer) longestWait() time.Duration {
+	if c.hub != nil {
+		return hubWait
+	}
+	return blockTime
+}
+
+// Poll is ReceiveBatch with a bound on the time that it waits for entries, at most a second (five with a hub): it may
+// return none, also before that time.
 func (c *Consumer) Poll(ctx context.Context, n int, wait time.Duration) ([]*Delivery, error) {
 	if ctx.Err() != nil {
 		return nil, io.EOF
@@ -288,7 +317,19 @@ func (c *Consumer) Poll(ctx context.Context, n int, wait time.Duration) ([]*Deli
 		c.surplus = c.surplus[len(batch):]
 		return batch, nil
 	}
-	wait = min(wait, blockTime, c.lease/2)
+	wait = min(wait, c.longestWait(), c.lease/2)
+	if c.hub == nil {
+		return c.poll(ctx, n, wait)
+	}
+	news := c.hub.next()
+	batch, err := c.poll(ctx, n, 0)
+	if err == nil && len(batch) == 0 && c.trouble == "" && c.cursor == "0-0" {
+		c.hub.await(ctx, c, news, wait)
+	}
+	return batch, err
+}
+
+func (c *Consumer) poll(ctx context.Context, n int, wait time.Duration) ([]*Delivery, error) {
 	select {
 	case r := <-c.startAttempt(ctx, n, wait):
 		return c.conclude(ctx, n, r)
@@ -342,7 +383,7 @@ func (c *Consumer) receive(ctx context.Context, n int, wait time.Duration) ([]*D
 		}
 		c.recoverOwn = false
 	}
-	if time.Now().After(c.nextReclaim) {
+	if time.Now().After(c.nextReclaim) && c.mayFindDead() {
 		batch, err := c.reclaim(ctx, n)
 		if err != nil || len(batch) > 0 {
 			return batch, err
@@ -351,7 +392,32 @@ func (c *Consumer) receive(ctx context.Context, n int, wait time.Duration) ([]*D
 			wait = 0 // the round through the pending list is not over: go on with it at once
 		}
 	}
-	return c.readNew(ctx, n, max(wait, time.Millisecond))
+	if c.hub == nil {
+		wait = max(wait, time.Millisecond) // a caller who does not want to wait still wants what is there
+	}
+	return c.readNew(ctx, n, wait)
+}
+
+// mayFindDead reports whether it is worth while to look for entries of dead members. A member that has nothing to do asks
+// only when its hub has seen more pending entries than it has in work: idle groups shall cost nothing.
+func (c *Consumer) mayFindDead() bool {
+	return c.hub == nil || c.suspicious.Swap(false) || c.cursor != "0-0" || time.Since(c.lastRead) < c.lease
+}
+
+// poke makes the member look for entries of dead ones.
+func (c *Consumer) poke() {
+	c.suspicious.Store(true)
+	select {
+	case c.poked <- struct{}{}:
+	default:
+	}
+}
+
+// inWork returns how many entries this member has, with those whose acknowledgement is not answered yet.
+func (c *Consumer) inWork() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.held)
 }
 
 // silent notes that Redis was away or did not answer: the living renew their leases first, before anybody takes over.

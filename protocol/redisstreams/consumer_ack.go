@@ -5,9 +5,14 @@ import (
 	"math/rand/v2"
 	"slices"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 )
 
-const maxAckBatch = 1000 // ids of one XACK
+const (
+	maxAckBatch = 1000             // ids of one XACK
+	ackPause    = time.Millisecond // between XACKs, so that those who acknowledge one by one share them
+)
 
 // ack queues the acknowledgement of an entry. The queue is bounded by the number of entries that are handed out.
 func (c *Consumer) ack(id string) {
@@ -39,6 +44,7 @@ func (c *Consumer) sendAcks(ctx context.Context) {
 			err := c.flushAcks(ctx)
 			if err == nil {
 				backoff = 0
+				wait(ctx, ackPause)
 				break
 			}
 			if backoff == 0 && ctx.Err() == nil {
@@ -65,9 +71,7 @@ func (c *Consumer) flushAcks(ctx context.Context) error {
 		if len(ids) == 0 {
 			return nil
 		}
-		ackCtx, cancel := context.WithTimeout(ctx, commandTimeout)
-		err := c.client.XAck(ackCtx, c.stream, c.group, ids...).Err()
-		cancel()
+		err := c.acknowledge(ctx, ids)
 		if err != nil {
 			return err
 		}
@@ -81,4 +85,19 @@ func (c *Consumer) flushAcks(ctx context.Context) error {
 		}
 		c.mu.Unlock()
 	}
+}
+
+func (c *Consumer) acknowledge(ctx context.Context, ids []string) error {
+	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
+	defer cancel()
+	if c.hub == nil {
+		return c.client.XAck(ctx, c.stream, c.group, ids...).Err()
+	}
+	args := append(make([]any, 0, 3+len(ids)), "xack", c.stream, c.group)
+	for i := range ids {
+		args = append(args, &ids[i])
+	}
+	cmd := redis.NewIntCmd(ctx, args...)
+	c.hub.process(once{cmd}, 0)
+	return cmd.Err()
 }

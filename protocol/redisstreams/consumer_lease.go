@@ -44,28 +44,40 @@ for i = 3, #ARGV do
 end
 return 0`)
 
-// redeliverScript hands entries out again that are pending for this consumer, and counts that as a delivery.
+// redeliverScript hands entries out again that are pending for this consumer, and counts that as a delivery if told to.
 //
 //	KEYS[1] stream; ARGV[1] group, ARGV[2] consumer, ARGV[3] largest entry in bytes, ARGV[4] bytes after which to stop,
-//	ARGV[5...] ids
+//	ARGV[5] what to add to the delivery count, ARGV[6...] ids
 //	returns {how many ids were looked at, list of {id, delivery count, entry}}; in place of the entry is its size where it
 //	is too large, and nothing where it was trimmed; an id that is not pending for this consumer is left out
 //
 // It is a script for the same reason as heartbeatScript.
 var redeliverScript = newScript(sizeFunction + `
-local out, bytes, i = {}, 0, 5
+local out, bytes, i = {}, 0, 6
 while i <= #ARGV and bytes < tonumber(ARGV[4]) do
   local p = redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[i], ARGV[i], 1, ARGV[2])
   if #p == 1 then
-    local entry = redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, ARGV[i])[1]
+    local count = p[1][4] + tonumber(ARGV[5])
+    local entry = redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, ARGV[i], 'RETRYCOUNT', count)[1]
     local n = size(entry)
     bytes = bytes + n
     if n > tonumber(ARGV[3]) then entry = n end
-    out[#out + 1] = {ARGV[i], p[1][4] + 1, entry}
+    out[#out + 1] = {ARGV[i], count, entry}
   end
   i = i + 1
 end
-return {i - 5, out}`)
+return {i - 6, out}`)
+
+// recountScript sets the delivery count of an entry that is pending for this consumer.
+//
+//	KEYS[1] stream; ARGV[1] group, ARGV[2] consumer, ARGV[3] id, ARGV[4] count
+//
+// It is a script for the same reason as heartbeatScript.
+var recountScript = newScript(`
+if #redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[3], ARGV[3], 1, ARGV[2]) == 1 then
+  redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, ARGV[3], 'RETRYCOUNT', ARGV[4], 'JUSTID')
+end
+return 0`)
 
 // sizeFunction is for scripts: the bytes of all names and values of an entry.
 const sizeFunction = `
@@ -123,6 +135,10 @@ return 0`)
 // blocks until ctx ends; then it sends what is left to acknowledge, gives up what is still in work so that others get it
 // at once, and returns nil with all its goroutines gone, within a few seconds also when Redis is away.
 func (c *Consumer) Run(ctx context.Context) error {
+	if c.hub != nil {
+		c.hub.join(c)
+		defer c.hub.part(c)
+	}
 	var group sync.WaitGroup
 	group.Go(func() { c.sendAcks(ctx) })
 	group.Go(func() { c.tidy(ctx) })
@@ -143,6 +159,11 @@ func (c *Consumer) beat(ctx context.Context) {
 		case <-ticker.C:
 		}
 		err := c.setIdle(ctx, 0)
+		if hasPrefix(err, "NOGROUP") { // nobody may be reading at the moment who would notice
+			if err = c.Ensure(ctx); err == nil {
+				err = c.restore(ctx)
+			}
+		}
 		if err != nil && !down && ctx.Err() == nil {
 			c.log.Warn("cannot renew the lease of entries in work, trying again", "err", err)
 		}
@@ -244,9 +265,46 @@ func (c *Consumer) release(id string) {
 // released; that counts as a delivery. Entries that another member has taken over, or that were trimmed, are left out
 // and no longer in work.
 func (c *Consumer) Redeliver(ctx context.Context, ids []string) ([]*Delivery, error) {
+	return c.redeliver(ctx, ids, 1)
+}
+
+// Reread is Redeliver for entries that were handed out before and not tried: it does not count as a delivery.
+func (c *Consumer) Reread(ctx context.Context, ids []string) ([]*Delivery, error) {
+	return c.redeliver(ctx, ids, 0)
+}
+
+// Recount sets how often an entry in work counts as handed out, where an attempt shall not count: [Delivery.Attempt] of
+// its next delivery is one more. An entry that another member has taken over is left alone.
+func (c *Consumer) Recount(ctx context.Context, id string, deliveries int) error {
+	if err := c.run(ctx, recountScript, []any{c.group, c.name, id, deliveries}).Err(); err != nil {
+		return fmt.Errorf("recount an entry of stream %q: %w", c.stream, err)
+	}
+	return nil
+}
+
+// TakeAll hands out every entry that is pending in the group, in the order of the stream, whoever has it: for a member
+// that knows that it is the only one. It counts as a delivery. Their fields may be too many to keep: f gets them batch by
+// batch.
+func (c *Consumer) TakeAll(ctx context.Context, f func([]*Delivery)) error {
+	if err := c.Ensure(ctx); err != nil {
+		return err
+	}
+	for cursor := "0-0"; ; {
+		batch, next, err := c.claimIdle(ctx, scriptIDs, 0, cursor)
+		if err != nil {
+			return err
+		}
+		f(batch)
+		if cursor = next; cursor == "0-0" {
+			return nil
+		}
+	}
+}
+
+func (c *Consumer) redeliver(ctx context.Context, ids []string, counts int) ([]*Delivery, error) {
 	var batch []*Delivery
 	for left := ids; len(left) > 0; {
-		args := []any{c.group, c.name, c.maxEntry, replyBytes}
+		args := []any{c.group, c.name, c.maxEntry, replyBytes, counts}
 		for _, id := range left[:min(len(left), scriptIDs)] {
 			args = append(args, id)
 		}
@@ -320,15 +378,28 @@ func (c *Consumer) takeOver(reply []any) (batch []*Delivery, trimmed []string, e
 
 // reclaim takes over up to n entries of members that have been silent for longer than the lease.
 func (c *Consumer) reclaim(ctx context.Context, n int) ([]*Delivery, error) {
-	args := []any{c.group, c.name, c.lease.Milliseconds(), c.cursor, min(n, scriptIDs), c.maxEntry, replyBytes}
+	batch, cursor, err := c.claimIdle(ctx, n, c.lease, c.cursor)
+	if err != nil {
+		return nil, err
+	}
+	if c.cursor = cursor; c.cursor == "0-0" { // one round through the pending list is done
+		c.nextReclaim = time.Now().Add(c.reclaimPeriod())
+	}
+	c.tookOver(len(batch))
+	return batch, nil
+}
+
+// claimIdle takes over up to n entries that have been idle for that long, from cursor on, and returns where to go on.
+func (c *Consumer) claimIdle(ctx context.Context, n int, idle time.Duration, cursor string) ([]*Delivery, string, error) {
+	args := []any{c.group, c.name, idle.Milliseconds(), cursor, min(n, scriptIDs), c.maxEntry, replyBytes}
 	reply, err := c.runFor(ctx, transferTimeout, reclaimScript, args).Slice()
 	if err != nil {
-		return nil, fmt.Errorf("reclaim: %w", err)
+		return nil, "", fmt.Errorf("reclaim: %w", err)
 	}
 	if len(reply) != 3 {
-		return nil, fmt.Errorf("reclaim: unexpected reply of %d parts", len(reply))
+		return nil, "", fmt.Errorf("reclaim: unexpected reply of %d parts", len(reply))
 	}
-	c.cursor, _ = reply[0].(string)
+	next, _ := reply[0].(string)
 	list, _ := reply[1].([]any)
 	// What this member works on itself is not idle, unless its heartbeat is late: then it must not be worked on twice.
 	list = slices.DeleteFunc(list, func(item any) bool {
@@ -341,14 +412,10 @@ func (c *Consumer) reclaim(ctx context.Context, n int) ([]*Delivery, error) {
 	})
 	batch, _, err := c.takeOver(list)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	c.reportTrimmed(texts(reply[2]))
-	if c.cursor == "0-0" { // one round through the pending list is done
-		c.nextReclaim = time.Now().Add(c.reclaimPeriod())
-	}
-	c.tookOver(len(batch))
-	return batch, nil
+	return batch, next, nil
 }
 
 // reclaimPeriod is short where only this finds the entries of dead members. Where XREADGROUP CLAIM does, which says

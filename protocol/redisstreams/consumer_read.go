@@ -46,20 +46,26 @@ func (c *Consumer) awaitAttempt() {
 
 // readNew waits for what a read brings.
 func (c *Consumer) readNew(ctx context.Context, n int, block time.Duration) ([]*Delivery, error) {
-	batch, err := c.read(ctx, c.readCommand(c.reads.count(n), block), block)
+	count := c.reads.count(n)
+	batch, err := c.read(ctx, c.readCommand(count, block), block, count*max(c.reads.largest, 1<<10))
 	if hasPrefix(err, "ERR syntax error") && c.setClaiming(false) {
 		c.nextReclaim = time.Now()
 		return c.readNew(ctx, n, block)
 	}
 	c.reads.note(batch)
+	if len(batch) > 0 {
+		c.lastRead = time.Now()
+	}
 	return batch, err
 }
 
 // readCommand makes a read of new entries; where the server can, also of those whose member has been silent for longer
-// than the lease: XREADGROUP CLAIM (Redis 8.4) returns the moment that a lease ends. BLOCK is at least a millisecond,
-// because 0 means for ever.
+// than the lease: XREADGROUP CLAIM (Redis 8.4) returns the moment that a lease ends. With a block of 0 it does not wait.
 func (c *Consumer) readCommand(count int, block time.Duration) []any {
-	args := []any{"xreadgroup", "group", c.group, c.name, "count", count, "block", max(block.Milliseconds(), 1)}
+	args := []any{"xreadgroup", "group", c.group, c.name, "count", count}
+	if block > 0 { // to Redis, 0 means for ever
+		args = append(args, "block", max(block.Milliseconds(), 1))
+	}
 	if c.claiming && time.Now().After(c.claimAfter) {
 		args = append(args, "claim", c.lease.Milliseconds())
 	}
@@ -75,12 +81,17 @@ func (c *Consumer) setClaiming(known bool) bool {
 	return was != known
 }
 
-func (c *Consumer) read(ctx context.Context, args []any, block time.Duration) ([]*Delivery, error) {
+// read makes a read whose reply is guessed to hold so many bytes.
+func (c *Consumer) read(ctx context.Context, args []any, block time.Duration, bytes int) ([]*Delivery, error) {
 	ctx, cancel := context.WithTimeout(ctx, block+commandTimeout)
 	defer cancel()
 	cmd := redis.NewCmd(ctx, args...)
 	cmd.SetFirstKeyPos(int8(len(args) - 2)) //nolint:gosec // at most 11
-	_ = c.client.Process(ctx, once{cmd})    // the command carries the error
+	if c.hub != nil {
+		c.hub.process(once{cmd}, bytes)
+	} else {
+		_ = c.client.Process(ctx, once{cmd}) // the command carries the error
+	}
 	reply, err := cmd.Result()
 	if errors.Is(err, redis.Nil) {
 		return nil, nil

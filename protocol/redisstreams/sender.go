@@ -197,8 +197,12 @@ func (s *Sender) head(args []any) []any {
 }
 
 // AppendEntryFields appends the fields that an event's entry has in this stream. An event whose data is itself an encoded
-// event is written in structured mode in any case: as a binary entry, it would be read as the inner one.
+// event is written in structured mode in any case: as a binary entry, it would be read as the inner one. An event without
+// attributes, as [Entry.Event] returns it with [ErrUnknownFormat], is such an encoded event, and is written as it is.
 func (s *Sender) AppendEntryFields(dst []any, event *rawevent.Event) []any {
+	if len(event.Attributes) == 0 && rawevent.ModeOf(event.DataContentType) == rawevent.Structured {
+		return AppendStructured(dst, event.DataContentType, event.Data, nil)
+	}
 	var plain []string
 	if len(s.mirror) > 0 {
 		plain = mirrored(event, s.mirror)

@@ -194,14 +194,60 @@ type SubscriptionConfig struct {
 	LeaseDuration Duration `mapstructure:"leaseDuration"`
 	// StartFrom is where a new subscription begins: latest (default), earliest, an entry id, or a time in RFC 3339.
 	StartFrom string `mapstructure:"startFrom"`
+	// Order is none (default), or byKey: events of one key (the extension partitionkey, else the subject) are delivered one
+	// after the other, in the order of the stream, by one replica at a time; events without a key are not ordered.
+	Order string `mapstructure:"order"`
+	// RateLimit is how many deliveries a second a replica begins at most; default 0, which is no limit.
+	RateLimit float64 `mapstructure:"rateLimit"`
+	// MaxParked is how many events of a replica may wait for their next attempt, or for others of their key, before it
+	// stops reading; default 10000. They hold no worker, and of their bytes only the id.
+	MaxParked int `mapstructure:"maxParked"`
+	// ReplyStream is where events go that the sink answers with; default the subscription's own stream. none: answers are
+	// not read as events.
+	ReplyStream string `mapstructure:"replyStream"`
 	// Delivery says what happens when the sink does not take an event.
 	Delivery DeliveryConfig `mapstructure:"delivery"`
 }
 
-// SinkConfig is the address of a sink.
+// SinkConfig is the address of a sink: one of its keys.
 type SinkConfig struct {
 	// URI is an http or https address to which events are posted.
 	URI string `mapstructure:"uri"`
+	// Stream is a configured stream to which events are added, in one step with their acknowledgement where Redis can.
+	Stream string `mapstructure:"stream"`
+	// Channel is a Pub/Sub channel on which events are published in JSON. Who does not listen misses them.
+	Channel string `mapstructure:"channel"`
+}
+
+// describe names the sink for events and logs, without secrets.
+func (c *SinkConfig) describe() string {
+	switch {
+	case c.Stream != "":
+		return "stream:" + c.Stream
+	case c.Channel != "":
+		return "channel:" + c.Channel
+	default:
+		return redactedURI(c.URI)
+	}
+}
+
+func (c *SinkConfig) validate() Problems {
+	var p Problems
+	given := 0
+	for _, address := range []string{c.URI, c.Stream, c.Channel} {
+		if address != "" {
+			given++
+		}
+	}
+	if given > 1 {
+		p.Add("", "the sink has more than one address", "keep one of uri, stream and channel")
+	}
+	if given == 0 || c.URI != "" {
+		if u, err := url.Parse(c.URI); c.URI == "" || err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+			p.Add("uri", "the sink has no http or https address", "write an address like http://localhost:9000/, or name a stream or a channel")
+		}
+	}
+	return p
 }
 
 // DeliveryConfig is Knative's delivery specification, with its words.
@@ -210,9 +256,17 @@ type DeliveryConfig struct {
 	Retry int `mapstructure:"retry"`
 	// BackoffPolicy is exponential (default: the delay doubles) or linear (it grows by backoffDelay).
 	BackoffPolicy string `mapstructure:"backoffPolicy"`
-	// BackoffDelay is the delay before the first retry; default PT1S. Each delay is drawn from its upper half, and none is
-	// longer than 5 minutes, unless the sink asks for that with Retry-After.
+	// BackoffDelay is the delay before the first retry; default PT1S. Each delay is drawn at random between 0 and what the
+	// policy says (full jitter), so that events that failed together do not come back together.
 	BackoffDelay Duration `mapstructure:"backoffDelay"`
+	// MaxDelay bounds what the policy says; default PT5M.
+	MaxDelay Duration `mapstructure:"maxDelay"`
+	// RetryAfterMax bounds what the sink may ask for with Retry-After, which is honoured where it is longer than the delay;
+	// default PT15M. 0 ignores it.
+	RetryAfterMax Duration `mapstructure:"retryAfterMax"`
+	// Deadline is how long after it was stored an event is tried again at all, whatever retry says; default 0, which is for
+	// ever.
+	Deadline Duration `mapstructure:"deadline"`
 	// Timeout is how long one request may take; default PT30S.
 	Timeout Duration `mapstructure:"timeout"`
 	// Format is how events are sent: binary (default: HTTP binary mode) or json (structured mode).
@@ -221,19 +275,21 @@ type DeliveryConfig struct {
 	DeadLetterSink DeadLetterConfig `mapstructure:"deadLetterSink"`
 }
 
-// DeadLetterConfig is where dead letters go.
+// DeadLetterConfig is where dead letters go: one of its keys.
 type DeadLetterConfig struct {
 	// Stream is a stream in the same Redis; default streamgate:{STREAM}:deadletters.
 	Stream string `mapstructure:"stream"`
+	// URI is an http or https address to which they are posted instead. What it does not take goes into the default stream.
+	URI string `mapstructure:"uri"`
 }
 
 // NewSubscriptionConfig returns the defaults.
 func NewSubscriptionConfig() SubscriptionConfig {
 	return SubscriptionConfig{
-		Concurrency: 16, LeaseDuration: Duration(30 * time.Second), StartFrom: "latest",
+		Concurrency: 16, LeaseDuration: Duration(30 * time.Second), StartFrom: "latest", Order: orderNone, MaxParked: 10_000,
 		Delivery: DeliveryConfig{
-			Retry: 10, BackoffPolicy: "exponential", BackoffDelay: Duration(time.Second),
-			Timeout: Duration(30 * time.Second), Format: "binary",
+			Retry: 10, BackoffPolicy: "exponential", BackoffDelay: Duration(time.Second), MaxDelay: Duration(5 * time.Minute),
+			RetryAfterMax: Duration(15 * time.Minute), Timeout: Duration(30 * time.Second), Format: "binary",
 		},
 	}
 }
@@ -247,8 +303,15 @@ func (c *SubscriptionConfig) Validate() Problems {
 	for i := range c.Filters {
 		p.AddAll(fmt.Sprintf("filters[%d]", i), c.Filters[i].Validate())
 	}
-	if u, err := url.Parse(c.Sink.URI); c.Sink.URI == "" || err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		p.Add("sink.uri", "the sink has no http or https address", "write an address like http://localhost:9000/")
+	p.AddAll("sink", c.Sink.validate())
+	if c.Order != orderNone && c.Order != orderByKey {
+		p.Add("order", fmt.Sprintf("%q is no order", c.Order), "write none or byKey")
+	}
+	if c.RateLimit < 0 {
+		p.Add("rateLimit", fmt.Sprintf("%g is negative", c.RateLimit), "set deliveries a second, or 0 for no limit")
+	}
+	if c.MaxParked < 1 || c.MaxParked > 1_000_000 {
+		p.Add("maxParked", fmt.Sprintf("%d is not between 1 and 1000000", c.MaxParked), "set how many events may wait, like 10000")
 	}
 	if c.Concurrency < 1 || c.Concurrency > 10_000 {
 		p.Add("concurrency", fmt.Sprintf("%d is not between 1 and 10000", c.Concurrency), "set how many deliveries may run at once, like 16")
@@ -274,6 +337,18 @@ func (c *DeliveryConfig) validate() Problems {
 	if c.BackoffDelay <= 0 {
 		p.Add("backoffDelay", fmt.Sprintf("%s is not positive", c.BackoffDelay), "set a time like PT1S")
 	}
+	if c.MaxDelay <= 0 {
+		p.Add("maxDelay", fmt.Sprintf("%s is not positive", c.MaxDelay), "set a time like PT5M")
+	}
+	if c.RetryAfterMax < 0 || c.Deadline < 0 {
+		p.Add("", "retryAfterMax or deadline is negative", "set a time like PT15M, or 0")
+	}
+	if u, err := url.Parse(c.DeadLetterSink.URI); c.DeadLetterSink.URI != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
+		p.Add("deadLetterSink.uri", "this is no http or https address", "write an address like http://localhost:9000/, or name a stream")
+	}
+	if c.DeadLetterSink.URI != "" && c.DeadLetterSink.Stream != "" {
+		p.Add("deadLetterSink", "there are two addresses for dead letters", "keep stream or uri")
+	}
 	if c.Timeout <= 0 {
 		p.Add("timeout", fmt.Sprintf("%s is not positive", c.Timeout), "set a time like PT30S")
 	}
@@ -282,6 +357,12 @@ func (c *DeliveryConfig) validate() Problems {
 	}
 	return p
 }
+
+// Orders of delivery.
+const (
+	orderNone  = "none"
+	orderByKey = "byKey"
+)
 
 const blockNameRemedy = "use letters, digits, dots, dashes and underscores, at most 128, beginning with a letter or digit"
 
@@ -305,6 +386,19 @@ func startPosition(s string) (string, error) {
 		return redisstreams.StartAt(t), nil
 	}
 	return "", fmt.Errorf("%q is no position in a stream", s)
+}
+
+// checkTargets checks the streams that a subscription writes to.
+func (c *Config) checkTargets(p *Problems, path string, s *SubscriptionConfig, streams map[string]bool) {
+	if to := s.Sink.Stream; to != "" && !streams[to] {
+		p.Add(path+".sink.stream", fmt.Sprintf("there is no stream %q", to), "name one of those under streams")
+	}
+	if s.Sink.Stream == s.Stream && s.Stream != "" {
+		p.Add(path+".sink.stream", "events would go back into the stream that they come from", "name another stream")
+	}
+	if to := s.ReplyStream; to != "" && to != noReplies && !streams[to] {
+		p.Add(path+".replyStream", fmt.Sprintf("there is no stream %q", to), "name one of those under streams, or none")
+	}
 }
 
 // Validate returns everything that is wrong, the references between the parts included.
@@ -337,6 +431,7 @@ func (c *Config) Validate() Problems {
 		subscription, path := &c.Subscriptions[i], fmt.Sprintf("subscriptions[%d]", i)
 		p.AddAll(path, subscription.Validate())
 		c.checkBlock(&p, path, "subscription", subscription.Name, subscription.Stream, subscriptions, streams)
+		c.checkTargets(&p, path, subscription, streams)
 		if subscription.Delivery.DeadLetterSink.Stream == subscription.Stream && subscription.Stream != "" {
 			p.Add(path+".delivery.deadLetterSink.stream", "dead letters would go back into the stream that they come from", "name another stream")
 		}

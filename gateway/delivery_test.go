@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -102,7 +103,7 @@ func TestWhatIsRetriedAndWhatIsNot(t *testing.T) {
 	t.Parallel()
 	const retries = 3
 	for status, attempts := range map[int]int{
-		500: retries + 1, 503: retries + 1, 404: retries + 1, 408: retries + 1, 409: retries + 1, 429: retries + 1,
+		500: retries + 1, 501: retries + 1, 404: retries + 1, 408: retries + 1, 409: retries + 1,
 		400: 1, 401: 1, 403: 1, 410: 1, 413: 1, 415: 1, 302: 1, 307: 1,
 	} {
 		t.Run(fmt.Sprint(status), func(t *testing.T) {
@@ -133,6 +134,40 @@ func TestWhatIsRetriedAndWhatIsNot(t *testing.T) {
 			}
 			if strings.Contains(g.logs.String(), "secret") {
 				t.Error("the log holds the secret of the sink's address")
+			}
+		})
+	}
+}
+
+// TestOutageUsesUpNoRetries: a sink that says it is unavailable is left alone but for a probe now and then, for much longer
+// than the retries of an event would last, and then gets everything.
+func TestOutageUsesUpNoRetries(t *testing.T) {
+	t.Parallel()
+	for _, status := range []int{502, 503, 504, 429} {
+		t.Run(fmt.Sprint(status), func(t *testing.T) {
+			t.Parallel()
+			client, stream := redistest.Shared(t).Client(), redistest.Stream(t)
+			const events, retries = 20, 3
+			var requests atomic.Int64
+			s := newSink(t, func(*http.Request, int) int {
+				if requests.Add(1) <= 2*retries { // what opens the circuit, and three probes
+					return status
+				}
+				return 202
+			})
+			g := start(t, client, subscribed(oneStream(stream), s.url, func(c *gateway.SubscriptionConfig) {
+				c.Delivery.Retry, c.Concurrency = retries, 1
+			}))
+			for i := range events {
+				publish(t, g, stream, event(fmt.Sprint(i)))
+			}
+			delivered := func() float64 { return counter(t, g.registry, "streamgate_deliveries_total", "delivered") }
+			redistest.Eventually(t, "all are delivered", func() bool { return delivered() == events })
+			if n := client.XLen(context.Background(), gateway.DeadLetterStream(stream)).Val(); n != 0 {
+				t.Errorf("%d dead letters", n)
+			}
+			if logs := g.logs.String(); strings.Count(logs, "the sink does not take events") != 1 || strings.Count(logs, "the sink takes events again") != 1 {
+				t.Errorf("the outage is not logged once:\n%s", logs)
 			}
 		})
 	}
@@ -439,6 +474,13 @@ func TestLostGroupKeepsWhatIsInWork(t *testing.T) {
 	var once sync.Once
 	var mu sync.Mutex
 	lost := false
+	t.Cleanup(sync.OnceFunc(func() {
+		select {
+		case <-release:
+		default:
+			close(release)
+		}
+	}))
 	s := newSink(t, func(r *http.Request, _ int) int {
 		if r.Header.Get("Ce-Id") == "slow" {
 			first := false
@@ -462,8 +504,8 @@ func TestLostGroupKeepsWhatIsInWork(t *testing.T) {
 		c.Delivery.BackoffPolicy = "linear"
 	}))
 	publish(t, g, stream, event("1"), event("2"), event("3"), event("slow"))
-	redistest.Eventually(t, "three are parked, one is in work", func() bool { return len(s.ids()) == 4 })
 	<-begun
+	redistest.Eventually(t, "three are parked", func() bool { return len(s.ids()) == 4 })
 	if err := client.XGroupDestroy(context.Background(), stream, "streamgate:sub").Err(); err != nil {
 		t.Fatal(err)
 	}

@@ -48,6 +48,7 @@ type Gateway struct {
 	ingress       *Ingress
 	sources       []*sourceRunner
 	subscriptions []*subscription
+	hubs          map[string]*redisstreams.Hub // by stream
 	listener      net.Listener
 	running       atomic.Bool
 }
@@ -61,7 +62,7 @@ func New(config Config, env Env) (*Gateway, error) {
 	m := newMetrics(env.Registry)
 	countDuplicates(env.Registry, publisher)
 	g := &Gateway{
-		config: config, env: env, publisher: publisher,
+		config: config, env: env, publisher: publisher, hubs: map[string]*redisstreams.Hub{},
 		ingress: &Ingress{
 			publisher: publisher, maxEventBytes: config.Server.MaxEventBytes, maxBatchBytes: config.Server.MaxBatchBytes, budget: maxBodies, metrics: m,
 		},
@@ -79,7 +80,7 @@ func New(config Config, env Env) (*Gateway, error) {
 			return nil, err
 		}
 		s, err := newSubscription(*c, subscriptionEnv{
-			client: env.Redis, dead: dead, log: env.Logger, metrics: m, userAgent: env.UserAgent,
+			client: env.Redis, hub: g.hub(c.Stream), publisher: publisher, streams: config.Streams, dead: dead, log: env.Logger, metrics: m, userAgent: env.UserAgent,
 		})
 		if err != nil {
 			return nil, err
@@ -87,6 +88,14 @@ func New(config Config, env Env) (*Gateway, error) {
 		g.subscriptions = append(g.subscriptions, s)
 	}
 	return g, nil
+}
+
+// hub returns the hub that reads a stream for all subscriptions to it.
+func (g *Gateway) hub(stream string) *redisstreams.Hub {
+	if g.hubs[stream] == nil {
+		g.hubs[stream] = redisstreams.NewHub(g.env.Redis, stream)
+	}
+	return g.hubs[stream]
 }
 
 // deadLetterSender writes into the named stream as that is configured, or else as the subscription's stream is, so that
@@ -135,16 +144,25 @@ func (g *Gateway) Ready(ctx context.Context) error {
 	if err := g.env.Redis.Ping(ctx).Err(); err != nil {
 		return fmt.Errorf("redis does not answer: %w", err)
 	}
+	for stream := range g.hubs {
+		if err := g.groupsExist(ctx, stream); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (g *Gateway) groupsExist(ctx context.Context, stream string) error {
+	groups, err := g.env.Redis.XInfoGroups(ctx, stream).Result()
+	if err != nil {
+		return fmt.Errorf("stream %q: %w", stream, err)
+	}
+	found := make(map[string]bool, len(groups))
+	for i := range groups {
+		found[groups[i].Name] = true
+	}
 	for _, s := range g.subscriptions {
-		groups, err := g.env.Redis.XInfoGroups(ctx, s.config.Stream).Result()
-		if err != nil {
-			return fmt.Errorf("stream %q: %w", s.config.Stream, err)
-		}
-		found := false
-		for i := range groups {
-			found = found || groups[i].Name == groupName(s.config.Name)
-		}
-		if !found {
+		if s.config.Stream == stream && !found[groupName(s.config.Name)] {
 			return fmt.Errorf("subscription %q has no consumer group yet", s.config.Name)
 		}
 	}
@@ -199,14 +217,22 @@ func (g *Gateway) Run(ctx context.Context) error {
 	defer stopWork()
 
 	var serveErr error
-	var serving, sources, subscriptions sync.WaitGroup
+	hubCtx, stopHubs := context.WithCancel(context.WithoutCancel(ctx)) // they are needed until the last delivery
+	defer stopHubs()
+	var serving, sources, subscriptions, hubs sync.WaitGroup
 	serving.Go(func() {
 		if err := server.Serve(netutil.LimitListener(g.listener, maxConnections)); !errors.Is(err, http.ErrServerClosed) {
 			serveErr = fmt.Errorf("serve events: %w", err)
 			stop()
 		}
 	})
+	for _, hub := range g.hubs {
+		hubs.Go(func() { _ = hub.Run(hubCtx) }) // it returns nil
+	}
 	if g.prepare(runCtx) {
+		subscriptions.Go(func() {
+			(&inboxes{client: g.env.Redis, subscriptions: g.subscriptions}).run(runCtx, workCtx)
+		})
 		for _, s := range g.subscriptions {
 			subscriptions.Go(func() { s.run(runCtx, workCtx) })
 		}
@@ -226,5 +252,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	serving.Wait()
 	sources.Wait()
 	subscriptions.Wait()
+	stopHubs()
+	hubs.Wait()
 	return serveErr
 }

@@ -15,7 +15,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/streamgate/streamgate/gateway"
 	"github.com/streamgate/streamgate/internal/redistest"
 	"github.com/streamgate/streamgate/protocol/rawevent"
 )
@@ -163,39 +162,4 @@ func (c *connection) roundTrip(request []byte) error {
 			return err
 		}
 	}
-}
-
-// BenchmarkDelivery measures Redis -> HTTP sink of preloaded events, all of the gateway's parts on.
-func BenchmarkDelivery(b *testing.B) {
-	server := redistest.Start(b)
-	var taken atomic.Int64
-	done := make(chan struct{})
-	sink := newServer(b, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_, _ = io.Copy(io.Discard, r.Body)
-		w.WriteHeader(http.StatusAccepted)
-		if taken.Add(1) == int64(b.N) {
-			close(done)
-		}
-	}))
-	loader := start(b, server.Client(), oneStream(benchStream))
-	batch := make([]rawevent.Event, 0, 1000)
-	for i := range b.N {
-		if batch = append(batch, benchEvent()); len(batch) == cap(batch) || i == b.N-1 {
-			if _, err := loader.Publisher().PublishBatch(context.Background(), benchStream, batch); err != nil {
-				b.Fatal(err)
-			}
-			batch = batch[:0]
-		}
-	}
-	loader.stop()
-	b.ReportAllocs()
-	b.ResetTimer()
-	started := time.Now()
-	start(b, server.Client(), subscribed(oneStream(benchStream), sink, func(c *gateway.SubscriptionConfig) {
-		c.Concurrency = 32
-		c.Filters = []gateway.FilterConfig{{Prefix: map[string]string{"type": "com.example."}}}
-	}))
-	<-done
-	b.StopTimer()
-	b.ReportMetric(float64(b.N)/time.Since(started).Seconds(), "events/s")
 }

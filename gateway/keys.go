@@ -29,3 +29,18 @@ func seenKey(stream, source string, digest [8]byte) string {
 	bucket := string([]byte{hexDigits[digest[0]>>4], hexDigits[digest[0]&15], hexDigits[digest[1]>>4]})
 	return streamKey(stream, "source:"+source+":seen:"+bucket)
 }
+
+// orderKey is the lease of the replica that delivers an ordered subscription.
+func orderKey(stream, subscription string) string {
+	return streamKey(stream, "subscription:"+subscription+":lease")
+}
+
+// InboxStream is where events for one subscription alone are put: dead letters that are tried again, and replays.
+func InboxStream(stream, subscription string) string {
+	return streamKey(stream, "inbox:"+subscription)
+}
+
+// inboxLeaseKey is the lease of the replica that serves an inbox.
+func inboxLeaseKey(stream, subscription string) string {
+	return streamKey(stream, "inbox:"+subscription+":lease")
+}

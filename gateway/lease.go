@@ -34,6 +34,94 @@ if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 if ARGV[2] == '0' then redis.call('DEL', KEYS[1]) else redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
 return 1`)
 
+// lease gives one replica at a time the right to do something. A replica that is silent for length loses it.
+type lease struct {
+	client redis.UniversalClient
+	key    string
+	length time.Duration
+	log    *slog.Logger
+}
+
+// whileHeld calls lead whenever this replica has the lease, and stands by otherwise, until ctx ends. lead must return soon
+// after its context has ended; token fences off whoever had the lease before.
+func (l *lease) whileHeld(ctx context.Context, lead func(ctx context.Context, token string)) {
+	down := false
+	for ctx.Err() == nil {
+		token, err := l.acquire(ctx)
+		switch {
+		case err != nil:
+			if !down && ctx.Err() == nil {
+				l.log.Warn("cannot reach Redis for the lease, trying again", "err", err)
+			}
+			down = true
+			Sleep(ctx, time.Second/2+rand.N(time.Second/2))
+		case token == "":
+			down = false
+			pause := min(l.length/10, time.Second)
+			Sleep(ctx, pause+rand.N(pause))
+		default:
+			down = false
+			l.hold(ctx, token, lead)
+		}
+	}
+}
+
+// acquire takes the lease if it is free, and returns the token that fences off whoever had it before: it is random, so that
+// it is new even where Redis has forgotten everything. It returns "" if somebody has the lease.
+func (l *lease) acquire(ctx context.Context) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, redisStepTimeout)
+	defer cancel()
+	token := uuid.NewString()
+	taken, err := l.client.SetNX(ctx, l.key, token, l.length).Result()
+	if err != nil || !taken {
+		return "", err
+	}
+	return token, nil
+}
+
+// hold calls lead with a context that ends with the lease, and gives the lease up afterwards.
+func (l *lease) hold(ctx context.Context, token string, lead func(ctx context.Context, token string)) {
+	leadCtx, cancel := context.WithCancel(ctx)
+	var renewing sync.WaitGroup
+	renewing.Go(func() {
+		defer cancel()
+		l.keep(leadCtx, token)
+	})
+	lead(leadCtx, token)
+	cancel()
+	renewing.Wait()
+
+	last, cancelLast := context.WithTimeout(context.WithoutCancel(ctx), redisStepTimeout)
+	defer cancelLast()
+	if _, err := l.renew(last, token, 0); err != nil {
+		l.log.Warn("cannot give up the lease; another replica gets it when it ends", "err", err)
+	}
+}
+
+// keep renews the lease until ctx ends. It returns earlier when the lease is lost, or could not be renewed in time.
+func (l *lease) keep(ctx context.Context, token string) {
+	for held := time.Now(); time.Since(held) < l.length*4/5; { // ends before another replica can begin
+		if !Sleep(ctx, l.length/5) {
+			return
+		}
+		renewed := time.Now()
+		mine, err := l.renew(ctx, token, l.length)
+		switch {
+		case err == nil && !mine:
+			return
+		case err == nil:
+			held = renewed
+		}
+	}
+}
+
+func (l *lease) renew(ctx context.Context, token string, length time.Duration) (mine bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, redisStepTimeout)
+	defer cancel()
+	n, err := renewScript.Run(ctx, l.client, []string{l.key}, token, length.Milliseconds()).Int()
+	return n == 1, err
+}
+
 // sourceRunner runs one source on this replica while it holds the source's lease, and stands by otherwise.
 type sourceRunner struct {
 	block     SourceBlock
@@ -46,58 +134,12 @@ type sourceRunner struct {
 
 // Run blocks until ctx ends.
 func (r *sourceRunner) Run(ctx context.Context) error {
-	down := false
-	for ctx.Err() == nil {
-		token, err := r.acquire(ctx)
-		switch {
-		case err != nil:
-			if !down && ctx.Err() == nil {
-				r.log.Warn("cannot reach Redis for the source's lease, trying again", "err", err)
-			}
-			down = true
-			Sleep(ctx, time.Second/2+rand.N(time.Second/2))
-		case token == "":
-			down = false
-			Sleep(ctx, sourceLease/10+rand.N(sourceLease/10))
-		default:
-			down = false
-			r.lead(ctx, token)
-		}
-	}
-	return nil
-}
-
-// acquire takes the lease if it is free, and returns the token that fences off whoever had it before: it is random, so that
-// it is new even where Redis has forgotten everything. It returns "" if somebody has the lease.
-func (r *sourceRunner) acquire(ctx context.Context) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, redisStepTimeout)
-	defer cancel()
-	token := uuid.NewString()
-	taken, err := r.client.SetNX(ctx, leaseKey(r.block.Stream, r.block.Name), token, sourceLease).Result()
-	if err != nil || !taken {
-		return "", err
-	}
-	return token, nil
-}
-
-// lead runs the source until ctx ends or the lease is lost.
-func (r *sourceRunner) lead(ctx context.Context, token string) {
-	r.log.Info("running the source")
-	leadCtx, cancel := context.WithCancel(ctx)
-	var renewing sync.WaitGroup
-	renewing.Go(func() {
-		defer cancel()
-		r.keepLease(leadCtx, token)
+	l := lease{client: r.client, key: leaseKey(r.block.Stream, r.block.Name), length: sourceLease, log: r.log}
+	l.whileHeld(ctx, func(ctx context.Context, token string) {
+		r.log.Info("running the source")
+		r.runSource(ctx, token)
 	})
-	r.runSource(leadCtx, token)
-	cancel()
-	renewing.Wait()
-
-	last, cancelLast := context.WithTimeout(context.WithoutCancel(ctx), redisStepTimeout)
-	defer cancelLast()
-	if _, err := r.renew(last, token, 0); err != nil {
-		r.log.Warn("cannot give up the source's lease; another replica gets it when it ends", "err", err)
-	}
+	return nil
 }
 
 // runSource runs the source, again and again with growing pauses where it fails, until ctx ends or the lease is lost.
@@ -135,29 +177,4 @@ func (r *sourceRunner) runOnce(ctx context.Context, token string) error {
 		return fmt.Errorf("build source %q: %w", r.block.Name, err)
 	}
 	return source.Run(ctx)
-}
-
-// keepLease renews the lease until ctx ends. It returns earlier when the lease is lost, or could not be renewed in time.
-func (r *sourceRunner) keepLease(ctx context.Context, token string) {
-	for held := time.Now(); time.Since(held) < sourceLease; {
-		if !Sleep(ctx, sourceLease/5) {
-			return
-		}
-		renewed := time.Now()
-		mine, err := r.renew(ctx, token, sourceLease)
-		switch {
-		case err == nil && !mine:
-			return
-		case err == nil:
-			held = renewed
-		}
-	}
-}
-
-func (r *sourceRunner) renew(ctx context.Context, token string, length time.Duration) (mine bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, redisStepTimeout)
-	defer cancel()
-	keys := []string{leaseKey(r.block.Stream, r.block.Name)}
-	n, err := renewScript.Run(ctx, r.client, keys, token, length.Milliseconds()).Int()
-	return n == 1, err
 }

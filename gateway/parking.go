@@ -7,30 +7,26 @@ import (
 	"time"
 )
 
-const (
-	maxParked  = 10_000          // events that wait for their next attempt; then no new ones are read
-	maxBackoff = 5 * time.Minute // longest delay that the policy makes
-)
-
-// delay returns the time until the next attempt, where attempt counts from 1. The upper half of it is random, so that
-// events that failed together do not come back together. A sink's Retry-After is honoured where it asks for more.
+// delay returns the time until the next attempt, where attempt counts from 1: at random between 0 and what the policy says
+// (full jitter, as in Brooker, "Exponential Backoff And Jitter", 2015), so that events that failed together do not come
+// back together. A sink's Retry-After is honoured where it asks for more.
 func (c *DeliveryConfig) delay(attempt int, retryAfter time.Duration) time.Duration {
-	backoff := c.BackoffDelay.Std()
+	backoff, bound := c.BackoffDelay.Std(), c.MaxDelay.Std()
 	if c.BackoffPolicy == "linear" {
-		backoff *= time.Duration(attempt)
+		backoff = min(backoff, bound) * time.Duration(min(max(attempt, 1), 1_000_000))
 	} else {
 		for range attempt - 1 {
-			if backoff *= 2; backoff > maxBackoff {
+			if backoff *= 2; backoff > bound {
 				break
 			}
 		}
 	}
-	backoff = max(min(backoff, maxBackoff), 2)
-	return max(backoff/2+rand.N(backoff/2), retryAfter)
+	return max(rand.N(max(min(backoff, bound), 1)), retryAfter)
 }
 
 // parkingLot holds the ids of entries that wait for their next attempt, by the time at which it is due.
 type parkingLot struct {
+	max    int // then no new entries are read
 	mu     sync.Mutex
 	heap   parkedHeap
 	doomed map[string]outcome // of parked entries whose dead letter could not be stored
@@ -41,9 +37,11 @@ type parkedEntry struct {
 	at time.Time
 }
 
-func newParkingLot() *parkingLot { return &parkingLot{doomed: map[string]outcome{}} }
+func newParkingLot(limit int) *parkingLot {
+	return &parkingLot{max: limit, doomed: map[string]outcome{}}
+}
 
-// park adds entries. Workers may exceed maxParked by their number: what was read before the lot was full still has to go
+// park adds entries. Workers may exceed the limit by their number: what was read before the lot was full still has to go
 // somewhere.
 func (p *parkingLot) park(ids []string, at time.Time) {
 	p.mu.Lock()
@@ -91,7 +89,15 @@ func (p *parkingLot) untilNext() time.Duration {
 	return max(time.Until(p.heap[0].at), 0)
 }
 
-func (p *parkingLot) isFull() bool { return p.len() >= maxParked }
+// soonest removes and returns the entry that is due next, whether or not its time has come, or "".
+func (p *parkingLot) soonest() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.heap) == 0 {
+		return ""
+	}
+	return heap.Pop(&p.heap).(parkedEntry).id //nolint:forcetypeassert // see due
+}
 
 func (p *parkingLot) len() int {
 	p.mu.Lock()

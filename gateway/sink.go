@@ -3,7 +3,7 @@ package gateway
 import (
 	"bytes"
 	"context"
-	"errors"
+	"encoding/base64"
 	"fmt"
 	"io"
 	"net"
@@ -17,19 +17,31 @@ import (
 
 // Bounds on what a sink can make the gateway do.
 const (
-	maxResponseBytes = 64 << 10         // read of an answer; a longer one costs the connection
-	maxErrorBytes    = 1024             // kept of an answer for knativeerrordata, as Knative does
-	maxRetryAfter    = 15 * time.Minute // longest delay that a sink can ask for
+	maxResponseBytes = 64 << 10 // read of an answer; a longer one costs the connection
+	maxErrorBytes    = 1024     // kept of an answer for knativeerrordata, as Knative does
+	maxReplyBytes    = 1 << 20  // an event in an answer
 )
 
 // noResponse is the code of a delivery to which no HTTP answer came, as in Knative.
 const noResponse = -1
 
+// sink hands events on. It is safe for concurrent use.
+type sink interface {
+	// deliver makes one attempt and returns when the sink has answered, or its timeout or ctx has ended. It may change
+	// the job's event.
+	deliver(ctx context.Context, j *job) outcome
+	// close frees what is idle. Nothing may be delivered afterwards.
+	close()
+}
+
 // outcome is how one attempt to deliver ended.
 type outcome struct {
-	code       int           // HTTP status, or noResponse
-	detail     []byte        // beginning of the answer's body, or why there is none
-	retryAfter time.Duration // what the sink asked for; 0 if nothing
+	code       int             // HTTP status, or what it would be; noResponse
+	detail     []byte          // beginning of the answer's body, or why there is none
+	retryAfter time.Duration   // what the sink asked for; 0 if nothing
+	reply      *rawevent.Event // the event in the answer, or nil
+	gone       bool            // the entry is no longer this replica's
+	final      bool            // not to be tried again, whatever the code
 }
 
 // verdict is what an outcome means for the event.
@@ -46,6 +58,8 @@ func (o *outcome) verdict() verdict {
 	switch {
 	case o.code >= 200 && o.code < 300:
 		return delivered
+	case o.final:
+		return rejected
 	case o.code == noResponse || o.code >= 500,
 		o.code == http.StatusNotFound, o.code == http.StatusRequestTimeout,
 		o.code == http.StatusConflict, o.code == http.StatusTooManyRequests:
@@ -55,41 +69,86 @@ func (o *outcome) verdict() verdict {
 	}
 }
 
+// sinkIsDown reports whether a failure is the sink's own, whichever event met it.
+func (o *outcome) sinkIsDown() bool {
+	switch o.code {
+	case noResponse, http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return true
+	}
+	return false
+}
+
 // httpSink posts events to one address.
 type httpSink struct {
-	uri       string
+	target    *url.URL // nil if the address is not usable
+	basicAuth string   // of the address's user; goes into the header, and nowhere else
 	structure bool
 	timeout   time.Duration
-	client    *http.Client
+	transport *http.Transport
 	userAgent string
+	replies   bool // answers may hold events
+	maxAfter  time.Duration
 }
 
 func newHTTPSink(c *SubscriptionConfig, userAgent string) *httpSink {
 	dialer := &net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}
-	return &httpSink{
-		uri: c.Sink.URI, structure: c.Delivery.Format == "json", timeout: c.Delivery.Timeout.Std(), userAgent: userAgent,
-		client: &http.Client{
-			Transport: &http.Transport{
-				Proxy: http.ProxyFromEnvironment, DialContext: dialer.DialContext, ForceAttemptHTTP2: true,
-				// With net/http's default of 2, most deliveries of a busy subscription would open a connection of their own.
-				MaxIdleConnsPerHost: c.Concurrency, MaxConnsPerHost: c.Concurrency,
-				IdleConnTimeout: 90 * time.Second, TLSHandshakeTimeout: 10 * time.Second,
-				DisableCompression: true, MaxResponseHeaderBytes: maxResponseBytes,
-			},
-			// A sink MUST NOT redirect, and a sender must not follow (CloudEvents HTTP webhook section 2.2).
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	s := &httpSink{
+		structure: c.Delivery.Format == "json", timeout: c.Delivery.Timeout.Std(), userAgent: userAgent,
+		replies: c.ReplyStream != noReplies, maxAfter: c.Delivery.RetryAfterMax.Std(),
+		// It is used without an http.Client: a sink MUST NOT redirect, and a sender must not follow (CloudEvents HTTP webhook
+		// section 2.2); cookies are nothing for events either.
+		transport: &http.Transport{
+			Proxy: http.ProxyFromEnvironment, DialContext: dialer.DialContext, ForceAttemptHTTP2: true,
+			// With net/http's default of 2, most deliveries of a busy subscription would open a connection of their own.
+			MaxIdleConnsPerHost: c.Concurrency, MaxConnsPerHost: c.Concurrency,
+			IdleConnTimeout: 90 * time.Second, TLSHandshakeTimeout: 10 * time.Second,
+			DisableCompression: true, MaxResponseHeaderBytes: maxResponseBytes,
 		},
 	}
+	target, err := url.Parse(c.Sink.URI)
+	if err != nil {
+		return s
+	}
+	if user := target.User; user != nil {
+		password, _ := user.Password()
+		s.basicAuth = "Basic " + base64.StdEncoding.EncodeToString([]byte(user.Username()+":"+password))
+	}
+	target.User, target.Fragment = nil, ""
+	s.target = target
+	return s
 }
 
 // close drops the idle connections.
-func (s *httpSink) close() { s.client.CloseIdleConnections() }
+func (s *httpSink) close() { s.transport.CloseIdleConnections() }
 
-// deliver makes one attempt. It returns when the sink has answered, or the timeout or ctx has ended.
-func (s *httpSink) deliver(ctx context.Context, event *rawevent.Event) outcome {
+func (s *httpSink) deliver(ctx context.Context, j *job) outcome {
+	if s.target == nil {
+		return outcome{code: noResponse, detail: []byte("the sink's address is not usable")}
+	}
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
-	header, body := http.Header{"User-Agent": []string{s.userAgent}}, event.Data
+	response, err := s.transport.RoundTrip(s.request(ctx, &j.event))
+	if err != nil {
+		return outcome{code: noResponse, detail: []byte(err.Error())}
+	}
+	defer func() { _ = response.Body.Close() }()
+	o := outcome{code: response.StatusCode}
+	if after := response.Header.Get("Retry-After"); after != "" {
+		o.retryAfter = parseRetryAfter(after, time.Now(), s.maxAfter)
+	}
+	switch {
+	case s.replies && o.verdict() == delivered:
+		s.readReply(&o, response)
+	case response.ContentLength != 0:
+		o.detail, _ = io.ReadAll(io.LimitReader(response.Body, maxErrorBytes))     // what came before an error will do
+		_, _ = io.CopyN(io.Discard, response.Body, maxResponseBytes-maxErrorBytes) // to use the connection again
+	}
+	return o
+}
+
+func (s *httpSink) request(ctx context.Context, event *rawevent.Event) *http.Request {
+	header, body := make(http.Header, len(event.Attributes)+4), event.Data
+	header["User-Agent"] = []string{s.userAgent}
 	// An event whose data is itself an encoded event must go in structured mode: in binary mode it would be taken for the
 	// inner one. One without attributes is such an encoded event, in a format that is not understood, and goes as it is.
 	if len(event.Attributes) > 0 && (s.structure || rawevent.ModeOf(event.DataContentType) != rawevent.Binary) {
@@ -98,34 +157,27 @@ func (s *httpSink) deliver(ctx context.Context, event *rawevent.Event) outcome {
 	} else {
 		event.WriteHTTP(header)
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, s.uri, bytes.NewReader(body))
-	if err != nil {
-		return outcome{code: noResponse, detail: []byte("the sink's address is not usable")}
+	if s.replies {
+		header["Prefer"] = []string{"reply"}
 	}
-	request.Header = header
-	response, err := s.client.Do(request)
-	if err != nil {
-		return outcome{code: noResponse, detail: []byte(withoutAddress(err).Error())}
+	if s.basicAuth != "" {
+		header["Authorization"] = []string{s.basicAuth}
 	}
-	defer func() { _ = response.Body.Close() }()
-	detail, _ := io.ReadAll(io.LimitReader(response.Body, maxErrorBytes))      // what came before an error will do
-	_, _ = io.CopyN(io.Discard, response.Body, maxResponseBytes-maxErrorBytes) // to use the connection again
-	return outcome{
-		code: response.StatusCode, detail: detail,
-		retryAfter: parseRetryAfter(response.Header.Get("Retry-After"), time.Now()),
+	request := &http.Request{
+		Method: http.MethodPost, URL: s.target, Host: s.target.Host, Header: header, ContentLength: int64(len(body)),
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Body: http.NoBody,
 	}
+	if len(body) > 0 {
+		request.Body = io.NopCloser(bytes.NewReader(body))
+		// With it, the transport can send again over a new connection what met one that the sink was just closing.
+		request.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
+	}
+	return request.WithContext(ctx)
 }
 
-// withoutAddress drops the address from an error of http.Client, as it may hold a secret.
-func withoutAddress(err error) error {
-	if e, ok := errors.AsType[*url.Error](err); ok {
-		return e.Err
-	}
-	return err
-}
-
-// parseRetryAfter reads both forms of the header (RFC 9110 section 10.2.3); 0 if it says nothing, or nonsense.
-func parseRetryAfter(value string, now time.Time) time.Duration {
+// parseRetryAfter reads both forms of the header (RFC 9110 section 10.2.3), up to a bound; 0 if it says nothing, or
+// nonsense.
+func parseRetryAfter(value string, now time.Time, bound time.Duration) time.Duration {
 	if value == "" {
 		return 0
 	}
@@ -135,7 +187,7 @@ func parseRetryAfter(value string, now time.Time) time.Duration {
 	} else if at, err := http.ParseTime(value); err == nil {
 		wait = at.Sub(now)
 	}
-	return min(max(wait, 0), maxRetryAfter)
+	return min(max(wait, 0), bound)
 }
 
 // redactedURI returns an address without user and query, which may hold secrets, for events and logs.

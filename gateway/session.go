@@ -28,6 +28,7 @@ type session struct {
 	parking  *parkingLot
 	lanes    *lanes       // nil without order
 	inbox    *inboxReader // nil if it reads the stream
+	waker    waker
 
 	jobs  chan *job     // to workers that are idle
 	slots chan struct{} // one token for every worker that is busy or about to be
@@ -236,6 +237,7 @@ func (s *session) limited(ctx context.Context, n int) int {
 
 // entries returns up to n entries: those whose next attempt is due, those whose turn it is in their lane, else new ones.
 func (s *session) entries(ctx context.Context, n int, probe bool) ([]*redisstreams.Delivery, error) {
+	s.waker.look()
 	full := s.isFull()
 	if probe && !full { // it may be those that were tried before that cannot be delivered, and not the sink's fault
 		if batch, err := s.consumer.Poll(ctx, 1, time.Millisecond); err != nil || len(batch) > 0 {
@@ -255,14 +257,26 @@ func (s *session) entries(ctx context.Context, n int, probe bool) ([]*redisstrea
 			return s.again(ctx, []string{id}, s.consumer.Redeliver, func() { s.parking.park([]string{id}, time.Now()) })
 		}
 	}
-	if wait := s.parking.untilNext(); !full && s.inbox != nil {
-		return s.pollInbox(ctx, n, wait)
-	} else if !full {
-		return s.consumer.Poll(ctx, n, wait)
-	} else if Sleep(ctx, min(wait, time.Second)) {
-		return nil, errNothingNow
+	return s.await(ctx, n, full)
+}
+
+// await waits for new entries, or for something else to do.
+func (s *session) await(ctx context.Context, n int, full bool) (batch []*redisstreams.Delivery, err error) {
+	wait := s.parking.untilNext()
+	waitCtx, cancel := s.waker.begin(ctx, wait)
+	defer cancel()
+	switch {
+	case full:
+		Sleep(waitCtx, min(wait, time.Second))
+	case s.inbox != nil:
+		batch, err = s.pollInbox(waitCtx, n, wait)
+	default:
+		batch, err = s.consumer.Poll(waitCtx, n, wait)
 	}
-	return nil, ctx.Err()
+	if err != nil || len(batch) == 0 {
+		return nil, nothingUnless(ctx)
+	}
+	return batch, nil
 }
 
 // again reads entries that this replica has in hand already.

@@ -39,6 +39,7 @@ func (s *session) finish(d *redisstreams.Delivery, result prometheus.Counter) {
 	d.Ack()
 	if s.lanes != nil {
 		s.lanes.leave(d.ID)
+		s.waker.wake(time.Now())
 	}
 	result.Inc()
 }
@@ -95,7 +96,10 @@ func (s *session) giveUp(j *job) {
 	}
 }
 
-func (s *session) park(j *job, at time.Time) { s.parking.park([]string{j.delivery.ID}, at) }
+func (s *session) park(j *job, at time.Time) {
+	s.parking.park([]string{j.delivery.ID}, at)
+	s.waker.wake(at)
+}
 
 // settle does what an attempt's outcome asks for. counts says whether a failure counts against the event.
 func (s *session) settle(ctx context.Context, j *job, o *outcome, ttl int, counts bool) {
@@ -178,7 +182,9 @@ func (s *session) storeDead(ctx context.Context, d *redisstreams.Delivery, event
 		if ctx.Err() == nil && !s.deadDown.Swap(true) {
 			s.log.Warn("cannot store dead letters, trying again", "entry_id", d.ID, "err", err)
 		}
-		s.parking.doom(d.ID, o, time.Now().Add(s.config.Delivery.delay(d.Attempt, time.Second)))
+		at := time.Now().Add(s.config.Delivery.delay(d.Attempt, time.Second))
+		s.parking.doom(d.ID, o, at)
+		s.waker.wake(at)
 		return false
 	}
 	s.deadDown.Store(false)

@@ -79,16 +79,20 @@ func (l *lease) acquire(ctx context.Context) (string, error) {
 	return token, nil
 }
 
-// hold calls lead with a context that ends with the lease, and gives the lease up afterwards.
+// hold calls lead with a context that ends with ctx or with the lease, and gives the lease up afterwards.
 func (l *lease) hold(ctx context.Context, token string, lead func(ctx context.Context, token string)) {
-	leadCtx, cancel := context.WithCancel(ctx)
+	leadCtx, end := context.WithCancel(ctx)
+	defer end()
+	// It is renewed until lead has returned, and not only until ctx ends: lead may take longer than the lease to finish.
+	renewCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
 	var renewing sync.WaitGroup
 	renewing.Go(func() {
-		defer cancel()
-		l.keep(leadCtx, token)
+		defer end()
+		l.keep(renewCtx, token)
 	})
 	lead(leadCtx, token)
-	cancel()
+	stop()
 	renewing.Wait()
 
 	last, cancelLast := context.WithTimeout(context.WithoutCancel(ctx), redisStepTimeout)

@@ -8,7 +8,7 @@ type lanes struct {
 	mu      sync.Mutex
 	byKey   map[string]*lane
 	keys    map[string]string // of the entries that are in a lane
-	ready   []string          // entries that have come to the head of their lane
+	ready   []string          // entries that have come to the head of their lane, and were never tried
 	waiting int
 }
 
@@ -87,15 +87,6 @@ func (l *lanes) giveBack(ids []string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.ready = append(append([]string{}, ids...), l.ready...)
-}
-
-// queue puts an entry into its lane, and into ready if it is at the head.
-func (l *lanes) queue(id, key string) {
-	if l.enter(id, key) {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		l.ready = append(l.ready, id)
-	}
 }
 
 // len returns how many entries wait: behind another one, or for a worker.

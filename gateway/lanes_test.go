@@ -44,9 +44,7 @@ func (m *lanesModel) enter(t *rapid.T) {
 	id := fmt.Sprintf("%s-%d", rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "key"), m.n)
 	m.n++
 	m.entered[key(id)] = append(m.entered[key(id)], id)
-	if rapid.Bool().Draw(t, "queued") {
-		m.lanes.queue(id, key(id))
-	} else if m.lanes.enter(id, key(id)) {
+	if m.lanes.enter(id, key(id)) {
 		m.send(t, id)
 	}
 	if !m.lanes.knows(id) {

@@ -256,3 +256,12 @@ func TestMetricsAreDocumented(t *testing.T) {
 		t.Errorf("only %d metrics", n)
 	}
 }
+
+// pendingOf returns how many entries of the stream the subscription sub has read and not acknowledged.
+func pendingOf(client redis.UniversalClient, stream string) int64 {
+	pending, err := client.XPending(context.Background(), stream, "streamgate:sub").Result()
+	if err != nil {
+		return -1
+	}
+	return pending.Count
+}

@@ -106,7 +106,9 @@ func (s *session) takePending(ctx context.Context) bool {
 		err := s.consumer.TakeAll(ctx, func(batch []*redisstreams.Delivery) {
 			for _, d := range batch {
 				event, _ := d.Event() // what is no event has no key, and is found out when its turn comes
-				s.lanes.queue(d.ID, laneOf(d.ID, &event))
+				if s.lanes.enter(d.ID, laneOf(d.ID, &event)) {
+					s.parking.park([]string{d.ID}, time.Now()) // it may have been tried: its next attempt is due
+				}
 			}
 		})
 		if err == nil {

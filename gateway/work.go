@@ -58,9 +58,10 @@ func (s *session) work(ctx context.Context, j *job) {
 	s.figures.inFlight.Inc()
 	defer s.figures.inFlight.Dec()
 	defer s.gauge()
-	if ctx.Err() != nil {
+	if ctx.Err() != nil { // the time to finish is over: others get it
 		s.giveUp(j)
-		return // the time to finish is over: others get it
+		s.uncount(ctx, j)
+		return
 	}
 	if o, doomed := s.parking.verdict(j.delivery.ID); doomed { // only its dead letter could not be stored yet
 		s.giveUp(j)
@@ -77,6 +78,8 @@ func (s *session) work(ctx context.Context, j *job) {
 		s.giveUp(j)
 		if o.gone {
 			s.park(j, time.Now()) // reading it again finds out who has it
+		} else {
+			s.uncount(ctx, j)
 		}
 		return
 	}
@@ -132,10 +135,11 @@ func (s *session) settle(ctx context.Context, j *job, o *outcome, ttl int, count
 	}
 }
 
-// uncount takes an attempt back that failed because the sink was down. If Redis is away, too, it counts.
+// uncount takes an attempt back that failed because the sink was down, or that a stop cut off. If Redis is away, too, it
+// counts.
 func (s *session) uncount(ctx context.Context, j *job) {
-	if err := s.consumer.Recount(ctx, j.delivery.ID, j.delivery.Attempt-1); err != nil {
-		s.log.Debug("an attempt counts although the sink was down", "entry_id", j.delivery.ID, "err", err)
+	if err := s.consumer.Recount(context.WithoutCancel(ctx), j.delivery.ID, j.delivery.Attempt-1); err != nil {
+		s.log.Debug("an attempt counts although it is not the event's fault that it failed", "entry_id", j.delivery.ID, "err", err)
 	}
 }
 

@@ -44,10 +44,10 @@ for i = 3, #ARGV do
 end
 return 0`)
 
-// redeliverScript hands entries out again that are pending for this consumer, and counts that as a delivery if told to.
+// redeliverScript hands entries out again that are pending for this consumer.
 //
 //	KEYS[1] stream; ARGV[1] group, ARGV[2] consumer, ARGV[3] largest entry in bytes, ARGV[4] bytes after which to stop,
-//	ARGV[5] what to add to the delivery count, ARGV[6...] ids
+//	ARGV[5] what the delivery count becomes, 0 for one more, ARGV[6...] ids
 //	returns {how many ids were looked at, list of {id, delivery count, entry}}; in place of the entry is its size where it
 //	is too large, and nothing where it was trimmed; an id that is not pending for this consumer is left out
 //
@@ -57,7 +57,8 @@ local out, bytes, i = {}, 0, 6
 while i <= #ARGV and bytes < tonumber(ARGV[4]) do
   local p = redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[i], ARGV[i], 1, ARGV[2])
   if #p == 1 then
-    local count = p[1][4] + tonumber(ARGV[5])
+    local count = tonumber(ARGV[5])
+    if count == 0 then count = p[1][4] + 1 end
     local entry = redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, ARGV[i], 'RETRYCOUNT', count)[1]
     local n = size(entry)
     bytes = bytes + n
@@ -90,7 +91,7 @@ end`
 // reclaimScript takes over entries whose member has been silent, with their delivery counts.
 //
 //	KEYS[1] stream; ARGV[1] group, ARGV[2] consumer, ARGV[3] idle time in ms, ARGV[4] cursor, ARGV[5] count,
-//	ARGV[6] largest entry in bytes, ARGV[7] bytes after which to stop
+//	ARGV[6] largest entry in bytes, ARGV[7] bytes after which to stop, ARGV[8] '0' to leave the delivery counts as they are
 //	returns {next cursor, list of {id, delivery count, entry or its size}, ids of trimmed entries}
 //
 // It is a script because XAUTOCLAIM does not tell the counts, and they must be those of the same moment. It takes entry by
@@ -104,10 +105,14 @@ for _ = 1, 100 do
   local entry = r[2][1]
   if entry then
     local p = redis.call('XPENDING', KEYS[1], ARGV[1], entry[1], entry[1], 1, ARGV[2])
-    local id, n = entry[1], size(entry)
+    local id, n, count = entry[1], size(entry), p[1] and p[1][4] or 1
+    if ARGV[8] == '0' then
+      count = count - 1
+      redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, id, 'RETRYCOUNT', count, 'JUSTID')
+    end
     bytes = bytes + n
     if n > tonumber(ARGV[6]) then entry = n end
-    out[#out + 1] = {id, p[1] and p[1][4] or 1, entry}
+    out[#out + 1] = {id, count, entry}
   end
   if cursor == '0-0' or #out >= tonumber(ARGV[5]) or bytes >= tonumber(ARGV[7]) then break end
 end
@@ -265,12 +270,13 @@ func (c *Consumer) release(id string) {
 // released; that counts as a delivery. Entries that another member has taken over, or that were trimmed, are left out
 // and no longer in work.
 func (c *Consumer) Redeliver(ctx context.Context, ids []string) ([]*Delivery, error) {
-	return c.redeliver(ctx, ids, 1)
+	return c.redeliver(ctx, ids, 0)
 }
 
-// Reread is Redeliver for entries that were handed out before and not tried: it does not count as a delivery.
+// Reread is Redeliver for entries that were handed out before and never tried, by whomever: this counts as their first
+// delivery, however many members have held them.
 func (c *Consumer) Reread(ctx context.Context, ids []string) ([]*Delivery, error) {
-	return c.redeliver(ctx, ids, 0)
+	return c.redeliver(ctx, ids, 1)
 }
 
 // Recount sets how often an entry in work counts as handed out, where an attempt shall not count: [Delivery.Attempt] of
@@ -283,14 +289,14 @@ func (c *Consumer) Recount(ctx context.Context, id string, deliveries int) error
 }
 
 // TakeAll hands out every entry that is pending in the group, in the order of the stream, whoever has it: for a member
-// that knows that it is the only one. It counts as a delivery. Their fields may be too many to keep: f gets them batch by
-// batch.
+// that knows that it is the only one. It does not count as a delivery: that is for [Consumer.Redeliver] and
+// [Consumer.Reread] to do. Their fields may be too many to keep: f gets them batch by batch.
 func (c *Consumer) TakeAll(ctx context.Context, f func([]*Delivery)) error {
 	if err := c.Ensure(ctx); err != nil {
 		return err
 	}
 	for cursor := "0-0"; ; {
-		batch, next, err := c.claimIdle(ctx, scriptIDs, 0, cursor)
+		batch, next, err := c.claimIdle(ctx, scriptIDs, 0, cursor, 0)
 		if err != nil {
 			return err
 		}
@@ -301,10 +307,10 @@ func (c *Consumer) TakeAll(ctx context.Context, f func([]*Delivery)) error {
 	}
 }
 
-func (c *Consumer) redeliver(ctx context.Context, ids []string, counts int) ([]*Delivery, error) {
+func (c *Consumer) redeliver(ctx context.Context, ids []string, count int) ([]*Delivery, error) {
 	var batch []*Delivery
 	for left := ids; len(left) > 0; {
-		args := []any{c.group, c.name, c.maxEntry, replyBytes, counts}
+		args := []any{c.group, c.name, c.maxEntry, replyBytes, count}
 		for _, id := range left[:min(len(left), scriptIDs)] {
 			args = append(args, id)
 		}
@@ -378,7 +384,7 @@ func (c *Consumer) takeOver(reply []any) (batch []*Delivery, trimmed []string, e
 
 // reclaim takes over up to n entries of members that have been silent for longer than the lease.
 func (c *Consumer) reclaim(ctx context.Context, n int) ([]*Delivery, error) {
-	batch, cursor, err := c.claimIdle(ctx, n, c.lease, c.cursor)
+	batch, cursor, err := c.claimIdle(ctx, n, c.lease, c.cursor, 1)
 	if err != nil {
 		return nil, err
 	}
@@ -389,9 +395,10 @@ func (c *Consumer) reclaim(ctx context.Context, n int) ([]*Delivery, error) {
 	return batch, nil
 }
 
-// claimIdle takes over up to n entries that have been idle for that long, from cursor on, and returns where to go on.
-func (c *Consumer) claimIdle(ctx context.Context, n int, idle time.Duration, cursor string) ([]*Delivery, string, error) {
-	args := []any{c.group, c.name, idle.Milliseconds(), cursor, min(n, scriptIDs), c.maxEntry, replyBytes}
+// claimIdle takes over up to n entries that have been idle for that long, from cursor on, and returns where to go on. That
+// counts as so many deliveries, 0 or 1.
+func (c *Consumer) claimIdle(ctx context.Context, n int, idle time.Duration, cursor string, counts int) ([]*Delivery, string, error) {
+	args := []any{c.group, c.name, idle.Milliseconds(), cursor, min(n, scriptIDs), c.maxEntry, replyBytes, counts}
 	reply, err := c.runFor(ctx, transferTimeout, reclaimScript, args).Slice()
 	if err != nil {
 		return nil, "", fmt.Errorf("reclaim: %w", err)

@@ -1,0 +1,144 @@
+package gateway_test
+
+import (
+	"context"
+	"net/http"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/streamgate/streamgate/gateway"
+	"github.com/streamgate/streamgate/internal/redistest"
+)
+
+const never = gateway.Duration(1000 * time.Hour) // a delay that does not pass
+
+// eachOrder runs a test without order and with it.
+func eachOrder(t *testing.T, test func(t *testing.T, order string)) {
+	t.Helper()
+	for _, order := range []string{"none", "byKey"} {
+		t.Run(order, func(t *testing.T) {
+			t.Parallel()
+			test(t, order)
+		})
+	}
+}
+
+// TestAttemptsAreCountedOverRestarts: each gateway makes one attempt with an event and is stopped; the fourth attempt is
+// the last one with retry: 3. Events that waited for others of their key have all of their attempts left.
+func TestAttemptsAreCountedOverRestarts(t *testing.T) {
+	t.Parallel()
+	eachOrder(t, func(t *testing.T, order string) {
+		client, stream := redistest.Shared(t).Client(), redistest.Stream(t)
+		var attempts [2]atomic.Int64
+		s := newSink(t, func(r *http.Request, _ int) int {
+			attempts[r.Header.Get("Ce-Id")[2]-'0'].Add(1)
+			return http.StatusInternalServerError
+		})
+		c := subscribed(oneStream(stream), s.url, func(c *gateway.SubscriptionConfig) {
+			c.Order = order
+			c.Delivery.BackoffDelay, c.Delivery.MaxDelay = never, never
+		})
+		dead := gateway.DeadLetterStream(stream)
+		for i := range int64(4) {
+			g := start(t, client, c)
+			if i == 0 {
+				publish(t, g, stream, keyed("k", 0))
+			}
+			redistest.Eventually(t, "an attempt with the first event is settled", func() bool {
+				return attempts[0].Load() == i+1 && counter(t, g.registry, "streamgate_delivery_attempts_total") >= 1
+			})
+			if order == "byKey" && i == 0 {
+				publish(t, g, stream, keyed("k", 1))
+				redistest.Eventually(t, "the second event waits", func() bool {
+					return pendingOf(client, stream) == 2
+				})
+			}
+			if n := client.XLen(context.Background(), dead).Val(); n != 0 && i < 3 {
+				t.Fatalf("dead-lettered after %d attempts", i+1)
+			}
+			if i == 3 {
+				redistest.Eventually(t, "the first event is dead-lettered", func() bool { return client.XLen(context.Background(), dead).Val() > 0 })
+			}
+			g.stop()
+		}
+		if order == "none" {
+			return
+		}
+		for n := attempts[1].Load(); client.XLen(context.Background(), dead).Val() == 1; n = attempts[1].Load() {
+			g := start(t, client, c)
+			redistest.Eventually(t, "an attempt with the second event is settled", func() bool {
+				return attempts[1].Load() == n+1 && counter(t, g.registry, "streamgate_delivery_attempts_total") >= 1
+			})
+			g.stop()
+		}
+		if first, second := attempts[0].Load(), attempts[1].Load(); first != 4 || second != 4 {
+			t.Errorf("%d and %d attempts, want 4 of each", first, second)
+		}
+	})
+}
+
+// TestAttemptsAreCountedOverACrash: the replica that tries is cut off from Redis for good; another one goes on counting.
+func TestAttemptsAreCountedOverACrash(t *testing.T) {
+	t.Parallel()
+	eachOrder(t, func(t *testing.T, order string) {
+		stream := redistest.Stream(t)
+		s := newSink(t, func(*http.Request, int) int { return http.StatusInternalServerError })
+		c := subscribed(oneStream(stream), s.url, func(c *gateway.SubscriptionConfig) {
+			c.Order, c.LeaseDuration = order, gateway.Duration(time.Second)
+			c.Delivery.BackoffDelay, c.Delivery.MaxDelay = never, never
+		})
+		proxy, cutOff := behindProxy(t)
+		first := start(t, cutOff, c)
+		publish(t, first, stream, event("1"))
+		redistest.Eventually(t, "an attempt is settled", func() bool {
+			return counter(t, first.registry, "streamgate_delivery_attempts_total") == 1
+		})
+		proxy.Blackhole(true)
+		client := redistest.Shared(t).Client()
+		c.Subscriptions[0].Delivery.BackoffDelay = gateway.Duration(time.Millisecond)
+		start(t, client, c)
+		redistest.Eventually(t, "the event is dead-lettered", func() bool { return nothingPending(client, stream, "sub") })
+		if n := len(s.all()); n != 4 {
+			t.Errorf("%d attempts, want 4", n)
+		}
+	})
+}
+
+// TestHandOverIsNoAttempt: an attempt that a stop cuts off does not count, however often that happens.
+func TestHandOverIsNoAttempt(t *testing.T) {
+	t.Parallel()
+	eachOrder(t, func(t *testing.T, order string) {
+		client, stream := redistest.Shared(t).Client(), redistest.Stream(t)
+		begun := make(chan struct{}, 1)
+		var hanging atomic.Bool
+		var refused atomic.Int64
+		hanging.Store(true)
+		s := newSink(t, func(r *http.Request, _ int) int {
+			if hanging.Load() {
+				begun <- struct{}{}
+				<-r.Context().Done()
+				return 202 // nobody hears it
+			}
+			refused.Add(1)
+			return http.StatusInternalServerError
+		})
+		c := subscribed(oneStream(stream), s.url, func(c *gateway.SubscriptionConfig) { c.Order = order })
+		c.Server = gateway.NewServerConfig()
+		c.Server.Address, c.Server.ShutdownTimeout = "127.0.0.1:0", gateway.Duration(time.Millisecond)
+		for i := range 6 { // more than retry allows
+			g := start(t, client, c)
+			if i == 0 {
+				publish(t, g, stream, event("1"))
+			}
+			<-begun
+			g.stop()
+		}
+		hanging.Store(false)
+		start(t, client, c)
+		redistest.Eventually(t, "the event is dead-lettered", func() bool { return nothingPending(client, stream, "sub") })
+		if n := refused.Load(); n != 4 {
+			t.Errorf("%d attempts that the sink refused, want 4", n)
+		}
+	})
+}

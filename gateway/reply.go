@@ -63,5 +63,5 @@ func (s *httpSink) readReply(o *outcome, response *http.Response) {
 }
 
 func badReply(reason string) outcome {
-	return outcome{code: http.StatusBadGateway, detail: []byte(reason)}
+	return outcome{code: http.StatusBadGateway, detail: []byte(reason), answered: true}
 }

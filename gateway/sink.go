@@ -42,6 +42,7 @@ type outcome struct {
 	reply      *rawevent.Event // the event in the answer, or nil
 	gone       bool            // the entry is no longer this replica's
 	final      bool            // not to be tried again, whatever the code
+	answered   bool            // the sink is there, whatever the code
 }
 
 // verdict is what an outcome means for the event.
@@ -71,6 +72,9 @@ func (o *outcome) verdict() verdict {
 
 // sinkIsDown reports whether a failure is the sink's own, whichever event met it.
 func (o *outcome) sinkIsDown() bool {
+	if o.answered {
+		return false
+	}
 	switch o.code {
 	case noResponse, http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		return true

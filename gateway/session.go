@@ -198,6 +198,9 @@ func (s *session) next(ctx context.Context, n int) ([]job, error) {
 		return nil, nothingUnless(ctx)
 	}
 	if n = s.limited(ctx, n); n == 0 {
+		if probe {
+			s.circuit.release()
+		}
 		return nil, nothingUnless(ctx)
 	}
 	batch, err := s.entries(ctx, n, probe)
@@ -211,6 +214,9 @@ func (s *session) next(ctx context.Context, n int) ([]job, error) {
 	if probe && len(jobs) == 0 {
 		s.circuit.release()
 	}
+	if s.limiter != nil {
+		s.limiter.ReserveN(time.Now(), len(jobs)) // below zero where the inbox has taken some meanwhile
+	}
 	s.gauge()
 	return jobs, err
 }
@@ -222,19 +228,21 @@ func nothingUnless(ctx context.Context) error {
 	return errNothingNow
 }
 
-// limited waits until the rate limit lets one delivery begin, and returns how many up to n it lets begin at once.
+// limited waits until the rate limit lets one delivery begin, and returns how many up to n it lets begin at once. It takes
+// nothing from the limit: that is done when it is known how many there are to begin.
 func (s *session) limited(ctx context.Context, n int) int {
 	if s.limiter == nil {
 		return n
 	}
-	if s.limiter.Wait(ctx) != nil {
-		return 0
+	for {
+		tokens := s.limiter.Tokens()
+		if tokens >= 1 {
+			return min(n, int(tokens))
+		}
+		if !Sleep(ctx, max(time.Duration((1-tokens)/float64(s.limiter.Limit())*float64(time.Second)), time.Millisecond)) {
+			return 0
+		}
 	}
-	allowed := 1
-	for allowed < n && s.limiter.Allow() {
-		allowed++
-	}
-	return allowed
 }
 
 // entries returns up to n entries: those whose next attempt is due, those whose turn it is in their lane, else new ones.

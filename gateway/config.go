@@ -265,7 +265,7 @@ type DeliveryConfig struct {
 	// default PT15M. 0 ignores it.
 	RetryAfterMax Duration `mapstructure:"retryAfterMax"`
 	// Deadline is how long after it was stored an event is tried again at all, whatever retry says; default 0, which is for
-	// ever.
+	// ever. An event whose next attempt would come later is dead-lettered at once; every event gets one attempt.
 	Deadline Duration `mapstructure:"deadline"`
 	// Timeout is how long one request may take; default PT30S.
 	Timeout Duration `mapstructure:"timeout"`

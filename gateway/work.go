@@ -113,7 +113,8 @@ func (s *session) settle(ctx context.Context, j *job, o *outcome, ttl int, count
 		s.finish(j.delivery, s.figures.delivered)
 		return
 	}
-	late := delivery.Deadline > 0 && time.Since(storedAt(j.delivery.ID)) > delivery.Deadline.Std()
+	delay := delivery.delay(max(attempt, 1), o.retryAfter)
+	late := delivery.Deadline > 0 && time.Since(storedAt(j.delivery.ID))+delay > delivery.Deadline.Std()
 	switch {
 	case verdict == delivered: // and the reply could not be stored, because Redis is away
 		s.park(j, time.Now().Add(rereadPause))
@@ -123,7 +124,6 @@ func (s *session) settle(ctx context.Context, j *job, o *outcome, ttl int, count
 		if !counts {
 			s.uncount(ctx, j)
 		}
-		delay := delivery.delay(max(attempt, 1), o.retryAfter)
 		s.log.Debug("delivery failed and will be tried again", "entry_id", j.delivery.ID, "attempt", attempt, "counts", counts,
 			"delay", delay, "reason", o.describe())
 		s.park(j, time.Now().Add(delay))

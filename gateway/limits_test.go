@@ -1,0 +1,272 @@
+package gateway_test
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/streamgate/streamgate/gateway"
+	"github.com/streamgate/streamgate/internal/redistest"
+)
+
+// clockedSink takes everything and remembers when.
+func clockedSink(t testing.TB) (*sink, func() []time.Time) {
+	t.Helper()
+	var mu sync.Mutex
+	var times []time.Time
+	s := newSink(t, func(*http.Request, int) int {
+		mu.Lock()
+		defer mu.Unlock()
+		times = append(times, time.Now())
+		return 202
+	})
+	return s, func() []time.Time {
+		mu.Lock()
+		defer mu.Unlock()
+		return slices.Clone(times)
+	}
+}
+
+// TestRateLimit: in no window of the deliveries are more than the limit and its burst allow.
+func TestRateLimit(t *testing.T) {
+	t.Parallel()
+	const rate, burst, events = 20.0, 4, 60
+	client, stream := redistest.Shared(t).Client(), redistest.Stream(t)
+	s, times := clockedSink(t)
+	g := start(t, client, subscribed(oneStream(stream), s.url, func(c *gateway.SubscriptionConfig) {
+		c.RateLimit, c.Concurrency = rate, burst
+	}))
+	for i := range events {
+		publish(t, g, stream, event(fmt.Sprint(i)))
+	}
+	redistest.Eventually(t, "all are delivered", func() bool { return nothingPending(client, stream, "sub") })
+	at := times()
+	for first := range at {
+		for last := first; last < len(at); last++ {
+			const slack = 2 // what began in time may arrive late
+			if allowed := burst + slack + rate*at[last].Sub(at[first]).Seconds(); float64(last-first+1) > allowed {
+				t.Fatalf("%d deliveries within %s, allowed are %.1f", last-first+1, at[last].Sub(at[first]), allowed)
+			}
+		}
+	}
+	if took := at[len(at)-1].Sub(at[0]); took > 2*time.Duration((events-burst)/rate*float64(time.Second)) {
+		t.Errorf("it took %s, which is far below the limit", took)
+	}
+}
+
+// TestRateLimitIsForDeliveries: waiting for events, and those that the filters drop, use nothing of it up.
+func TestRateLimitIsForDeliveries(t *testing.T) {
+	t.Parallel()
+	client, stream := redistest.Shared(t).Client(), redistest.Stream(t)
+	s, _ := clockedSink(t)
+	c := subscribed(oneStream(stream), s.url, onlyType("wanted"), func(c *gateway.SubscriptionConfig) {
+		c.RateLimit = 0.01 // one, and the next after 100 s
+		c.LeaseDuration = gateway.Duration(time.Second)
+	})
+	g := start(t, client, c)
+	for i := range 20 {
+		publish(t, g, stream, event(fmt.Sprint("unwanted-", i)))
+	}
+	redistest.Eventually(t, "the others are dropped", func() bool {
+		return counter(t, g.registry, "streamgate_deliveries_total", "filtered") == 20
+	})
+	e := event("1")
+	e.Set("type", "wanted")
+	began := time.Now()
+	publish(t, g, stream, e)
+	redistest.Eventually(t, "it is delivered", func() bool { return len(s.all()) == 1 })
+	if took := time.Since(began); took > 10*time.Second {
+		t.Errorf("it took %s", took)
+	}
+}
+
+// oldEvent adds an event that was stored an hour ago.
+func oldEvent(t testing.TB, client redis.UniversalClient, stream string) {
+	t.Helper()
+	err := client.XAdd(context.Background(), &redis.XAddArgs{
+		Stream: stream, ID: fmt.Sprintf("%d-0", time.Now().Add(-time.Hour).UnixMilli()),
+		Values: []string{"ce_specversion", "1.0", "ce_id", "old", "ce_source", "/s", "ce_type", "com.example.created"},
+	}).Err()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestDeadline: an event older than that is tried once, a younger one as often as retry says, and none is tried after it.
+func TestDeadline(t *testing.T) {
+	t.Parallel()
+	client, stream := redistest.Shared(t).Client(), redistest.Stream(t)
+	s := newSink(t, func(r *http.Request, _ int) int {
+		if r.Header.Get("Ce-Id") == "good" { // so that the failures are those of single events
+			return 202
+		}
+		return http.StatusInternalServerError
+	})
+	oldEvent(t, client, stream)
+	g := start(t, client, subscribed(oneStream(stream), s.url, func(c *gateway.SubscriptionConfig) {
+		c.Delivery.Retry, c.Delivery.Deadline = 3, gateway.Duration(time.Minute)
+	}))
+	dead := gateway.DeadLetterStream(stream)
+	redistest.Eventually(t, "the old event is dead-lettered", func() bool {
+		return client.XLen(context.Background(), dead).Val() == 1 && nothingPending(client, stream, "sub")
+	})
+	if n := len(s.all()); n != 1 {
+		t.Errorf("%d attempts with the old event", n)
+	}
+	publish(t, g, stream, event("good"))
+	redistest.Eventually(t, "a good one is delivered", func() bool { return delivered(t, g) == 1 })
+	publish(t, g, stream, event("young"))
+	redistest.Eventually(t, "the young one is dead-lettered", func() bool {
+		return client.XLen(context.Background(), dead).Val() == 2 && nothingPending(client, stream, "sub")
+	})
+	if n := len(s.all()); n != 1+1+4 {
+		t.Errorf("%d attempts with the young event", n-2)
+	}
+}
+
+// TestDeadlineBeforeTheNextAttempt: an event whose next attempt would come too late does not wait for it.
+func TestDeadlineBeforeTheNextAttempt(t *testing.T) {
+	t.Parallel()
+	client, stream := redistest.Shared(t).Client(), redistest.Stream(t)
+	s := newSink(t, func(*http.Request, int) int { return http.StatusInternalServerError })
+	g := start(t, client, subscribed(oneStream(stream), s.url, func(c *gateway.SubscriptionConfig) {
+		c.Delivery.BackoffDelay, c.Delivery.MaxDelay, c.Delivery.Deadline = never, never, gateway.Duration(time.Minute)
+	}))
+	publish(t, g, stream, event("1"))
+	redistest.Eventually(t, "it is dead-lettered", func() bool {
+		return client.XLen(context.Background(), gateway.DeadLetterStream(stream)).Val() == 1
+	})
+	if n := len(s.all()); n != 1 {
+		t.Errorf("%d attempts", n)
+	}
+}
+
+// TestMaxParked: with so many events waiting for their next attempt nothing new is read, and it goes on afterwards.
+func TestMaxParked(t *testing.T) {
+	t.Parallel()
+	const limit, workers, events = 5, 2, 40
+	for _, order := range []string{"none", "byKey"} {
+		t.Run(order, func(t *testing.T) {
+			t.Parallel()
+			client, stream := redistest.Shared(t).Client(), redistest.Stream(t)
+			var working atomic.Bool
+			s := newSink(t, func(*http.Request, int) int {
+				if working.Load() {
+					return 202
+				}
+				return http.StatusInternalServerError
+			})
+			g := start(t, client, subscribed(oneStream(stream), s.url, func(c *gateway.SubscriptionConfig) {
+				c.MaxParked, c.Concurrency, c.Order, c.Delivery.Retry = limit, workers, order, 1000
+			}))
+			for i := range events {
+				publish(t, g, stream, keyed("k", i))
+			}
+			redistest.Eventually(t, "it has been tried for a while", func() bool { return len(s.all()) >= 5 })
+			if n := pendingOf(client, stream); n > limit+workers {
+				t.Errorf("%d events were read", n)
+			}
+			working.Store(true)
+			redistest.Eventually(t, "all are delivered", func() bool { return delivered(t, g) == events && nothingPending(client, stream, "sub") })
+		})
+	}
+}
+
+// TestRetryAfterIsBounded: a sink cannot hold an event back for longer than retryAfterMax; 0 does not listen to it at all.
+func TestRetryAfterIsBounded(t *testing.T) {
+	t.Parallel()
+	for name, bound := range map[string]time.Duration{"a second": time.Second, "ignored": 0} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			client, stream := redistest.Shared(t).Client(), redistest.Stream(t)
+			times := make(chan time.Time, 10)
+			url := newServer(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				times <- time.Now()
+				if len(times) == 1 {
+					w.Header().Set("Retry-After", "3600")
+					w.WriteHeader(http.StatusInternalServerError)
+				}
+			}))
+			g := start(t, client, subscribed(oneStream(stream), url, func(c *gateway.SubscriptionConfig) {
+				c.Delivery.RetryAfterMax = gateway.Duration(bound)
+			}))
+			publish(t, g, stream, event("1"))
+			redistest.Eventually(t, "it is delivered", func() bool { return delivered(t, g) == 1 })
+			if took := -(<-times).Sub(<-times); took < bound || took > bound+5*time.Second {
+				t.Errorf("the second attempt came after %s", took)
+			}
+		})
+	}
+}
+
+// TestMaxDelay bounds what the policy says.
+func TestMaxDelay(t *testing.T) {
+	t.Parallel()
+	client, stream := redistest.Shared(t).Client(), redistest.Stream(t)
+	s := newSink(t, func(*http.Request, int) int { return http.StatusInternalServerError })
+	g := start(t, client, subscribed(oneStream(stream), s.url, func(c *gateway.SubscriptionConfig) {
+		c.Delivery.BackoffDelay, c.Delivery.MaxDelay, c.Delivery.Retry = never, gateway.Duration(10*time.Millisecond), 4
+	}))
+	publish(t, g, stream, event("1"))
+	redistest.Eventually(t, "it is dead-lettered", func() bool {
+		return client.XLen(context.Background(), gateway.DeadLetterStream(stream)).Val() == 1
+	})
+	if n := len(s.all()); n != 5 {
+		t.Errorf("%d attempts, want 5", n)
+	}
+}
+
+// TestDeadLettersArePosted: to deadLetterSink.uri, and where that does not take them, they go into the stream.
+func TestDeadLettersArePosted(t *testing.T) {
+	t.Parallel()
+	client, stream := redistest.Shared(t).Client(), redistest.Stream(t)
+	s := newSink(t, func(*http.Request, int) int { return http.StatusBadRequest })
+	var working atomic.Bool
+	working.Store(true)
+	morgue := newSink(t, func(*http.Request, int) int {
+		if working.Load() {
+			return 202
+		}
+		return http.StatusInternalServerError
+	})
+	g := start(t, client, subscribed(oneStream(stream), s.url, func(c *gateway.SubscriptionConfig) {
+		c.Delivery.DeadLetterSink.URI = morgue.url + "/?token=secret"
+	}))
+	publish(t, g, stream, event("1"))
+	redistest.Eventually(t, "it is settled", func() bool { return nothingPending(client, stream, "sub") })
+	got := morgue.all()
+	if len(got) != 1 {
+		t.Fatalf("%d dead letters were posted", len(got))
+	}
+	dest, _ := got[0].event.Attribute("knativeerrordest")
+	code, _ := got[0].event.Attribute("knativeerrorcode")
+	data, found := got[0].event.Attribute("knativeerrordata")
+	if _, err := base64.StdEncoding.DecodeString(data); got[0].event.ID() != "1" || dest != s.url || code != "400" || !found || err != nil {
+		t.Errorf("the dead letter is %+v", got[0].event)
+	}
+	dead := gateway.DeadLetterStream(stream)
+	if n := client.XLen(context.Background(), dead).Val(); n != 0 {
+		t.Errorf("%d in the stream, too", n)
+	}
+	working.Store(false)
+	publish(t, g, stream, event("2"))
+	redistest.Eventually(t, "it is settled", func() bool { return nothingPending(client, stream, "sub") })
+	if letters := readEvents(t, client, dead); len(letters) != 1 || letters[0].ID() != "2" {
+		t.Errorf("the stream holds %+v", letters)
+	}
+	if n := len(s.all()); n != 2 {
+		t.Errorf("%d attempts, want 2", n)
+	}
+	if strings.Contains(g.logs.String(), "secret") {
+		t.Error("the log holds the secret of the address")
+	}
+}

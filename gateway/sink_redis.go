@@ -48,12 +48,15 @@ func newStreamSink(client redis.UniversalClient, from, target *StreamConfig, gro
 func (s *streamSink) close() {}
 
 func (s *streamSink) deliver(ctx context.Context, j *job) outcome {
-	// Streams may hand events to each other in a circle.
-	ttl := takeTTL(&j.event) - 1
-	if ttl <= 0 {
-		return outcome{code: http.StatusLoopDetected, detail: []byte("the event has gone through too many streams"), final: true}
+	// Streams may hand events to each other in a circle. What is in a format that is not understood has no attributes, and
+	// goes on as it is, without a limit.
+	if len(j.event.Attributes) > 0 {
+		ttl := takeTTL(&j.event) - 1
+		if ttl <= 0 {
+			return outcome{code: http.StatusLoopDetected, detail: []byte("the event has gone through too many streams"), final: true}
+		}
+		j.event.Set(attrTTL, strconv.Itoa(ttl))
 	}
-	j.event.Set(attrTTL, strconv.Itoa(ttl))
 	if s.keys == nil {
 		_, err := s.to.Append(ctx, &j.event)
 		return redisOutcome(err)

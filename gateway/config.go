@@ -307,8 +307,8 @@ func (c *SubscriptionConfig) Validate() Problems {
 	if c.Order != orderNone && c.Order != orderByKey {
 		p.Add("order", fmt.Sprintf("%q is no order", c.Order), "write none or byKey")
 	}
-	if c.RateLimit < 0 {
-		p.Add("rateLimit", fmt.Sprintf("%g is negative", c.RateLimit), "set deliveries a second, or 0 for no limit")
+	if c.RateLimit != 0 && !(c.RateLimit > 0 && c.RateLimit <= maxRateLimit) { // not a number is neither
+		p.Add("rateLimit", fmt.Sprintf("%g is not between 0 and %d", c.RateLimit, maxRateLimit), "set deliveries a second, or 0 for no limit")
 	}
 	if c.MaxParked < 1 || c.MaxParked > 1_000_000 {
 		p.Add("maxParked", fmt.Sprintf("%d is not between 1 and 1000000", c.MaxParked), "set how many events may wait, like 10000")
@@ -340,8 +340,11 @@ func (c *DeliveryConfig) validate() Problems {
 	if c.MaxDelay <= 0 {
 		p.Add("maxDelay", fmt.Sprintf("%s is not positive", c.MaxDelay), "set a time like PT5M")
 	}
-	if c.RetryAfterMax < 0 || c.Deadline < 0 {
-		p.Add("", "retryAfterMax or deadline is negative", "set a time like PT15M, or 0")
+	if c.RetryAfterMax < 0 {
+		p.Add("retryAfterMax", fmt.Sprintf("%s is negative", c.RetryAfterMax), "set a time like PT15M, or 0s to ignore Retry-After")
+	}
+	if c.Deadline < 0 {
+		p.Add("deadline", fmt.Sprintf("%s is negative", c.Deadline), "set a time like 24h, or 0s for none")
 	}
 	if u, err := url.Parse(c.DeadLetterSink.URI); c.DeadLetterSink.URI != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
 		p.Add("deadLetterSink.uri", "this is no http or https address", "write an address like http://localhost:9000/, or name a stream")
@@ -357,6 +360,8 @@ func (c *DeliveryConfig) validate() Problems {
 	}
 	return p
 }
+
+const maxRateLimit = 1_000_000
 
 // Orders of delivery.
 const (

@@ -77,6 +77,7 @@ type Consumer struct {
 	hub      *Hub    // nil: it reads by itself
 	log      *slog.Logger
 	hooks    Hooks
+	onLost   func(ctx context.Context, position string) (string, error) // nil: a lost group goes on at position
 
 	poked      chan struct{} // capacity 1: the hub wants this member to look for entries of dead ones
 	suspicious atomic.Bool   // why
@@ -206,41 +207,37 @@ func (d *Delivery) Ack() { d.consumer.ack(d.ID) }
 // Release gives the entry up without having done it: it stays pending, and some member gets it when the lease is over.
 func (d *Delivery) Release() { d.consumer.release(d.ID) }
 
-// Ensure creates the group, and the stream, if they do not exist. ReceiveBatch does so by itself.
+// Ensure creates the group, and the stream, if they do not exist. ReceiveBatch does so by itself. See [WithLostGroup] for
+// one that has existed.
 func (c *Consumer) Ensure(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
 	defer cancel()
 	c.mu.Lock()
 	position := c.position
 	c.mu.Unlock()
-	start, begin := c.start, c.start
-	var err error
-	switch {
-	case position != "": // it existed, and this member has read up to there: the group was lost
-		start, err = c.resumeAt(ctx, position)
-		begin = start
-	case start == "$": // known before the group is made, so that the position is never behind what it has not seen
-		begin, err = lastIDScript.run(ctx, c.client, []string{c.stream}, nil).Text()
-	}
+	o, err := c.findOrigin(ctx, position)
 	if err != nil {
 		return fmt.Errorf("look where group %q on stream %q begins: %w", c.group, c.stream, err)
 	}
-	err = c.client.XGroupCreateMkStream(ctx, c.stream, c.group, start).Err()
+	if !o.exists {
+		err = c.client.XGroupCreateMkStream(ctx, c.stream, c.group, o.start).Err()
+	}
 	switch {
-	case err == nil && position != "":
-		c.log.Warn("consumer group had disappeared and was created again", "position", start)
-		c.hooks.groupRecreated(start)
+	case o.exists:
+	case err == nil && o.lost:
+		c.log.Warn("consumer group had disappeared and was created again", "position", o.start)
+		c.hooks.groupRecreated(o.start)
 	case hasPrefix(err, "BUSYGROUP"),
 		hasPrefix(err, "OOM") && c.hasGroup(ctx): // refused even where there is nothing to create; reading needs no memory
 		if position == "" {
-			if begin, err = c.lastDelivered(ctx); err != nil {
+			if o.begin, err = c.lastDelivered(ctx); err != nil {
 				return err
 			}
 		}
 	case err != nil:
 		return fmt.Errorf("create group %q on stream %q: %w", c.group, c.stream, err)
 	}
-	c.setPosition(begin)
+	c.setPosition(o.begin)
 	return nil
 }
 
@@ -260,22 +257,6 @@ func (c *Consumer) hasGroup(ctx context.Context) bool {
 	groups, err := lookUpGroups(ctx, c.client, c.stream)
 	_, found := groups[c.group]
 	return err == nil && found
-}
-
-// resumeAt returns where a lost group begins again: at the position, or at the beginning where the stream has gone, too, and
-// began again with lower ids (FLUSHALL, a failover to a server whose clock is behind): what is in it may all be new.
-func (c *Consumer) resumeAt(ctx context.Context, position string) (string, error) {
-	info, err := c.client.XInfoStream(ctx, c.stream).Result()
-	switch {
-	case hasPrefix(err, "ERR no such key"):
-		return "0-0", nil
-	case err != nil:
-		return "", fmt.Errorf("look up stream %q: %w", c.stream, err)
-	case CompareIDs(info.LastGeneratedID, position) < 0:
-		return "0-0", nil
-	default:
-		return position, nil
-	}
 }
 
 func (c *Consumer) setPosition(id string) {

@@ -2,6 +2,7 @@ package redisstreams
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -169,7 +170,7 @@ func (c *Consumer) beat(ctx context.Context) {
 				err = c.restore(ctx)
 			}
 		}
-		if err != nil && !down && ctx.Err() == nil {
+		if err != nil && !down && ctx.Err() == nil && !errors.Is(err, ErrGroupLost) { // those who read say that
 			c.log.Warn("cannot renew the lease of entries in work, trying again", "err", err)
 		}
 		down = err != nil

@@ -114,13 +114,14 @@ func (c *Consumer) deliver(reply any) ([]*Delivery, error) {
 	for i := range entries {
 		d := &list[i]
 		*d = Delivery{Entry: entries[i], Attempt: entries[i].deliveries + 1, consumer: c}
-		if d.Attempt > 1 {
-			if _, inWork := c.held[d.ID]; inWork {
-				continue // the heartbeat is late; it must not be worked on twice
-			}
-			reclaimed++
-		} else if CompareIDs(d.ID, c.position) > 0 {
+		if d.Attempt == 1 && CompareIDs(d.ID, c.position) > 0 {
 			c.position = d.ID
+		}
+		if _, inWork := c.held[d.ID]; inWork {
+			continue // the heartbeat is late, or the group was made again before it; it must not be worked on twice
+		}
+		if d.Attempt > 1 {
+			reclaimed++
 		}
 		d.bound(c.maxEntry)
 		c.held[d.ID] = struct{}{}

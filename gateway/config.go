@@ -115,6 +115,8 @@ type StreamConfig struct {
 	Durability string `mapstructure:"durability"`
 	// Replicas is for durability replicated; default 1.
 	Replicas int `mapstructure:"replicas"`
+	// Retention says what is removed; default nothing.
+	Retention RetentionConfig `mapstructure:"retention"`
 }
 
 const (
@@ -153,6 +155,7 @@ func (c *StreamConfig) Validate() Problems {
 	if c.Replicas < 1 {
 		p.Add("replicas", fmt.Sprintf("cannot wait for %d replicas", c.Replicas), "set 1 or more, and durability: replicated")
 	}
+	p.AddAll("retention", c.Retention.validate())
 	for i, name := range c.Mirror {
 		if name == "" || strings.HasPrefix(name, redisstreams.FieldPrefix) || name == redisstreams.FieldContentType ||
 			name == redisstreams.FieldData || slices.Contains(c.Mirror[:i], name) {
@@ -194,6 +197,11 @@ type SubscriptionConfig struct {
 	LeaseDuration Duration `mapstructure:"leaseDuration"`
 	// StartFrom is where a new subscription begins: latest (default), earliest, an entry id, or a time in RFC 3339.
 	StartFrom string `mapstructure:"startFrom"`
+	// OnGroupLost is where the consumer group goes on when it has disappeared: resume (default), behind what was
+	// acknowledged; earliest; latest; or fail: not before somebody has made it again.
+	OnGroupLost string `mapstructure:"onGroupLost"`
+	// Forget lets retention remove what this subscription has not acknowledged; default false.
+	Forget bool `mapstructure:"forget"`
 	// Order is none (default), or byKey: events of one key (the extension partitionkey, else the subject) are delivered one
 	// after the other, in the order of the stream, by one replica at a time; events without a key are not ordered.
 	Order string `mapstructure:"order"`
@@ -286,7 +294,8 @@ type DeadLetterConfig struct {
 // NewSubscriptionConfig returns the defaults.
 func NewSubscriptionConfig() SubscriptionConfig {
 	return SubscriptionConfig{
-		Concurrency: 16, LeaseDuration: Duration(30 * time.Second), StartFrom: "latest", Order: orderNone, MaxParked: 10_000,
+		Concurrency: 16, LeaseDuration: Duration(30 * time.Second), StartFrom: "latest", OnGroupLost: onLostResume, Order: orderNone,
+		MaxParked: 10_000,
 		Delivery: DeliveryConfig{
 			Retry: 10, BackoffPolicy: "exponential", BackoffDelay: Duration(time.Second), MaxDelay: Duration(5 * time.Minute),
 			RetryAfterMax: Duration(15 * time.Minute), Timeout: Duration(30 * time.Second), Format: "binary",
@@ -306,6 +315,9 @@ func (c *SubscriptionConfig) Validate() Problems {
 	p.AddAll("sink", c.Sink.validate())
 	if c.Order != orderNone && c.Order != orderByKey {
 		p.Add("order", fmt.Sprintf("%q is no order", c.Order), "write none or byKey")
+	}
+	if !slices.Contains(onLostPolicies(), c.OnGroupLost) {
+		p.Add("onGroupLost", fmt.Sprintf("%q is no position to go on at", c.OnGroupLost), "write "+strings.Join(onLostPolicies(), ", "))
 	}
 	if c.RateLimit != 0 && !(c.RateLimit > 0 && c.RateLimit <= maxRateLimit) { // not a number is neither
 		p.Add("rateLimit", fmt.Sprintf("%g is not between 0 and %d", c.RateLimit, maxRateLimit), "set deliveries a second, or 0 for no limit")

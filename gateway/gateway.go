@@ -49,17 +49,18 @@ type Gateway struct {
 	sources       []*sourceRunner
 	subscriptions []*subscription
 	hubs          map[string]*redisstreams.Hub // by stream
+	keepers       []*keeper
 	listener      net.Listener
 	running       atomic.Bool
 }
 
 // New returns a gateway. The configuration must be valid: see [Config.Validate]. It does no I/O and starts no goroutine.
 func New(config Config, env Env) (*Gateway, error) {
-	publisher, err := newPublisher(env.Redis, config.Streams, env.Logger)
+	m := newMetrics(env.Registry)
+	publisher, err := newPublisher(env.Redis, config.Streams, env.Logger, m)
 	if err != nil {
 		return nil, err
 	}
-	m := newMetrics(env.Registry)
 	countDuplicates(env.Registry, publisher)
 	g := &Gateway{
 		config: config, env: env, publisher: publisher, hubs: map[string]*redisstreams.Hub{},
@@ -67,9 +68,13 @@ func New(config Config, env Env) (*Gateway, error) {
 			publisher: publisher, maxEventBytes: config.Server.MaxEventBytes, maxBatchBytes: config.Server.MaxBatchBytes, budget: maxBodies, metrics: m,
 		},
 	}
+	for i := range config.Streams {
+		stream := &config.Streams[i]
+		g.keepers = append(g.keepers, newKeeper(env.Redis, stream, config.Subscriptions, publisher.streams[stream.Name].room, m, env.Logger))
+	}
 	for _, block := range config.Sources {
 		g.sources = append(g.sources, &sourceRunner{
-			block: block, client: env.Redis, sender: publisher.sender(block.Stream), metrics: m, userAgent: env.UserAgent,
+			block: block, client: env.Redis, sender: publisher.sender(block.Stream), room: publisher.room(block.Stream), metrics: m, userAgent: env.UserAgent,
 			log: env.Logger.With("source", block.Name, "stream", block.Stream),
 		})
 	}
@@ -163,6 +168,9 @@ func (g *Gateway) groupsExist(ctx context.Context, stream string) error {
 	}
 	for _, s := range g.subscriptions {
 		if s.config.Stream == stream && !found[groupName(s.config.Name)] {
+			if s.config.OnGroupLost == onLostFail {
+				return fmt.Errorf("subscription %q has no consumer group (onGroupLost: fail)", s.config.Name)
+			}
 			return fmt.Errorf("subscription %q has no consumer group yet", s.config.Name)
 		}
 	}
@@ -188,11 +196,29 @@ func (g *Gateway) prepare(ctx context.Context) bool {
 
 func (g *Gateway) ensureGroups(ctx context.Context) error {
 	for _, s := range g.subscriptions {
-		if err := s.consumer.Ensure(ctx); err != nil {
+		if err := s.consumer.Ensure(ctx); err != nil && !errors.Is(err, redisstreams.ErrGroupLost) { // it says so itself, and waits
 			return fmt.Errorf("subscription %q: %w", s.config.Name, err)
 		}
 	}
 	return nil
+}
+
+// keep starts the keepers, after a first pass each, so that nothing is taken in that a stream has no room for. They run
+// until stop is called, which waits for them.
+func (g *Gateway) keep(ctx context.Context) (stop func()) {
+	keepCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	var first, keepers sync.WaitGroup
+	for _, k := range g.keepers {
+		first.Go(func() { k.try(ctx) })
+	}
+	first.Wait()
+	for _, k := range g.keepers {
+		keepers.Go(func() { k.run(keepCtx) })
+	}
+	return func() {
+		cancel()
+		keepers.Wait()
+	}
 }
 
 func (g *Gateway) setRunning(running bool) {
@@ -229,7 +255,9 @@ func (g *Gateway) Run(ctx context.Context) error {
 	for _, hub := range g.hubs {
 		hubs.Go(func() { _ = hub.Run(hubCtx) }) // it returns nil
 	}
+	stopKeepers := func() {}
 	if g.prepare(runCtx) {
+		stopKeepers = g.keep(runCtx)
 		subscriptions.Go(func() {
 			(&inboxes{client: g.env.Redis, subscriptions: g.subscriptions}).run(runCtx, workCtx)
 		})
@@ -254,5 +282,6 @@ func (g *Gateway) Run(ctx context.Context) error {
 	subscriptions.Wait()
 	stopHubs()
 	hubs.Wait()
+	stopKeepers() // last, because they note how far the subscriptions came
 	return serveErr
 }

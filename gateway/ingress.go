@@ -209,11 +209,14 @@ func (in *Ingress) refuseEvent(w http.ResponseWriter, err error) {
 
 // unavailable answers that the event could not be stored: it is the producer's to send again.
 func (in *Ingress) unavailable(w http.ResponseWriter, err error) {
-	w.Header().Set("Retry-After", "1")
-	detail := "the event could not be stored; send it again later"
-	if errors.Is(err, context.DeadlineExceeded) {
+	after, detail := "1", "the event could not be stored; send it again later"
+	switch {
+	case errors.Is(err, ErrStreamFull):
+		after, detail = "5", "the stream is full (retention.hardLength); send the event again when its subscriptions have caught up, or let its operator raise that bound"
+	case errors.Is(err, context.DeadlineExceeded):
 		detail = "Redis did not answer in time; send the event again later, with the same id"
 	}
+	w.Header().Set("Retry-After", after)
 	in.refuse(w, http.StatusServiceUnavailable, detail, nil)
 }
 

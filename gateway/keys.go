@@ -11,6 +11,12 @@ func streamKey(stream, what string) string { return redisstreams.Key(stream, wha
 // DeadLetterStream is the dead-letter stream of a subscription that names none.
 func DeadLetterStream(stream string) string { return streamKey(stream, "deadletters") }
 
+// positionsKey is a hash: for each subscription the id up to which it is done with everything.
+func positionsKey(stream string) string { return streamKey(stream, "positions") }
+
+// unseenKey is a hash: for each subscription how much was reported as removed before it was delivered.
+func unseenKey(stream string) string { return streamKey(stream, "unseen") }
+
 // groupName is the consumer group of a subscription.
 func groupName(subscription string) string { return "streamgate:" + subscription }
 

@@ -131,6 +131,7 @@ type sourceRunner struct {
 	block     SourceBlock
 	client    redis.UniversalClient
 	sender    *redisstreams.Sender
+	room      *room
 	log       *slog.Logger
 	metrics   *metrics
 	userAgent string
@@ -173,7 +174,8 @@ func (r *sourceRunner) runOnce(ctx context.Context, token string) error {
 	source, err := r.block.Config.NewSource(SourceEnv{
 		Name: r.block.Name, Stream: r.block.Stream, Redis: r.client, Logger: r.log, UserAgent: r.userAgent,
 		Outbox: &Outbox{
-			client: r.client, sender: r.sender, stream: r.block.Stream, source: r.block.Name, token: token, log: r.log,
+			client: r.client, sender: r.sender, stream: r.block.Stream, source: r.block.Name, token: token,
+			room: r.room, log: r.log,
 			stored: func(n int) { r.metrics.sourceEvents.WithLabelValues(r.block.Name).Add(float64(n)) },
 		},
 	})

@@ -20,6 +20,13 @@ type metrics struct {
 	inFlight       *prometheus.GaugeVec   // subscription
 	heldBack       *prometheus.GaugeVec   // subscription
 	replies        *prometheus.CounterVec // subscription, result: published, dropped
+	length         *prometheus.GaugeVec   // stream
+	full           *prometheus.GaugeVec   // stream
+	retained       *prometheus.GaugeVec   // stream, group: at most one group of a stream
+	lag            *prometheus.GaugeVec   // subscription
+	pending        *prometheus.GaugeVec   // subscription
+	oldest         *prometheus.GaugeVec   // subscription
+	forgotten      *prometheus.CounterVec // subscription
 }
 
 func newMetrics(registry prometheus.Registerer) *metrics {
@@ -28,8 +35,8 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 		registry.MustRegister(vec)
 		return vec
 	}
-	gauge := func(name, help string) *prometheus.GaugeVec {
-		vec := prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "streamgate", Name: name, Help: help}, []string{"subscription"})
+	gauge := func(name, help string, labels ...string) *prometheus.GaugeVec {
+		vec := prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "streamgate", Name: name, Help: help}, labels)
 		registry.MustRegister(vec)
 		return vec
 	}
@@ -48,12 +55,19 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 			Namespace: "streamgate", Name: "delivery_request_seconds", Help: "Time that sinks take to answer.",
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
 		}, []string{"subscription"}),
-		parked:   gauge("deliveries_parked", "Events that wait for their next attempt on this replica."),
-		inFlight: gauge("deliveries_in_flight", "Workers of this replica that deliver, or read."),
-		heldBack: gauge("deliveries_held_back", "Events that wait for others of their key on this replica (order byKey)."),
-		circuit:  gauge("circuit_state", "Whether the sink is taken to be there: 0 closed (it is), 1 half-open (tried with one event), 2 open (it is not)."),
+		parked:   gauge("deliveries_parked", "Events that wait for their next attempt on this replica.", "subscription"),
+		inFlight: gauge("deliveries_in_flight", "Workers of this replica that deliver, or read.", "subscription"),
+		heldBack: gauge("deliveries_held_back", "Events that wait for others of their key on this replica (order byKey).", "subscription"),
+		circuit:  gauge("circuit_state", "Whether the sink is taken to be there: 0 closed (it is), 1 half-open (tried with one event), 2 open (it is not).", "subscription"),
 		replies:  counter("replies_total", "Events that sinks answered with, by result.", "subscription", "result"),
 	}
+	m.length = gauge("stream_length", "Entries in the stream.", "stream")
+	m.full = gauge("stream_full", "Whether events are refused because the stream holds retention.hardLength entries.", "stream")
+	m.retained = gauge("retention_held_back", "Entries over the limits of retention that stay because this group has not acknowledged them.", "stream", "group")
+	m.lag = gauge("subscription_lag", "Entries of the stream that were not delivered to the subscription yet.", "subscription")
+	m.pending = gauge("subscription_pending", "Entries that were delivered to a replica and are not acknowledged yet.", "subscription")
+	m.oldest = gauge("subscription_oldest_seconds", "Age of the oldest entry that is not acknowledged.", "subscription")
+	m.forgotten = counter("entries_forgotten_total", "Entries that retention removed before a subscription with forget acknowledged them.", "subscription")
 	registry.MustRegister(m.deliveryTime)
 	return m
 }

@@ -21,6 +21,7 @@ const (
 	maxOutboxEvents = 100
 	maxOutboxBytes  = 256 << 10
 	outboxTimeout   = 5 * time.Second
+	fullPause       = time.Second // between two looks whether a full stream has room
 )
 
 // ErrFenced is returned by an [Outbox] whose source has lost its lease: another replica runs the source, and nothing was
@@ -86,6 +87,7 @@ type Outbox struct {
 	stream string
 	source string
 	token  string
+	room   *room
 	log    *slog.Logger
 	stored func(n int)
 }
@@ -144,7 +146,7 @@ func (o *Outbox) Classify(ctx context.Context, emissions []Emission) ([]Change, 
 // Publish appends the events, in their order, and then saves the checkpoint unless it is nil. It returns the entry id of
 // each event, "" for one that was published before. Large batches go in several atomic steps, the checkpoint with the last
 // one, so a crash leaves a beginning of the batch published, and the checkpoint as it was or as the last event of a step
-// carries it. It retries until Redis answers or ctx ends; after ErrFenced the source must stop.
+// carries it. It retries until Redis answers and the stream has room, or ctx ends; after ErrFenced the source must stop.
 func (o *Outbox) Publish(ctx context.Context, emissions []Emission, checkpoint []byte) ([]string, error) {
 	ids := make([]string, 0, len(emissions))
 	for start := 0; ; {
@@ -213,6 +215,11 @@ func (s *step) add(e *Emission) {
 }
 
 func (o *Outbox) run(ctx context.Context, s *step) (ids []string, err error) {
+	for o.room.take(s.events) != nil { // a source has time; the keeper notices when there is room
+		if !Sleep(ctx, fullPause/2+rand.N(fullPause/2)) {
+			return nil, ctx.Err()
+		}
+	}
 	err = o.retry(ctx, func(ctx context.Context) error {
 		ids, err = publishScript.Run(ctx, o.client, s.keys, s.args...).StringSlice()
 		if errors.Is(err, redis.Nil) {

@@ -26,10 +26,11 @@ type Publisher struct {
 // outlet is the way into one stream.
 type outlet struct {
 	*redisstreams.Sender
+	room *room
 	down atomic.Bool // an outage of this stream has been logged
 }
 
-func newPublisher(client redis.UniversalClient, streams []StreamConfig, log *slog.Logger) (*Publisher, error) {
+func newPublisher(client redis.UniversalClient, streams []StreamConfig, log *slog.Logger, m *metrics) (*Publisher, error) {
 	p := &Publisher{streams: make(map[string]*outlet, len(streams)), first: streams[0].Name, log: log}
 	for i := range streams {
 		options := append(streams[i].senderOptions(), redisstreams.WithDedup(streams[i].DedupWindow.Std()))
@@ -37,16 +38,19 @@ func newPublisher(client redis.UniversalClient, streams []StreamConfig, log *slo
 		if err != nil {
 			return nil, err
 		}
-		p.streams[streams[i].Name] = &outlet{Sender: sender}
+		p.streams[streams[i].Name] = &outlet{Sender: sender, room: newRoom(&streams[i], log, m)}
 	}
 	return p, nil
 }
 
-// Publish appends a valid event and returns its entry id when Redis has acknowledged it. An error that is not
-// ErrUnknownStream means that Redis did not; the entry may exist nevertheless, when the reply was lost.
+// Publish appends a valid event and returns its entry id when Redis has acknowledged it. An error that is
+// neither ErrUnknownStream nor ErrStreamFull means that Redis did not; the entry may exist nevertheless, when the reply was lost.
 func (p *Publisher) Publish(ctx context.Context, stream string, event *rawevent.Event) (string, error) {
 	out, err := p.outlet(stream)
 	if err != nil {
+		return "", err
+	}
+	if err := out.room.take(1); err != nil {
 		return "", err
 	}
 	id, err := out.Append(ctx, event)
@@ -58,6 +62,9 @@ func (p *Publisher) Publish(ctx context.Context, stream string, event *rawevent.
 func (p *Publisher) PublishBatch(ctx context.Context, stream string, events []rawevent.Event) ([]string, error) {
 	out, err := p.outlet(stream)
 	if err != nil {
+		return nil, err
+	}
+	if err := out.room.take(len(events)); err != nil {
 		return nil, err
 	}
 	ids, err := out.AppendAll(ctx, events)
@@ -77,6 +84,14 @@ func (p *Publisher) outlet(stream string) (*outlet, error) {
 func (p *Publisher) sender(stream string) *redisstreams.Sender {
 	if out := p.streams[stream]; out != nil {
 		return out.Sender
+	}
+	return nil
+}
+
+// room returns the room of a configured stream, or nil.
+func (p *Publisher) room(stream string) *room {
+	if out := p.streams[stream]; out != nil {
+		return out.room
 	}
 	return nil
 }

@@ -75,15 +75,20 @@ func (s *subscription) newStreamConsumer() (*redisstreams.Consumer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.newConsumer(s.config.Stream, redisstreams.WithStart(start), redisstreams.WithHub(s.env.hub))
+	return s.newConsumer(s.config.Stream,
+		redisstreams.WithStart(start), redisstreams.WithHub(s.env.hub), redisstreams.WithLostGroup(s.lostGroup))
 }
 
 func (s *subscription) newConsumer(stream string, opts ...redisstreams.ConsumerOption) (*redisstreams.Consumer, error) {
+	trimmed := s.metrics.trimmed
+	if s.config.Forget {
+		trimmed = s.metrics.forgotten
+	}
 	count := func(vec *prometheus.CounterVec, n int) { vec.WithLabelValues(s.config.Name).Add(float64(n)) }
 	all := append([]redisstreams.ConsumerOption{
 		redisstreams.WithLease(s.config.LeaseDuration.Std()), redisstreams.WithConsumerLogger(s.log),
 		redisstreams.WithHooks(redisstreams.Hooks{
-			Trimmed:        func(ids []string) { count(s.metrics.trimmed, len(ids)) },
+			Trimmed:        func(ids []string) { count(trimmed, len(ids)) },
 			Reclaimed:      func(n int) { count(s.metrics.reclaimed, n) },
 			GroupRecreated: func(string) { count(s.metrics.groupRecreated, 1) },
 		}),

@@ -1,0 +1,216 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/streamgate/streamgate/protocol/redisstreams"
+)
+
+// Bounds of what is counted where Redis does not know.
+const (
+	countStep   = 1000   // entries that one script counts
+	countBound  = 10_000 // entries of one group; where there are more the lag is "at least"
+	countBudget = 100    // scripts of one pass
+)
+
+// behindScript counts the entries behind an id, without sending them.
+//
+//	KEYS[1] stream; ARGV[1] id, ARGV[2] how many to count at most
+//	returns {number, id of the first, id of the last}
+//
+// It is a script because Redis has no command that leaves out the fields. It takes them in small steps, so that large
+// entries need no large memory.
+var behindScript = redis.NewScript(`
+local n, from, first = 0, ARGV[1], ''
+while n < tonumber(ARGV[2]) do
+  local page = redis.call('XRANGE', KEYS[1], '(' .. from, '+', 'COUNT', math.min(20, tonumber(ARGV[2]) - n))
+  if #page == 0 then break end
+  if n == 0 then first = page[1][1] end
+  n, from = n + #page, page[#page][1]
+end
+return {n, first, from}`)
+
+// unseenScript notes how many entries a group has never seen and will not see, and returns how many that are more than any
+// replica has noted.
+//
+//	KEYS[1] hash; ARGV[1] subscription, ARGV[2] number, ARGV[3] time of the view in ms
+//
+// It is a script so that of several replicas that see a loss one reports it. The time keeps a replica that is late from
+// taking a number back.
+var unseenScript = redis.NewScript(`
+local old = redis.call('HGET', KEYS[1], ARGV[1])
+local number, time = 0, 0
+if old then number, time = string.match(old, '^(-?%d+) (%d+)$') end
+if tonumber(time) > tonumber(ARGV[3]) then return 0 end
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[2] .. ' ' .. ARGV[3])
+return math.max(0, tonumber(ARGV[2]) - tonumber(number))`)
+
+// tally is what the last pass has found out about a subscription.
+type tally struct {
+	view   *view // without its groups
+	last   string
+	behind int64 // entries not delivered yet
+	exact  bool  // behind was counted or follows from ids
+	next   string
+
+	// offset is by how much the lag of Redis is too large: 7.0 keeps counting entries that were trimmed.
+	offset      int64
+	offsetKnown bool
+
+	unseen      int64 // entries that the group has never seen and will not see, as noted for all replicas
+	unseenKnown bool
+}
+
+// measure sets the figures of the subscriptions.
+func (k *keeper) measure(ctx context.Context, v *view) error {
+	k.budget = countBudget
+	bare := *v
+	bare.groups = nil
+	for _, s := range k.subscriptions {
+		g := v.groups[groupName(s.Name)]
+		if g == nil {
+			continue // it comes back, and then the figures do
+		}
+		t := k.tallies[s.Name]
+		if t == nil {
+			t = &tally{}
+			k.tallies[s.Name] = t
+		}
+		if err := k.count(ctx, v, g, t); err != nil {
+			return err
+		}
+		if err := k.noteUnseen(ctx, v, s, g, t); err != nil {
+			return err
+		}
+		oldest, err := k.oldest(ctx, v, g, t)
+		if err != nil {
+			return err
+		}
+		t.view, t.last = &bare, g.last
+		k.metrics.lag.WithLabelValues(s.Name).Set(float64(t.behind))
+		k.metrics.pending.WithLabelValues(s.Name).Set(float64(max(g.pending, 0)))
+		k.metrics.oldest.WithLabelValues(s.Name).Set(v.age(oldest))
+	}
+	return nil
+}
+
+// count finds out how many entries the group has before it. What XINFO calls lag is not enough: it is nil for a group that
+// was made or set somewhere in the middle, or behind which an entry was deleted, and too large after a trim (Redis 7.0
+// for good, Valkey until the next read).
+func (k *keeper) count(ctx context.Context, v *view, g *groupView, t *tally) error {
+	same := t.exact && t.view != nil && t.last == g.last && t.view.maxDeleted == v.maxDeleted && v.added >= t.view.added && v.added >= 0
+	exact := true
+	switch {
+	case v.length == 0 || redisstreams.CompareIDs(g.last, v.last) >= 0:
+		t.behind = 0
+	case redisstreams.CompareIDs(g.last, v.first) < 0:
+		t.behind = v.length
+	case same && redisstreams.CompareIDs(t.view.first, g.last) <= 0:
+		t.behind += v.added - t.view.added
+	case g.lag >= 0 && t.offsetKnown:
+		t.behind, exact = max(0, g.lag-t.offset), false
+	case g.lag > countBound:
+		t.behind, exact = g.lag, false
+	default:
+		n, whole, err := k.countBehind(ctx, g, t)
+		if err != nil {
+			return err
+		}
+		if exact = whole; !exact {
+			n = max(n, g.lag)
+		}
+		t.behind = n
+	}
+	switch {
+	case exact && v.length > 0 && redisstreams.CompareIDs(g.last, v.first) < 0:
+		t.offsetKnown = false // some servers correct themselves at the next read
+	case exact && g.lag >= 0:
+		t.offset, t.offsetKnown = g.lag-t.behind, true
+	case g.lag < 0:
+		t.offsetKnown = false
+	}
+	t.exact = exact
+	return nil
+}
+
+// countBehind counts the entries behind the group, up to a bound.
+func (k *keeper) countBehind(ctx context.Context, g *groupView, t *tally) (n int64, whole bool, err error) {
+	for from := g.last; n < countBound && k.budget > 0; {
+		found, first, last, err := k.behind(ctx, from, countStep)
+		if err != nil {
+			return 0, false, err
+		}
+		if n == 0 {
+			t.next = first
+		}
+		n += found
+		if from = last; found < countStep {
+			return n, true, nil
+		}
+	}
+	return n, false, nil
+}
+
+func (k *keeper) behind(ctx context.Context, id string, limit int) (n int64, first, last string, err error) {
+	k.budget--
+	reply, err := behindScript.Run(ctx, k.client, []string{k.stream.Name}, id, limit).Slice()
+	if err != nil || len(reply) != 3 {
+		return 0, "", "", fmt.Errorf("count entries of stream %q: %w", k.stream.Name, errors.Join(err, ctx.Err()))
+	}
+	return number(reply[0]), text(reply[1]), text(reply[2]), nil
+}
+
+// noteUnseen finds out whether somebody has removed entries before they were delivered. Of the entries that there ever
+// were, those that the group has read and those that it has before it must be all; what is missing it will not see.
+func (k *keeper) noteUnseen(ctx context.Context, v *view, s *SubscriptionConfig, g *groupView, t *tally) error {
+	unseen := v.added - g.read - t.behind
+	if s.Forget || !t.exact || g.read < 0 || v.added < 0 || unseen < 0 || t.unseenKnown && t.unseen == unseen || !t.unseenKnown && unseen == 0 {
+		return nil
+	}
+	lost, err := unseenScript.Run(ctx, k.client, []string{unseenKey(k.stream.Name)}, s.Name, unseen, v.millis).Int64()
+	if err != nil {
+		return fmt.Errorf("note what was removed from stream %q: %w", k.stream.Name, err)
+	}
+	t.unseen, t.unseenKnown = unseen, true
+	if lost > 0 {
+		k.metrics.trimmed.WithLabelValues(s.Name).Add(float64(lost))
+		k.log.Error("entries were removed from the stream before they were delivered",
+			"subscription", s.Name, "entries", lost, "after", g.last, "before", v.first)
+	}
+	return nil
+}
+
+// oldest returns the id of the oldest entry that the group has not acknowledged, or "".
+func (k *keeper) oldest(ctx context.Context, v *view, g *groupView, t *tally) (string, error) {
+	switch {
+	case g.lowest != "":
+		return g.lowest, nil
+	case t.behind == 0:
+		return "", nil
+	case redisstreams.CompareIDs(g.last, v.first) < 0:
+		return v.first, nil
+	case redisstreams.CompareIDs(t.next, g.last) > 0 && (t.view == nil || t.last == g.last):
+		return t.next, nil
+	case k.budget <= 0:
+		return idAfter(g.last), nil // it is not younger
+	}
+	_, first, _, err := k.behind(ctx, g.last, 1)
+	t.next = first
+	return first, err
+}
+
+// age returns how old an entry is, in seconds by the clock of Redis.
+func (v *view) age(id string) float64 {
+	text, _, _ := strings.Cut(id, "-")
+	millis, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || millis > v.millis {
+		return 0
+	}
+	return float64(v.millis-millis) / 1000
+}

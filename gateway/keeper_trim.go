@@ -1,0 +1,180 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"strconv"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/streamgate/streamgate/protocol/redisstreams"
+)
+
+// Bounds of removing entries.
+const (
+	trimStep  = 10_000 // entries that one script removes
+	trimCalls = 10     // scripts of one pass
+	heldFor   = 2      // passes until a group that holds retention back is named: what is in work at the moment does not count
+	maxID     = "18446744073709551615-18446744073709551615"
+)
+
+// trimScript removes the oldest entries of a stream, as many as its limits and its groups let go.
+//
+//	KEYS[1] stream; ARGV[1] the lowest id that a group needs, ARGV[2] the lower of that and the least id that is young
+//	  enough, "" without a bound on age, ARGV[3] how many entries to keep, 0 for all, ARGV[4] how many to remove at most,
+//	  ARGV[5] how many groups were asked
+//	returns {removed, or -1 if there are other groups now; length, first id or "", entries ever added or -1, length before}
+//
+// It is a script so that a group that was made in the meantime is not passed over. Redis removes whole nodes, which costs
+// next to nothing; only what is too much within the first node is looked at, a hundred entries at most.
+var trimScript = redis.NewScript(`
+local list, s = redis.call('XINFO', 'STREAM', KEYS[1]), {}
+for i = 1, #list, 2 do s[list[i]] = list[i + 1] end
+local function state(removed)
+  local first = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1)[1]
+  return {removed, redis.call('XLEN', KEYS[1]), first and first[1] or '', s['entries-added'] or -1, s['length']}
+end
+if s['groups'] ~= tonumber(ARGV[5]) then return state(-1) end
+local function trim(bound, n)
+  if n <= 0 then return 0 end
+  local removed = redis.call('XTRIM', KEYS[1], 'MINID', '~', bound, 'LIMIT', n)
+  local rest = math.min(n - removed, 100)
+  local page = rest > 0 and redis.call('XRANGE', KEYS[1], '-', '(' .. bound, 'COUNT', rest + 1) or {}
+  if #page > rest then bound = page[rest + 1][1] end
+  if #page > 0 then removed = removed + redis.call('XTRIM', KEYS[1], 'MINID', '=', bound) end
+  return removed
+end
+local left, keep = tonumber(ARGV[4]), tonumber(ARGV[3])
+if keep > 0 then left = left - trim(ARGV[1], math.min(left, s['length'] - keep)) end
+if ARGV[2] ~= '' then left = left - trim(ARGV[2], left) end
+return state(tonumber(ARGV[4]) - left)`)
+
+// limits are what a pass may remove.
+type limits struct {
+	needed string // the lowest id that a group needs
+	by     string // that group; "": there is none
+	young  string // the least id that is young enough; "": no bound on age
+}
+
+// over returns how many entries there are too many; 1 where it is their age.
+func (l *limits) over(v *view, keep int64) int64 {
+	if excess := v.length - keep; keep > 0 && excess > 0 {
+		return excess
+	}
+	if l.young != "" && v.first != "" && redisstreams.CompareIDs(v.first, l.young) < 0 {
+		return 1
+	}
+	return 0
+}
+
+// trim removes what the limits of the stream and its groups let go. A group of the configuration that does not exist at the
+// moment needs everything.
+func (k *keeper) trim(ctx context.Context, v *view) error {
+	r := &k.stream.Retention
+	if !r.trims() || v.changed {
+		return nil
+	}
+	l := k.limits(v)
+	for range trimCalls {
+		if l.over(v, r.MaxLength) == 0 || redisstreams.CompareIDs(v.first, l.needed) >= 0 {
+			break
+		}
+		removed, err := k.remove(ctx, v, &l)
+		if err != nil {
+			return err
+		}
+		if removed <= 0 {
+			break
+		}
+	}
+	held := int64(0)
+	if redisstreams.CompareIDs(v.first, l.needed) >= 0 {
+		held = l.over(v, r.MaxLength)
+	}
+	k.holding.note(k, l.by, held)
+	return nil
+}
+
+// limits finds the group that needs the lowest id, foreign ones included: who reads the stream with a group of its own
+// loses nothing either.
+func (k *keeper) limits(v *view) limits {
+	l := limits{needed: maxID}
+	forgetting := map[string]bool{}
+	for _, s := range k.subscriptions {
+		name := groupName(s.Name)
+		forgetting[name] = s.Forget
+		if v.groups[name] == nil && !s.Forget {
+			l.needed, l.by = "0-0", name
+		}
+	}
+	for _, g := range v.groups {
+		if needs := g.needs(); !forgetting[g.name] && redisstreams.CompareIDs(needs, l.needed) < 0 {
+			l.needed, l.by = needs, g.name
+		}
+	}
+	if age := k.stream.Retention.MaxAge.Std().Milliseconds(); age > 0 && v.millis > age {
+		l.young = strconv.FormatInt(v.millis-age, 10) + "-0"
+	}
+	return l
+}
+
+// remove runs trimScript once, and brings the view up to date.
+func (k *keeper) remove(ctx context.Context, v *view, l *limits) (int64, error) {
+	young := l.young
+	if young != "" {
+		young = lowerID(young, l.needed)
+	}
+	reply, err := trimScript.Run(ctx, k.client, []string{k.stream.Name}, l.needed, young, k.stream.Retention.MaxLength, trimStep, len(v.groups)).Slice()
+	if err != nil || len(reply) != 5 {
+		return 0, fmt.Errorf("remove entries from stream %q: %w", k.stream.Name, err)
+	}
+	removed := number(reply[0])
+	v.length, v.first, v.added = number(reply[1]), text(reply[2]), number(reply[3])
+	if removed > 0 {
+		k.countForgotten(v, v.added-number(reply[4]))
+	}
+	return removed, nil
+}
+
+// countForgotten counts what was removed before the subscriptions that forget have read it; what they have read and not
+// acknowledged their consumers find out. gone is how many entries had been removed before.
+func (k *keeper) countForgotten(v *view, gone int64) {
+	for _, s := range k.subscriptions {
+		t := k.tallies[s.Name]
+		if !s.Forget || t == nil || t.view == nil || v.added < 0 {
+			continue
+		}
+		read := t.view.added - t.behind // entries that there ever were up to where it is
+		if n := v.added - v.length - max(read, gone); n > 0 {
+			k.metrics.forgotten.WithLabelValues(s.Name).Add(float64(n))
+		}
+	}
+}
+
+// holding is the group that holds retention back.
+type holding struct {
+	group  string // named in the metric; "": none
+	passes int
+}
+
+// note names the group that holds entries back in the metric and the log, when it begins and when it ends.
+func (h *holding) note(k *keeper, group string, entries int64) {
+	if entries == 0 {
+		h.passes, group = 0, ""
+	} else if h.passes = min(h.passes+1, math.MaxInt32); h.passes < heldFor {
+		return
+	}
+	if h.group != "" && h.group != group {
+		k.metrics.retained.DeleteLabelValues(k.stream.Name, h.group)
+		k.log.Info("a consumer group no longer holds retention back", "group", h.group)
+	}
+	if group != "" && h.group != group {
+		k.log.Warn("a consumer group holds retention back: entries stay until it acknowledges them; let it catch up, destroy it if nobody needs it, or set forget: true on its subscription",
+			"group", group, "entries", entries)
+	}
+	h.group = group
+	if group != "" {
+		k.metrics.retained.WithLabelValues(k.stream.Name, group).Set(float64(entries))
+	}
+}

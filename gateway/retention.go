@@ -1,0 +1,101 @@
+package gateway
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// ErrStreamFull is returned for a stream that holds as many entries as its retention.hardLength lets it.
+var ErrStreamFull = errors.New("the stream is full: it holds retention.hardLength entries")
+
+// RetentionConfig says what is removed from a stream. Only hardLength ever costs an event: it is refused.
+type RetentionConfig struct {
+	// MaxLength is how many entries are kept; default 0, which is all. More stay where a consumer group has not
+	// acknowledged them.
+	MaxLength int64 `mapstructure:"maxLength"`
+	// MaxAge is how long entries are kept; default 0, which is for ever. Those that a consumer group has not acknowledged
+	// stay longer.
+	MaxAge Duration `mapstructure:"maxAge"`
+	// HardLength is how many entries the stream may hold at all: then events are refused, with 503; default 0, which is as
+	// many as Redis has room for.
+	HardLength int64 `mapstructure:"hardLength"`
+}
+
+func (c *RetentionConfig) trims() bool { return c.MaxLength > 0 || c.MaxAge > 0 }
+
+func (c *RetentionConfig) validate() Problems {
+	var p Problems
+	if c.MaxLength < 0 {
+		p.Add("maxLength", fmt.Sprintf("cannot keep %d entries", c.MaxLength), "set how many to keep, or 0 for all")
+	}
+	if c.MaxAge != 0 && c.MaxAge.Std() < time.Second {
+		p.Add("maxAge", fmt.Sprintf("%s is shorter than 1s", c.MaxAge), "set a time like 168h, or 0 for ever")
+	}
+	if c.HardLength < 0 {
+		p.Add("hardLength", fmt.Sprintf("cannot refuse events at %d entries", c.HardLength), "set a number above maxLength, or 0 for none")
+	}
+	if c.HardLength > 0 && c.HardLength <= c.MaxLength {
+		p.Add("hardLength", fmt.Sprintf("events would be refused at %d entries, and none is removed before there are %d (maxLength)", c.HardLength, c.MaxLength),
+			"make it larger than maxLength, by what may come while subscriptions are behind")
+	}
+	return p
+}
+
+// room is the room that a stream has, as far as this process knows: its length at the last look, and what this process has
+// added since. It is safe for concurrent use.
+type room struct {
+	stream string
+	hard   int64 // 0: no bound
+	log    *slog.Logger
+	gauge  prometheus.Gauge
+
+	length, added atomic.Int64
+	refusing      atomic.Bool // that it is full was logged
+}
+
+func newRoom(c *StreamConfig, log *slog.Logger, m *metrics) *room {
+	return &room{stream: c.Name, hard: c.Retention.HardLength, log: log, gauge: m.full.WithLabelValues(c.Name)}
+}
+
+// take notes n entries that are about to be added, or returns ErrStreamFull if there is no room for them. What is not added
+// after all counts until the next look.
+func (r *room) take(n int) error {
+	for r.hard > 0 {
+		added := r.added.Load()
+		if r.length.Load()+added+int64(n) > r.hard {
+			r.note(true)
+			return fmt.Errorf("stream %q: %w", r.stream, ErrStreamFull)
+		}
+		if r.added.CompareAndSwap(added, added+int64(n)) {
+			break
+		}
+	}
+	return nil
+}
+
+// learn notes what a look has shown; added is what r.added was before that.
+func (r *room) learn(length, added int64) {
+	r.length.Store(length)
+	r.added.Add(-added)
+	r.note(r.hard > 0 && length >= r.hard)
+}
+
+// note says once when the stream becomes full and once when it has room again.
+func (r *room) note(full bool) {
+	if !r.refusing.CompareAndSwap(!full, full) {
+		return
+	}
+	if full {
+		r.gauge.Set(1)
+		r.log.Error("the stream is full and events are refused; let its subscriptions catch up, or raise retention.hardLength",
+			"stream", r.stream, "hard_length", r.hard)
+		return
+	}
+	r.gauge.Set(0)
+	r.log.Info("the stream has room again", "stream", r.stream)
+}

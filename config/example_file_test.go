@@ -151,7 +151,7 @@ func TestExampleShowsDefaults(t *testing.T) {
 	subscription, stream := c.Gateway.Subscriptions[0], c.Gateway.Streams[0]
 	subscription.Name, subscription.Stream, subscription.Sink, subscription.Filters = "", "", gateway.SinkConfig{}, nil
 	subscription.Delivery.DeadLetterSink, subscription.ReplyStream = gateway.DeadLetterConfig{}, ""
-	stream.Name, stream.Mirror, stream.DedupWindow = "", nil, 0
+	stream.Name, stream.Mirror, stream.DedupWindow, stream.Retention = "", nil, 0, gateway.RetentionConfig{}
 	watch, ok := c.Gateway.Sources[0].Config.(*stac.Config)
 	if !ok {
 		t.Fatal("the first source of the example is no STAC API")

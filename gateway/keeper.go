@@ -35,6 +35,7 @@ type keeper struct {
 	written   map[string]string // positions
 	writtenAt time.Time
 	tallies   map[string]*tally // by subscription
+	last      *view             // counters of the last view
 	budget    int               // scripts that this pass may still spend on counting
 	holding   holding
 }

@@ -53,15 +53,13 @@ return math.max(0, tonumber(ARGV[2]) - tonumber(number))`)
 
 // tally is what the last pass has found out about a subscription.
 type tally struct {
-	view   *view // without its groups
+	view   *view // its counters only; gone is what is gone after the keeper's own work
 	last   string
 	behind int64 // entries not delivered yet
 	exact  bool  // behind was counted or follows from ids
 	next   string
 
-	// offset is by how much the lag of Redis is too large: 7.0 keeps counting entries that were trimmed.
-	offset      int64
-	offsetKnown bool
+	trusted bool // when it was counted last, Redis had the right lag
 
 	unseen      int64 // entries that the group has never seen and will not see, as noted for all replicas
 	unseenKnown bool
@@ -70,8 +68,7 @@ type tally struct {
 // measure sets the figures of the subscriptions.
 func (k *keeper) measure(ctx context.Context, v *view) error {
 	k.budget = countBudget
-	bare := *v
-	bare.groups = nil
+	k.last = &view{added: v.added, gone: v.gone}
 	for _, s := range k.subscriptions {
 		g := v.groups[groupName(s.Name)]
 		if g == nil {
@@ -92,7 +89,7 @@ func (k *keeper) measure(ctx context.Context, v *view) error {
 		if err != nil {
 			return err
 		}
-		t.view, t.last = &bare, g.last
+		t.view, t.last = k.last, g.last
 		k.metrics.lag.WithLabelValues(s.Name).Set(float64(t.behind))
 		k.metrics.pending.WithLabelValues(s.Name).Set(float64(max(g.pending, 0)))
 		k.metrics.oldest.WithLabelValues(s.Name).Set(v.age(oldest))
@@ -104,18 +101,19 @@ func (k *keeper) measure(ctx context.Context, v *view) error {
 // was made or set somewhere in the middle, or behind which an entry was deleted, and too large after a trim (Redis 7.0
 // for good, Valkey until the next read).
 func (k *keeper) count(ctx context.Context, v *view, g *groupView, t *tally) error {
-	same := t.exact && t.view != nil && t.last == g.last && t.view.maxDeleted == v.maxDeleted && v.added >= t.view.added && v.added >= 0
+	same := t.exact && t.view != nil && t.last == g.last && t.view.gone == v.gone && v.added >= t.view.added && v.added >= 0
+	if t.view != nil && t.view.gone != v.gone && redisstreams.CompareIDs(v.first, t.last) > 0 {
+		t.trusted = false // somebody has trimmed past where the group was
+	}
 	exact := true
 	switch {
 	case v.length == 0 || redisstreams.CompareIDs(g.last, v.last) >= 0:
 		t.behind = 0
 	case redisstreams.CompareIDs(g.last, v.first) < 0:
 		t.behind = v.length
-	case same && redisstreams.CompareIDs(t.view.first, g.last) <= 0:
+	case same:
 		t.behind += v.added - t.view.added
-	case g.lag >= 0 && t.offsetKnown:
-		t.behind, exact = max(0, g.lag-t.offset), false
-	case g.lag > countBound:
+	case g.lag >= 0 && t.trusted || g.lag > countBound:
 		t.behind, exact = g.lag, false
 	default:
 		n, whole, err := k.countBehind(ctx, g, t)
@@ -127,13 +125,8 @@ func (k *keeper) count(ctx context.Context, v *view, g *groupView, t *tally) err
 		}
 		t.behind = n
 	}
-	switch {
-	case exact && v.length > 0 && redisstreams.CompareIDs(g.last, v.first) < 0:
-		t.offsetKnown = false // some servers correct themselves at the next read
-	case exact && g.lag >= 0:
-		t.offset, t.offsetKnown = g.lag-t.behind, true
-	case g.lag < 0:
-		t.offsetKnown = false
+	if exact || g.lag < 0 {
+		t.trusted = g.lag == t.behind
 	}
 	t.exact = exact
 	return nil

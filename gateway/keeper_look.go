@@ -13,7 +13,7 @@ import (
 // lookScript tells of one moment of a stream, without the entries that XINFO STREAM sends along.
 //
 //	KEYS[1] stream, KEYS[2] hash of positions
-//	returns nothing where there is no stream, else {length, last generated id, entries ever added or -1, greatest deleted id,
+//	returns nothing where there is no stream, else {length, last generated id, entries ever added or -1,
 //	  first id or "", time in ms, number of positions, XINFO GROUPS}
 //
 // It is a script because the numbers must be those of the same moment: a difference between them means a loss.
@@ -23,21 +23,21 @@ local list, s, now = redis.call('XINFO', 'STREAM', KEYS[1]), {}, redis.call('TIM
 for i = 1, #list, 2 do s[list[i]] = list[i + 1] end
 local first = s['first-entry']
 return {
-  s['length'], s['last-generated-id'] or '0-0', s['entries-added'] or -1, s['max-deleted-entry-id'] or '0-0',
-  first and first[1] or '', now[1] * 1000 + math.floor(now[2] / 1000), redis.call('HLEN', KEYS[2]),
+  s['length'], s['last-generated-id'] or '0-0', s['entries-added'] or -1, first and first[1] or '',
+  now[1] * 1000 + math.floor(now[2] / 1000), redis.call('HLEN', KEYS[2]),
   redis.call('XINFO', 'GROUPS', KEYS[1])}`)
 
 // view is one moment of a stream.
 type view struct {
-	length     int64
-	last       string // the greatest id that there ever was
-	added      int64  // entries that there ever were; -1: the server does not say
-	maxDeleted string
-	first      string // the first entry; "": there is none
-	millis     int64  // the clock of Redis
-	positions  int
-	groups     map[string]*groupView
-	changed    bool // a group disappeared while the others were looked at
+	length    int64
+	last      string // the greatest id that there ever was
+	added     int64  // entries that there ever were; -1: the server does not say
+	gone      int64  // of these, how many are not there any more
+	first     string // the first entry; "": there is none
+	millis    int64  // the clock of Redis
+	positions int
+	groups    map[string]*groupView
+	changed   bool // a group disappeared while the others were looked at
 }
 
 // groupView is a consumer group in a view.
@@ -105,13 +105,14 @@ func (k *keeper) look(ctx context.Context) (*view, error) {
 
 // parseView reads the reply of lookScript.
 func parseView(reply []any) *view {
-	v := &view{last: "0-0", maxDeleted: "0-0", groups: map[string]*groupView{}}
-	if len(reply) < 8 {
+	v := &view{last: "0-0", groups: map[string]*groupView{}}
+	if len(reply) < 7 {
 		return v
 	}
 	v.length, v.last, v.added = number(reply[0]), text(reply[1]), number(reply[2])
-	v.maxDeleted, v.first, v.millis, v.positions = text(reply[3]), text(reply[4]), number(reply[5]), int(number(reply[6]))
-	list, _ := reply[7].([]any)
+	v.gone = v.added - v.length
+	v.first, v.millis, v.positions = text(reply[3]), number(reply[4]), int(number(reply[5]))
+	list, _ := reply[6].([]any)
 	for _, item := range list {
 		pairs, _ := item.([]any)
 		g := &groupView{read: -1, lag: -1, last: "0-0"}

@@ -69,7 +69,9 @@ func (k *keeping) add(from, to int) {
 	}
 }
 
-func (k *keeping) group(name, at string) { k.do("XGROUP", "CREATE", k.stream.Name, name, at, "MKSTREAM") }
+func (k *keeping) group(name, at string) {
+	k.do("XGROUP", "CREATE", k.stream.Name, name, at, "MKSTREAM")
+}
 
 // read reads new entries for a group and returns their ids.
 func (k *keeping) read(group string, n int) []string {

@@ -132,6 +132,7 @@ func (k *keeper) remove(ctx context.Context, v *view, l *limits) (int64, error) 
 	removed := number(reply[0])
 	v.length, v.first, v.added = number(reply[1]), text(reply[2]), number(reply[3])
 	if removed > 0 {
+		k.last.gone += removed // that was no loss
 		k.countForgotten(v, v.added-number(reply[4]))
 	}
 	return removed, nil

@@ -418,8 +418,9 @@ func (c *Consumer) works() {
 
 // failed notes an error, says so once an outage, and again when it becomes another one, and waits.
 func (c *Consumer) failed(ctx context.Context, err error) {
+	gone := hasPrefix(err, "UNBLOCKED") || hasPrefix(err, "NOGROUP")
 	switch {
-	case hasPrefix(err, "UNBLOCKED"), hasPrefix(err, "NOGROUP"):
+	case gone:
 		c.groupKnown = false // the stream or the group has gone, or moved
 	default:
 		c.recoverOwn = true
@@ -427,7 +428,7 @@ func (c *Consumer) failed(ctx context.Context, err error) {
 		c.silent()
 		c.setClaiming(true) // it may be another server that answers next
 	}
-	if kind := kindOf(err); kind != c.trouble {
+	if kind := kindOf(err); kind != c.trouble && !(gone && c.backoff == 0) { // who makes the group again says so, or why not
 		c.trouble = kind
 		c.log.Warn("cannot read from the stream, trying again", "err", err)
 	}

@@ -67,7 +67,7 @@ func deliverBeside(b *testing.B, concurrency int, order string) {
 		}
 		expect()
 		started := time.Now()
-		postAll(b, server.URL, concurrency, perRound)
+		postBare(b, server.URL, concurrency, perRound)
 		<-sink.done
 		baseTook += time.Since(started)
 
@@ -107,8 +107,8 @@ func preload(b *testing.B, client redis.UniversalClient, stream string, n, keys 
 	}
 }
 
-// postAll is the ceiling: what net/http's client can post.
-func postAll(b *testing.B, url string, concurrency, n int) {
+// postBare is the ceiling: what net/http's client can post.
+func postBare(b *testing.B, url string, concurrency, n int) {
 	b.Helper()
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: concurrency, MaxConnsPerHost: concurrency, DisableCompression: true}}
 	defer client.CloseIdleConnections()

@@ -28,9 +28,9 @@ return id`)
 type streamSink struct {
 	client redis.UniversalClient
 	to     *redisstreams.Sender
-	// keys are the two streams where one script may use both; nil where they are in different slots of a Cluster, or the
+	// target is the other stream where one script may use both; "" where they are in different slots of a Cluster, or the
 	// other stream asks for more than that Redis has the event in memory. Then an event may be added twice.
-	keys            []string
+	target          string
 	group, consumer string
 }
 
@@ -40,7 +40,7 @@ func newStreamSink(client redis.UniversalClient, from, target *StreamConfig, gro
 	_, isCluster := client.(*redis.ClusterClient)
 	sameSlot := redisstreams.Key(from.Name, "") == redisstreams.Key(target.Name, "")
 	if (!isCluster || sameSlot) && target.Durability == durabilityMemory {
-		s.keys = []string{from.Name, target.Name}
+		s.target = target.Name
 	}
 	return s, err
 }
@@ -57,14 +57,14 @@ func (s *streamSink) deliver(ctx context.Context, j *job) outcome {
 		}
 		j.event.Set(attrTTL, strconv.Itoa(ttl))
 	}
-	if s.keys == nil {
+	if s.target == "" {
 		_, err := s.to.Append(ctx, &j.event)
 		return redisOutcome(err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, redisStepTimeout)
 	defer cancel()
 	args := s.to.AppendEntryFields([]any{s.group, s.consumer, j.delivery.ID, "*"}, &j.event)
-	err := moveScript.Run(ctx, s.client, s.keys, args...).Err()
+	err := moveScript.Run(ctx, s.client, []string{j.delivery.Stream, s.target}, args...).Err()
 	if errors.Is(err, redis.Nil) {
 		return outcome{code: noResponse, gone: true}
 	}

@@ -177,7 +177,7 @@ func (s *session) storeDead(ctx context.Context, d *redisstreams.Delivery, event
 		malformed := malformedEvent(&d.Entry)
 		event = &malformed
 	}
-	dead := deadLetter(event, s.config.Sink.describe(), o)
+	dead := deadLetter(event, &failure{subscription: &s.config, entry: &d.Entry, attempts: d.Attempt, outcome: o})
 	if s.postDead(ctx, &dead) {
 		s.finish(d, s.figures.deadLettered)
 		return true

@@ -121,6 +121,9 @@ func (s *subscription) newSink(consumer *redisstreams.Consumer) (sink, error) {
 
 // run reads until readCtx ends, finishes what is in work until workCtx ends, and gives up the rest.
 func (s *subscription) run(readCtx, workCtx context.Context) {
+	if s.deadSink != nil {
+		defer s.deadSink.close()
+	}
 	if s.config.Order != orderByKey {
 		s.session(s.consumer, nil).run(readCtx, workCtx)
 		return

@@ -37,6 +37,7 @@ func (s *session) prepare(ctx context.Context, d *redisstreams.Delivery) (job, b
 // finish acknowledges an entry.
 func (s *session) finish(d *redisstreams.Delivery, result prometheus.Counter) {
 	d.Ack()
+	s.parking.verdict(d.ID) // of what holds no valid event nobody has asked for it
 	if s.lanes != nil {
 		s.lanes.leave(d.ID)
 		s.waker.wake(time.Now())

@@ -76,6 +76,26 @@ func TestExampleHasEveryKey(t *testing.T) {
 	}
 }
 
+// TestDeliveryIsDocumented: docs/delivery.md describes every key of a subscription that is about delivery.
+func TestDeliveryIsDocumented(t *testing.T) {
+	t.Parallel()
+	docs, err := os.ReadFile("../docs/delivery.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := map[string]bool{}
+	addKnown(known, reflect.TypeFor[gateway.SubscriptionConfig](), "")
+	for key := range known {
+		key = strings.TrimPrefix(key, ".")
+		switch {
+		case key == "name", key == "stream", key == "startFrom", strings.HasPrefix(key, "filters"):
+		case key == "sink", key == "delivery", key == "delivery.deadLetterSink": // their keys are there
+		case !strings.Contains(string(docs), "\n| `"+key+"` |"):
+			t.Errorf("docs/delivery.md has no row for %s", key)
+		}
+	}
+}
+
 // addKnown adds the keys of a configuration struct; filters within filters count as one level.
 func addKnown(keys map[string]bool, t reflect.Type, at string) {
 	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice {

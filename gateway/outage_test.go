@@ -61,12 +61,12 @@ func (m *engineModel) step() bool {
 	}
 	n, probe, wait := m.circuit.admit(1)
 	if n == 0 {
-		time.Sleep(min(wait, time.Second))
+		Sleep(m.t.Context(), min(wait, time.Second))
 		return true
 	}
 	id := m.next(probe)
 	if id == "" {
-		time.Sleep(time.Until(m.parked[0].at))
+		Sleep(m.t.Context(), time.Until(m.parked[0].at))
 		return true
 	}
 	m.attempt(id, probe)

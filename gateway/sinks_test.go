@@ -9,7 +9,6 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -326,14 +325,11 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 	t.Parallel()
 	client, stream := redistest.Shared(t).Client(), redistest.Stream(t)
 	elsewhere := newSink(t, nil)
-	var mu sync.Mutex
 	statuses := []int{301, 302, 303, 307, 308}
+	var asked atomic.Int64
 	url := newServer(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		mu.Lock()
-		defer mu.Unlock()
 		w.Header().Set("Location", elsewhere.url)
-		w.WriteHeader(statuses[0])
-		statuses = append(statuses[1:], statuses[0])
+		w.WriteHeader(statuses[int(asked.Add(1)-1)%len(statuses)])
 	}))
 	g := start(t, client, subscribed(oneStream(stream), url))
 	for i := range statuses {

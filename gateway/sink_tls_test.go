@@ -34,12 +34,12 @@ func tlsSink(t *testing.T, handler http.HandlerFunc, trusted bool) (*httpSink, *
 	c.Sink.URI, c.Concurrency = server.URL+"/?token=secret", 8
 	s := newHTTPSink(&c, "streamgate/test")
 	t.Cleanup(s.close)
-	if transport, ok := s.client.Transport.(*http.Transport); ok && trusted {
+	if trusted {
 		clientTransport, ok := server.Client().Transport.(*http.Transport)
 		if !ok {
 			t.Fatal("the server's client is another one")
 		}
-		transport.TLSClientConfig = &tls.Config{RootCAs: clientTransport.TLSClientConfig.RootCAs, MinVersion: tls.VersionTLS12}
+		s.transport.TLSClientConfig = &tls.Config{RootCAs: clientTransport.TLSClientConfig.RootCAs, MinVersion: tls.VersionTLS12}
 	}
 	return s, &opened
 }

@@ -50,3 +50,6 @@ func InboxStream(stream, subscription string) string {
 func inboxLeaseKey(stream, subscription string) string {
 	return streamKey(stream, "inbox:"+subscription+":lease")
 }
+
+// replaysKey is the hash that says how far each replay of a stream has come.
+func replaysKey(stream string) string { return streamKey(stream, "replays") }

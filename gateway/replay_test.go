@@ -1,0 +1,286 @@
+package gateway_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/streamgate/streamgate/gateway"
+	"github.com/streamgate/streamgate/internal/redistest"
+	"github.com/streamgate/streamgate/protocol/rawevent"
+	"github.com/streamgate/streamgate/protocol/redisstreams"
+)
+
+func inboxEvents(t *testing.T, client redis.UniversalClient, stream string) []rawevent.Event {
+	t.Helper()
+	return readEvents(t, client, gateway.InboxStream(stream, "sub"))
+}
+
+// addAt adds events with the ids MILLIS-SEQ given, so that the order of ids is tested where numbers and text differ.
+func addAt(t *testing.T, client redis.UniversalClient, stream string, ids ...string) {
+	t.Helper()
+	for _, id := range ids {
+		e := event("e" + id)
+		fields := redisstreams.AppendFields(nil, &e, nil)
+		if err := client.XAdd(context.Background(), &redis.XAddArgs{Stream: stream, ID: id, Values: fields}).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func idsOf(events []rawevent.Event) (ids []string) {
+	for i := range events {
+		ids = append(ids, events[i].ID())
+	}
+	return ids
+}
+
+func TestReplayBounds(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		replay gateway.Replay
+		want   []string
+	}{
+		"all":    {gateway.Replay{From: "earliest"}, []string{"e9-0", "e10-0", "e10-1", "e100-0"}},
+		"behind": {gateway.Replay{From: "9-0"}, []string{"e10-0", "e10-1", "e100-0"}},
+		"to":     {gateway.Replay{From: "earliest", To: "10-0"}, []string{"e9-0", "e10-0"}},
+		"filter": {gateway.Replay{From: "earliest", Filters: []gateway.FilterConfig{{Suffix: map[string]string{"id": "0-0"}}}}, []string{"e10-0", "e100-0"}},
+		"dry":    {gateway.Replay{From: "earliest", DryRun: true}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			client, stream := redistest.Shared(t).Client(), redistest.Stream(t)
+			addAt(t, client, stream, "9-0", "10-0", "10-1", "100-0")
+			c.replay.Stream, c.replay.Subscription = stream, "sub"
+			var last gateway.ReplayProgress
+			if err := c.replay.Run(context.Background(), client, func(p gateway.ReplayProgress) { last = p }); err != nil {
+				t.Fatal(err)
+			}
+			events := inboxEvents(t, client, stream)
+			if !slices.Equal(idsOf(events), c.want) || last.Done != 1 {
+				t.Errorf("%v, %+v", idsOf(events), last)
+			}
+			if c.replay.DryRun && last.Replayed != 4 {
+				t.Errorf("%d counted", last.Replayed)
+			}
+			for i := range events {
+				if marker, _ := events[i].Attribute("replay"); marker != c.replay.Name() {
+					t.Errorf("the marker is %q", marker)
+				}
+			}
+			if n := client.Exists(context.Background(), redisstreams.Key(stream, "replays")).Val(); n != 0 {
+				t.Error("a cursor is left")
+			}
+		})
+	}
+}
+
+// TestReplayGoesOnWhereItWasInterrupted, again and again: nothing is left out, nothing repeated.
+func TestReplayGoesOnWhereItWasInterrupted(t *testing.T) {
+	t.Parallel()
+	client, stream := redistest.Shared(t).Client(), redistest.Stream(t)
+	const events = 1050
+	var ids []string
+	for i := range events {
+		ids = append(ids, fmt.Sprintf("%d-0", i+1))
+	}
+	addAt(t, client, stream, ids...)
+	replay := gateway.Replay{Stream: stream, Subscription: "sub", From: "earliest"}
+	runs, resumed := 0, 0
+	for {
+		ctx, cancel := context.WithCancel(context.Background())
+		steps := 0
+		err := replay.Run(ctx, client, func(p gateway.ReplayProgress) {
+			if steps++; steps == 2 {
+				cancel() // in the middle
+			}
+			if p.Resumed && steps == 1 {
+				resumed++
+			}
+		})
+		cancel()
+		if runs++; err == nil {
+			break
+		}
+		if runs > events {
+			t.Fatal(err)
+		}
+	}
+	got := idsOf(inboxOf(t, client, stream, events))
+	if len(got) != events || runs < 3 || resumed != runs-1 {
+		t.Fatalf("%d events in %d runs, %d of them resumed", len(got), runs, resumed)
+	}
+	for i := range got {
+		if got[i] != "e"+ids[i] {
+			t.Fatalf("event %d is %s", i, got[i])
+		}
+	}
+}
+
+func inboxOf(t *testing.T, client redis.UniversalClient, stream string, n int) (events []rawevent.Event) {
+	t.Helper()
+	entries, err := redisstreams.ReadAfter(context.Background(), client, gateway.InboxStream(stream, "sub"), "0", n+1, -1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range entries {
+		e, err := entries[i].Event()
+		if err != nil {
+			t.Fatal(err)
+		}
+		events = append(events, e)
+	}
+	return events
+}
+
+// TestReplayReachesOneSubscription: through the gateway, beside another subscription, without moving anybody's position.
+func TestReplayReachesOneSubscription(t *testing.T) {
+	t.Parallel()
+	client, stream := redistest.Shared(t).Client(), redistest.Stream(t)
+	mine, other := newSink(t, nil), newSink(t, nil)
+	config := subscribed(oneStream(stream), mine.url)
+	second := gateway.NewSubscriptionConfig()
+	second.Name, second.Stream, second.Sink.URI = "other", stream, other.url
+	config.Subscriptions = append(config.Subscriptions, second)
+	g := start(t, client, config)
+	publish(t, g, stream, event("1"), event("2"))
+	redistest.Eventually(t, "both have both", func() bool { return len(mine.all()) == 2 && len(other.all()) == 2 })
+	replay := gateway.Replay{Stream: stream, Subscription: "sub", From: "earliest", Rate: 1000}
+	if err := replay.Run(context.Background(), client, func(gateway.ReplayProgress) {}); err != nil {
+		t.Fatal(err)
+	}
+	redistest.Eventually(t, "the replay is delivered", func() bool { return len(mine.all()) == 4 })
+	if n := len(other.all()); n != 2 {
+		t.Errorf("the other one got %d", n)
+	}
+}
+
+func TestRewind(t *testing.T) {
+	t.Parallel()
+	client, stream := redistest.Shared(t).Client(), redistest.Stream(t)
+	s := newSink(t, nil)
+	g := start(t, client, subscribed(oneStream(stream), s.url))
+	publish(t, g, stream, event("1"), event("2"), event("3"))
+	redistest.Eventually(t, "all are delivered", func() bool { return len(s.all()) == 3 && nothingPending(client, stream, "sub") })
+	if _, n, err := gateway.Rewind(context.Background(), client, stream, "sub", "earliest", true); err != nil || n != 3 {
+		t.Fatal(n, err)
+	}
+	if _, n, err := gateway.Rewind(context.Background(), client, stream, "sub", "earliest", false); err != nil || n != 3 {
+		t.Fatal(n, err)
+	}
+	redistest.Eventually(t, "all are delivered again", func() bool { return len(s.all()) == 6 })
+	if _, _, err := gateway.Rewind(context.Background(), client, stream, "nobody", "earliest", false); err == nil {
+		t.Error("a subscription that does not exist was moved")
+	}
+}
+
+// TestRedrive: a dead letter goes back to the subscription that failed, and to nobody else; when it fails again, that can be
+// seen.
+func TestRedrive(t *testing.T) {
+	t.Parallel()
+	client, stream := redistest.Shared(t).Client(), redistest.Stream(t)
+	s, other := newSink(t, func(*http.Request, int) int { return 400 }), newSink(t, nil)
+	config := subscribed(oneStream(stream), s.url)
+	second := gateway.NewSubscriptionConfig()
+	second.Name, second.Stream, second.Sink.URI = "other", stream, other.url
+	config.Subscriptions = append(config.Subscriptions, second)
+	g := start(t, client, config)
+	publish(t, g, stream, event("1"))
+	dead := gateway.NewDeadLetters(client, gateway.DeadLetterStream(stream))
+	list := func(f gateway.DeadLetterFilter) []gateway.DeadLetter {
+		letters, _, err := dead.List(context.Background(), &f, "", 10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return letters
+	}
+	redistest.Eventually(t, "there is a dead letter", func() bool { return len(list(gateway.DeadLetterFilter{})) == 1 })
+	first := list(gateway.DeadLetterFilter{})[0]
+	if first.Subscription != "sub" || first.Stream != stream || first.Code != 400 || first.Attempts != 1 || first.Redriven != 0 ||
+		first.First == "" || first.Last < first.First || first.EventID != "1" {
+		t.Errorf("%+v", first)
+	}
+	if err := dead.Redrive(context.Background(), &first); err != nil {
+		t.Fatal(err)
+	}
+	if err := dead.Redrive(context.Background(), &first); !errors.Is(err, gateway.ErrNoDeadLetter) {
+		t.Errorf("the same again: %v", err)
+	}
+	redistest.Eventually(t, "it fails again", func() bool { return len(list(gateway.DeadLetterFilter{})) == 1 })
+	again, err := dead.Get(context.Background(), list(gateway.DeadLetterFilter{})[0].ID)
+	if err != nil || again.Redriven != 1 || again.Subscription != "sub" {
+		t.Errorf("%+v, %v", again, err)
+	}
+	if n := len(other.all()); n != 1 {
+		t.Errorf("the other subscription got %d", n)
+	}
+	if err := dead.Discard(context.Background(), again.ID); err != nil || len(list(gateway.DeadLetterFilter{})) != 0 {
+		t.Error(err)
+	}
+}
+
+func TestDeadLetterFilters(t *testing.T) {
+	t.Parallel()
+	client, stream := redistest.Shared(t).Client(), redistest.Stream(t)
+	for _, c := range []struct{ entry, code, subscription, eventType string }{
+		{"9-0", "500", "a", "com.example.x"}, {"10-0", "404", "b", "com.example.y"}, {"100-0", "-1", "a", "org.example.x"},
+	} {
+		e := event("of " + c.entry)
+		e.Set("knativeerrorcode", c.code)
+		e.Set("dlsubscription", c.subscription)
+		e.Set("type", c.eventType)
+		fields := redisstreams.AppendFields(nil, &e, nil)
+		if err := client.XAdd(context.Background(), &redis.XAddArgs{Stream: stream, ID: c.entry, Values: fields}).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	dead := gateway.NewDeadLetters(client, stream)
+	for name, c := range map[string]struct {
+		filter gateway.DeadLetterFilter
+		want   []string
+	}{
+		"all":          {gateway.DeadLetterFilter{}, []string{"9-0", "10-0", "100-0"}},
+		"subscription": {gateway.DeadLetterFilter{Subscription: "a"}, []string{"9-0", "100-0"}},
+		"code":         {gateway.DeadLetterFilter{Code: "404"}, []string{"10-0"}},
+		"code class":   {gateway.DeadLetterFilter{Code: "5xx"}, []string{"9-0"}},
+		"no answer":    {gateway.DeadLetterFilter{Code: "none"}, []string{"100-0"}},
+		"type":         {gateway.DeadLetterFilter{Type: "com.example.x"}, []string{"9-0"}},
+		"types":        {gateway.DeadLetterFilter{Type: "com.example.*"}, []string{"9-0", "10-0"}},
+		"since":        {gateway.DeadLetterFilter{Since: time.UnixMilli(10)}, []string{"10-0", "100-0"}},
+		"until":        {gateway.DeadLetterFilter{Until: time.UnixMilli(100)}, []string{"9-0", "10-0"}},
+		"entries":      {gateway.DeadLetterFilter{IDs: []string{"100-0", "7-7"}}, []string{"100-0"}},
+		"event":        {gateway.DeadLetterFilter{EventID: "of 10-0"}, []string{"10-0"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var got []string
+			for after := ""; ; { // page by page
+				letters, next, err := dead.List(context.Background(), &c.filter, after, 1)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for i := range letters {
+					got = append(got, letters[i].ID)
+				}
+				if after = next; next == "" {
+					break
+				}
+			}
+			if !slices.Equal(got, c.want) {
+				t.Errorf("%v, want %v", got, c.want)
+			}
+		})
+	}
+	if _, err := dead.Get(context.Background(), "11-0"); !errors.Is(err, gateway.ErrNoDeadLetter) {
+		t.Error(err)
+	}
+	if letter, err := dead.Get(context.Background(), "10-0"); err != nil || letter.Code != 404 {
+		t.Error(letter, err)
+	}
+}

@@ -54,6 +54,9 @@ type DeadLetter struct {
 // Event returns the dead letter as it is stored.
 func (d *DeadLetter) Event() *rawevent.Event { return &d.event }
 
+// Stored returns when the dead letter was stored.
+func (d *DeadLetter) Stored() time.Time { return storedAt(d.ID) }
+
 // DeadLetterFilter chooses dead letters; the zero value means all.
 type DeadLetterFilter struct {
 	Subscription string   `json:"subscription,omitempty"`

@@ -428,7 +428,7 @@ func (c *Consumer) failed(ctx context.Context, err error) {
 		c.silent()
 		c.setClaiming(true) // it may be another server that answers next
 	}
-	if kind := kindOf(err); kind != c.trouble && (!gone || c.backoff != 0) { // who makes the group again says so, or why not
+	if kind := kindOf(err); kind != c.trouble && (!gone || c.backoff > 0) { // who makes the group again says so, or why not
 		c.trouble = kind
 		c.log.Warn("cannot read from the stream, trying again", "err", err)
 	}

@@ -22,8 +22,11 @@ if redis.call('EXISTS', KEYS[1]) == 0 then return {} end
 local list, s, now = redis.call('XINFO', 'STREAM', KEYS[1]), {}, redis.call('TIME')
 for i = 1, #list, 2 do s[list[i]] = list[i + 1] end
 local first = s['first-entry']
+if not s['entries-added'] then -- miniredis
+  first = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1)[1]
+end
 return {
-  s['length'], s['last-generated-id'] or '0-0', s['entries-added'] or -1, first and first[1] or '',
+  s['length'], s['last-generated-id'], s['entries-added'] or -1, first and first[1] or '',
   now[1] * 1000 + math.floor(now[2] / 1000), redis.call('HLEN', KEYS[2]),
   redis.call('XINFO', 'GROUPS', KEYS[1])}`)
 

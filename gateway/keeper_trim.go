@@ -35,11 +35,14 @@ local function state(removed)
   local first = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1)[1]
   return {removed, redis.call('XLEN', KEYS[1]), first and first[1] or '', s['entries-added'] or -1, s['length']}
 end
-if s['groups'] ~= tonumber(ARGV[5]) then return state(-1) end
+if (s['groups'] or #redis.call('XINFO', 'GROUPS', KEYS[1])) ~= tonumber(ARGV[5]) then return state(-1) end
 local function trim(bound, n)
   if n <= 0 then return 0 end
-  local removed = redis.call('XTRIM', KEYS[1], 'MINID', '~', bound, 'LIMIT', n)
-  local rest = math.min(n - removed, 100)
+  local removed, rest = 0, n
+  if s['entries-added'] then -- not miniredis, which does not know LIMIT
+    removed = redis.call('XTRIM', KEYS[1], 'MINID', '~', bound, 'LIMIT', n)
+    rest = math.min(n - removed, 100)
+  end
   local page = rest > 0 and redis.call('XRANGE', KEYS[1], '-', '(' .. bound, 'COUNT', rest + 1) or {}
   if #page > rest then bound = page[rest + 1][1] end
   if #page > 0 then removed = removed + redis.call('XTRIM', KEYS[1], 'MINID', '=', bound) end

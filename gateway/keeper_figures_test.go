@@ -92,6 +92,28 @@ func TestTrimmedWhileTheGatewayWasAway(t *testing.T) {
 	k.want("entries_trimmed_unseen_total", "a", 5)
 }
 
+// TestDeletedStreamIsReported: what was in a stream that somebody deletes and was not delivered is lost, and counted once.
+func TestDeletedStreamIsReported(t *testing.T) {
+	t.Parallel()
+	client := redistest.Start(t).Client()
+	one, two := keep(t, client, "s", RetentionConfig{}, "a"), keep(t, client, "s", RetentionConfig{}, "a")
+	one.group("streamgate:a", "0")
+	one.add(1, 10)
+	one.ack("streamgate:a", one.read("streamgate:a", 3)...)
+	one.pass()
+	two.pass()
+	one.do("DEL", "s")
+	one.pass()
+	one.group("streamgate:a", "0")
+	one.add(1, 2)
+	two.pass()
+	one.pass()
+	one.want("entries_trimmed_unseen_total", "a", 7)
+	two.want("entries_trimmed_unseen_total", "a", 0)
+	one.logged("entries=7 after=3-0", 1)
+	two.want("subscription_lag", "a", 2)
+}
+
 // TestRetentionHeldBack: the group that keeps entries is named, whoever it belongs to, once when it begins and once when it
 // ends; a configured group that is missing keeps everything.
 func TestRetentionHeldBack(t *testing.T) {

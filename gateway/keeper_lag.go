@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -17,6 +18,8 @@ const (
 	countStep   = 1000   // entries that one script counts
 	countBound  = 10_000 // entries of one group; where there are more the lag is "at least"
 	countBudget = 100    // scripts of one pass
+
+	deletedPeriod = 10 * time.Second // in which replicas notice the same deletion of a stream
 )
 
 // behindScript counts the entries behind an id, without sending them.
@@ -70,6 +73,9 @@ func (k *keeper) measure(ctx context.Context, v *view) error {
 	k.budget = countBudget
 	k.last = &view{added: v.added, gone: v.gone}
 	for _, s := range k.subscriptions {
+		if err := k.noteDeleted(ctx, v, s); err != nil {
+			return err
+		}
 		g := v.groups[groupName(s.Name)]
 		if g == nil {
 			continue // it comes back, and then the figures do
@@ -176,6 +182,26 @@ func (k *keeper) noteUnseen(ctx context.Context, v *view, s *SubscriptionConfig,
 		k.log.Error("entries were removed from the stream before they were delivered",
 			"subscription", s.Name, "entries", lost, "after", g.last, "before", v.first)
 	}
+	return nil
+}
+
+// noteDeleted finds out whether the stream has begun again since the last pass: then what was not delivered is lost.
+func (k *keeper) noteDeleted(ctx context.Context, v *view, s *SubscriptionConfig) error {
+	t := k.tallies[s.Name]
+	if t == nil || t.view == nil || v.added < 0 || v.added >= t.view.added {
+		return nil
+	}
+	if t.behind > 0 && !s.Forget {
+		first, err := k.client.SetNX(ctx, deletedKey(k.stream.Name, s.Name), 1, deletedPeriod).Result() // one replica reports it
+		if err != nil {
+			return fmt.Errorf("note that stream %q was deleted: %w", k.stream.Name, err)
+		}
+		if first {
+			k.metrics.trimmed.WithLabelValues(s.Name).Add(float64(t.behind))
+			k.log.Error("the stream was deleted before its entries were delivered", "subscription", s.Name, "entries", t.behind, "after", t.last)
+		}
+	}
+	delete(k.tallies, s.Name)
 	return nil
 }
 

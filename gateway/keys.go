@@ -17,6 +17,11 @@ func positionsKey(stream string) string { return streamKey(stream, "positions") 
 // unseenKey is a hash: for each subscription how much was reported as removed before it was delivered.
 func unseenKey(stream string) string { return streamKey(stream, "unseen") }
 
+// deletedKey is there while replicas may notice that the stream was deleted.
+func deletedKey(stream, subscription string) string {
+	return streamKey(stream, "subscription:"+subscription+":deleted")
+}
+
 // groupName is the consumer group of a subscription.
 func groupName(subscription string) string { return "streamgate:" + subscription }
 

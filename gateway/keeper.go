@@ -38,6 +38,9 @@ type keeper struct {
 	last      *view             // counters of the last view
 	budget    int               // scripts that this pass may still spend on counting
 	holding   holding
+	probed    bool // it is known whether the server can trim what is acknowledged
+
+	trimsAcknowledged bool
 }
 
 func newKeeper(client redis.UniversalClient, stream *StreamConfig, subscriptions []SubscriptionConfig, r *room, m *metrics, log *slog.Logger) *keeper {
@@ -81,6 +84,7 @@ func (k *keeper) try(ctx context.Context) bool {
 		k.log.Info("looking after the stream again")
 	}
 	k.down = err != nil
+	k.probed = k.probed && err == nil // it may be another server that answers next
 	return err == nil
 }
 

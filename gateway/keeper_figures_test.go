@@ -9,6 +9,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/streamgate/streamgate/internal/redistest"
+	"github.com/streamgate/streamgate/protocol/redisstreams"
 )
 
 // eachServer runs f with a server of each flavor.
@@ -149,6 +150,37 @@ func TestRetentionHeldBack(t *testing.T) {
 		k.pass()
 		k.want("stream_length", "s", 15)
 		k.want("retention_held_back", "streamgate:a", 10)
+	})
+}
+
+// TestAcknowledgedBehindWhatIsNeeded: where the server has ACKED, one entry that waits for its next attempt does not keep
+// all the others.
+func TestAcknowledgedBehindWhatIsNeeded(t *testing.T) {
+	t.Parallel()
+	eachServer(t, func(t *testing.T, client redis.UniversalClient) {
+		features, err := redisstreams.Probe(t.Context(), client, "s")
+		if err != nil {
+			t.Fatal(err)
+		}
+		k := keep(t, client, "s", RetentionConfig{MaxLength: 5}, "a")
+		k.group("streamgate:a", "0")
+		k.add(1, 1000)
+		read := k.read("streamgate:a", 900)
+		k.ack("streamgate:a", read[1:]...)
+		k.pass()
+		k.pass()
+		ids := k.ids()
+		if !features.TrimAcknowledged {
+			k.want("stream_length", "s", 1000)
+		} else if len(ids) > 300 || ids[0] != "1-0" { // up to a node around each border stays
+			t.Errorf("%d entries are left, from %s", len(ids), ids[0])
+		}
+		k.want("subscription_lag", "a", 100)
+		k.ack("streamgate:a", read[0])
+		k.ack("streamgate:a", k.read("streamgate:a", 100)...)
+		k.pass()
+		k.want("stream_length", "s", 5)
+		k.want("entries_trimmed_unseen_total", "a", 0)
 	})
 }
 

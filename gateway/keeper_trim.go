@@ -23,11 +23,13 @@ const (
 //
 //	KEYS[1] stream; ARGV[1] the lowest id that a group needs, ARGV[2] the lower of that and the least id that is young
 //	  enough, "" without a bound on age, ARGV[3] how many entries to keep, 0 for all, ARGV[4] how many to remove at most,
-//	  ARGV[5] how many groups were asked
+//	  ARGV[5] how many groups were asked, ARGV[6] the lowest id that some group has not read, "" where the server has no
+//	  ACKED or a group forgets, ARGV[7] the lower of that and the least id that is young enough, or ""
 //	returns {removed, or -1 if there are other groups now; length, first id or "", entries ever added or -1, length before}
 //
 // It is a script so that a group that was made in the meantime is not passed over. Redis removes whole nodes, which costs
-// next to nothing; only what is too much within the first node is looked at, a hundred entries at most.
+// next to nothing; only what is too much within the first node is looked at, a hundred entries at most. With ACKED (Redis
+// 8.2) it also removes what lies behind an entry that is still needed, in nodes of which nothing is.
 var trimScript = redis.NewScript(`
 local list, s = redis.call('XINFO', 'STREAM', KEYS[1]), {}
 for i = 1, #list, 2 do s[list[i]] = list[i + 1] end
@@ -51,6 +53,12 @@ end
 local left, keep = tonumber(ARGV[4]), tonumber(ARGV[3])
 if keep > 0 then left = left - trim(ARGV[1], math.min(left, s['length'] - keep)) end
 if ARGV[2] ~= '' then left = left - trim(ARGV[2], left) end
+local function between(bound, n)
+  if bound == '' or n <= 0 then return 0 end
+  return redis.call('XTRIM', KEYS[1], 'MINID', '~', bound, 'LIMIT', n, 'ACKED')
+end
+if keep > 0 then left = left - between(ARGV[6], math.min(left, redis.call('XLEN', KEYS[1]) - keep)) end
+left = left - between(ARGV[7], left)
 return state(tonumber(ARGV[4]) - left)`)
 
 // limits are what a pass may remove.
@@ -58,6 +66,7 @@ type limits struct {
 	needed string // the lowest id that a group needs
 	by     string // that group; "": there is none
 	young  string // the least id that is young enough; "": no bound on age
+	unread string // the lowest id that some group has not read; "": what is acknowledged cannot be told apart
 }
 
 // over returns how many entries there are too many; 1 where it is their age.
@@ -79,8 +88,11 @@ func (k *keeper) trim(ctx context.Context, v *view) error {
 		return nil
 	}
 	l := k.limits(v)
+	if err := k.addUnread(ctx, v, &l); err != nil {
+		return err
+	}
 	for range trimCalls {
-		if l.over(v, r.MaxLength) == 0 || redisstreams.CompareIDs(v.first, l.needed) >= 0 {
+		if l.over(v, r.MaxLength) == 0 || l.unread == "" && redisstreams.CompareIDs(v.first, l.needed) >= 0 {
 			break
 		}
 		removed, err := k.remove(ctx, v, &l)
@@ -122,13 +134,43 @@ func (k *keeper) limits(v *view) limits {
 	return l
 }
 
+// addUnread finds out how far ACKED can remove entries, where the server has it and every group counts.
+func (k *keeper) addUnread(ctx context.Context, v *view, l *limits) error {
+	if len(v.groups) == 0 || l.over(v, k.stream.Retention.MaxLength) == 0 {
+		return nil
+	}
+	for _, s := range k.subscriptions {
+		if s.Forget || v.groups[groupName(s.Name)] == nil {
+			return nil
+		}
+	}
+	if !k.probed {
+		features, err := redisstreams.Probe(ctx, k.client, k.stream.Name)
+		if err != nil {
+			return err
+		}
+		k.probed, k.trimsAcknowledged = true, features.TrimAcknowledged
+	}
+	if k.trimsAcknowledged {
+		l.unread = maxID
+		for _, g := range v.groups {
+			l.unread = lowerID(l.unread, idAfter(g.last))
+		}
+	}
+	return nil
+}
+
 // remove runs trimScript once, and brings the view up to date.
 func (k *keeper) remove(ctx context.Context, v *view, l *limits) (int64, error) {
-	young := l.young
+	young, youngUnread := l.young, l.young
 	if young != "" {
 		young = lowerID(young, l.needed)
+		if youngUnread = ""; l.unread != "" {
+			youngUnread = lowerID(l.young, l.unread)
+		}
 	}
-	reply, err := trimScript.Run(ctx, k.client, []string{k.stream.Name}, l.needed, young, k.stream.Retention.MaxLength, trimStep, len(v.groups)).Slice()
+	reply, err := trimScript.Run(ctx, k.client, []string{k.stream.Name},
+		l.needed, young, k.stream.Retention.MaxLength, trimStep, len(v.groups), l.unread, youngUnread).Slice()
 	if err != nil || len(reply) != 5 {
 		return 0, fmt.Errorf("remove entries from stream %q: %w", k.stream.Name, err)
 	}

@@ -317,3 +317,22 @@ func commandsOf(t testing.TB, client redis.UniversalClient) int {
 	}
 	return total
 }
+
+// TestKeeperOnCluster: all that a keeper uses of a stream is in the slot of the stream.
+func TestKeeperOnCluster(t *testing.T) {
+	t.Parallel()
+	client := redis.NewUniversalClient(redistest.StartCluster(t, 3).Options())
+	t.Cleanup(func() { _ = client.Close() })
+	for _, stream := range []string{"a", "b", "c", "{d}:e"} {
+		k := keep(t, client, stream, RetentionConfig{MaxLength: 5}, "a")
+		k.group("streamgate:a", "0")
+		k.add(1, 20)
+		k.ack("streamgate:a", k.read("streamgate:a", 20)...)
+		k.pass()
+		k.pass()
+		k.want("stream_length", stream, 5)
+		if saved := client.HGet(t.Context(), positionsKey(stream), "a").Val(); saved != "20-0" {
+			t.Errorf("stream %s: position %q, want 20-0", stream, saved)
+		}
+	}
+}

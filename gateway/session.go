@@ -255,16 +255,16 @@ func (s *session) entries(ctx context.Context, n int, probe bool) ([]*redisstrea
 		}
 	}
 	if due := s.parking.due(n); len(due) > 0 {
-		return s.again(ctx, due, s.consumer.Redeliver, func() { s.parking.park(due, time.Now()) })
+		return s.again(ctx, due, s.consumer.Redeliver, s.parkNow)
 	}
 	if s.lanes != nil {
 		if ready := s.lanes.take(n); len(ready) > 0 {
-			return s.again(ctx, ready, s.consumer.Reread, func() { s.lanes.giveBack(ready) })
+			return s.again(ctx, ready, s.consumer.Reread, s.lanes.giveBack)
 		}
 	}
 	if probe { // before its time: the pause of the circuit is over
 		if id := s.parking.soonest(); id != "" {
-			return s.again(ctx, []string{id}, s.consumer.Redeliver, func() { s.parking.park([]string{id}, time.Now()) })
+			return s.again(ctx, []string{id}, s.consumer.Redeliver, s.parkNow)
 		}
 	}
 	return s.await(ctx, n, full)
@@ -289,9 +289,11 @@ func (s *session) await(ctx context.Context, n int, full bool) (batch []*redisst
 	return batch, nil
 }
 
+func (s *session) parkNow(ids []string) { s.parking.park(ids, time.Now()) }
+
 // again reads entries that this replica has in hand already.
 func (s *session) again(
-	ctx context.Context, ids []string, read func(context.Context, []string) ([]*redisstreams.Delivery, error), putBack func(),
+	ctx context.Context, ids []string, read func(context.Context, []string) ([]*redisstreams.Delivery, error), putBack func([]string),
 ) ([]*redisstreams.Delivery, error) {
 	batch, err := read(ctx, ids)
 	if err != nil {
@@ -299,28 +301,34 @@ func (s *session) again(
 			s.log.Warn("cannot read events again for their next attempt, trying again", "err", err)
 		}
 		s.down = true
-		putBack()
+		putBack(without(ids, batch))
+		if len(batch) > 0 {
+			return batch, nil // what came before the error
+		}
 		Sleep(ctx, rereadPause/2+rand.N(rereadPause/2))
 		return nil, nothingUnless(ctx)
 	}
 	s.down = false
 	if s.lanes != nil {
-		s.leaveLanes(ids, batch)
+		for _, id := range without(ids, batch) { // trimmed, or taken over by somebody else: the next of their keys goes on
+			s.lanes.leave(id)
+		}
 	}
 	return batch, nil
 }
 
-// leaveLanes lets the next of their keys go on where entries were trimmed, or taken over by somebody else.
-func (s *session) leaveLanes(ids []string, read []*redisstreams.Delivery) {
+// without returns the ids that were not read.
+func without(ids []string, read []*redisstreams.Delivery) (missing []string) {
 	given := make(map[string]bool, len(read))
 	for _, d := range read {
 		given[d.ID] = true
 	}
 	for _, id := range ids {
 		if !given[id] {
-			s.lanes.leave(id)
+			missing = append(missing, id)
 		}
 	}
+	return missing
 }
 
 func (s *session) isFull() bool {

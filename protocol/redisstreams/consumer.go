@@ -6,9 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"math/rand/v2"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,7 +22,7 @@ const (
 	blockTime      = time.Second // a blocked read cannot be interrupted by a context (go-redis), so it is short
 	commandTimeout = 2 * time.Second
 	// transferTimeout is for replies with entries that may be large; replies with new ones are asked for again so.
-	transferTimeout = 10 * time.Second
+	transferTimeout = 25 * time.Second
 	minBackoff      = 50 * time.Millisecond
 	maxBackoff      = time.Second
 	defaultLease    = 30 * time.Second
@@ -83,12 +81,13 @@ type Consumer struct {
 	suspicious atomic.Bool   // why
 
 	mu       sync.Mutex
-	held     map[string]struct{} // entries handed out and not finished; the heartbeat covers exactly these
-	acks     []string            // finished entries whose XACK has not been answered yet
-	wakeAck  chan struct{}       // capacity 1: acks is not empty
-	position string              // the last id read as new: where a lost group is made again
-	trying   chan attempt        // nil unless an attempt to receive is under way; capacity 1
-	claiming bool                // the server knows XREADGROUP CLAIM, as far as is known
+	held     map[string]lease // entries handed out and not finished; the heartbeat covers exactly these
+	acks     []string         // finished entries whose XACK has not been answered yet
+	wakeAck  chan struct{}    // capacity 1: acks is not empty
+	position string           // the last id read as new: where a lost group is made again
+	trying   *attempt         // nil unless an attempt to receive is under way
+	renewed  time.Time        // when the last heartbeat began that covered all entries in work
+	claiming bool             // the server knows XREADGROUP CLAIM, as far as is known
 
 	// Only ReceiveBatch uses what follows, and the attempt that is under way, for whose end it waits.
 	groupKnown  bool
@@ -166,7 +165,7 @@ func NewConsumer(client redis.UniversalClient, stream, group string, opts ...Con
 	}
 	c := &Consumer{
 		client: client, stream: stream, group: group, name: uuid.NewString(), start: "$", lease: defaultLease, maxEntry: maxEntryBytes,
-		log: slog.New(slog.DiscardHandler), held: make(map[string]struct{}), wakeAck: make(chan struct{}, 1), cursor: "0-0",
+		log: slog.New(slog.DiscardHandler), held: make(map[string]lease), wakeAck: make(chan struct{}, 1), cursor: "0-0",
 		claiming: true, reads: readSizer{allowed: firstRead}, poked: make(chan struct{}, 1),
 	}
 	for _, opt := range opts {
@@ -293,6 +292,7 @@ func (c *Consumer) Poll(ctx context.Context, n int, wait time.Duration) ([]*Deli
 	if ctx.Err() != nil {
 		return nil, io.EOF
 	}
+	n = max(n, 1)
 	if len(c.surplus) > 0 {
 		batch := c.surplus[:min(n, len(c.surplus))]
 		c.surplus = c.surplus[len(batch):]
@@ -311,16 +311,17 @@ func (c *Consumer) Poll(ctx context.Context, n int, wait time.Duration) ([]*Deli
 }
 
 func (c *Consumer) poll(ctx context.Context, n int, wait time.Duration) ([]*Delivery, error) {
+	a := c.startAttempt(ctx, n, wait)
 	select {
-	case r := <-c.startAttempt(ctx, n, wait):
-		return c.conclude(ctx, n, r)
+	case <-a.done:
+		return c.conclude(ctx, n, a)
 	case <-ctx.Done():
 		return nil, io.EOF
 	}
 }
 
 // conclude draws the consequences of an attempt, of which at most n entries are wanted now.
-func (c *Consumer) conclude(ctx context.Context, n int, r attempt) ([]*Delivery, error) {
+func (c *Consumer) conclude(ctx context.Context, n int, r *attempt) ([]*Delivery, error) {
 	c.mu.Lock()
 	c.trying = nil
 	c.mu.Unlock()
@@ -345,17 +346,14 @@ func (c *Consumer) conclude(ctx context.Context, n int, r attempt) ([]*Delivery,
 // receive makes one attempt: it may return nothing at all.
 func (c *Consumer) receive(ctx context.Context, n int, wait time.Duration) ([]*Delivery, error) {
 	if !c.groupKnown {
-		if err := c.Ensure(ctx); err != nil {
-			return nil, err
-		}
-		if err := c.restore(ctx); err != nil {
+		if err := c.remake(ctx); err != nil {
 			return nil, err
 		}
 		c.groupKnown = true
 	}
 	if c.recoverOwn {
 		batch, err := c.unseen(ctx, n)
-		if err != nil {
+		if err != nil && len(batch) == 0 {
 			return nil, err
 		}
 		c.silent() // it is only now that Redis answers again
@@ -399,78 +397,4 @@ func (c *Consumer) inWork() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return len(c.held)
-}
-
-// silent notes that Redis was away or did not answer: the living renew their leases first, before anybody takes over.
-func (c *Consumer) silent() {
-	c.nextReclaim = time.Now().Add(c.lease)
-	c.claimAfter = c.nextReclaim
-}
-
-// works notes that Redis answers, and ends an outage.
-func (c *Consumer) works() {
-	c.backoff = 0
-	if c.trouble != "" {
-		c.trouble = ""
-		c.log.Info("reading from the stream again")
-	}
-}
-
-// failed notes an error, says so once an outage, and again when it becomes another one, and waits.
-func (c *Consumer) failed(ctx context.Context, err error) {
-	gone := hasPrefix(err, "UNBLOCKED") || hasPrefix(err, "NOGROUP")
-	switch {
-	case gone:
-		c.groupKnown = false // the stream or the group has gone, or moved
-	default:
-		c.recoverOwn = true
-		c.reads.restart()
-		c.silent()
-		c.setClaiming(true) // it may be another server that answers next
-	}
-	if kind := kindOf(err); kind != c.trouble && (!gone || c.backoff > 0) { // who makes the group again says so, or why not
-		c.trouble = kind
-		c.log.Warn("cannot read from the stream, trying again", "err", err)
-	}
-	c.backoff = min(max(2*c.backoff, minBackoff), maxBackoff)
-	wait(ctx, c.backoff/2+rand.N(c.backoff/2))
-}
-
-// kindOf tells errors apart for the log: by their code where Redis answered, and not at all where it did not, because an
-// outage shows itself in many ways.
-func kindOf(err error) string {
-	var reply redis.Error
-	if errors.As(err, &reply) {
-		code, _, _ := strings.Cut(reply.Error(), " ")
-		return code
-	}
-	return "no answer"
-}
-
-// wait blocks for d or until ctx ends.
-func wait(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
-}
-
-// CompareIDs compares two entry ids as Redis orders them: by their numbers. An id without a sequence counts as "-0".
-func CompareIDs(a, b string) int {
-	aMillis, aSeq, _ := strings.Cut(a, "-")
-	bMillis, bSeq, _ := strings.Cut(b, "-")
-	if c := compareNumbers(aMillis, bMillis); c != 0 {
-		return c
-	}
-	return compareNumbers(aSeq, bSeq)
-}
-
-func compareNumbers(a, b string) int {
-	a, b = strings.TrimLeft(a, "0"), strings.TrimLeft(b, "0")
-	if len(a) != len(b) {
-		return len(a) - len(b)
-	}
-	return strings.Compare(a, b)
 }

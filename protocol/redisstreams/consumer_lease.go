@@ -15,12 +15,12 @@ import (
 // heartbeatScript renews the lease of entries that this member still owns, or ends it.
 //
 //	KEYS[1] stream; ARGV[1] group, ARGV[2] consumer, ARGV[3] idle time to set in ms, ARGV[4...] ids
-//	returns {ids that are pending for another consumer, ids of trimmed entries}
+//	returns {ids that are pending for another consumer, ids of trimmed entries, ids that are pending for nobody}
 //
 // It is a script because a bare XCLAIM would take an entry back from the member that has taken it over in the meantime.
 // XCLAIM drops an entry that was trimmed from the pending list, so that nobody else could report it.
 var heartbeatScript = newScript(`
-local lost, trimmed = {}, {}
+local lost, trimmed, astray = {}, {}, {}
 for i = 4, #ARGV do
   local p = redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[i], ARGV[i], 1)
   if #p == 1 and p[1][2] == ARGV[2] then
@@ -28,9 +28,11 @@ for i = 4, #ARGV do
     if #claimed == 0 then trimmed[#trimmed + 1] = ARGV[i] end
   elseif #p == 1 then
     lost[#lost + 1] = ARGV[i]
+  else
+    astray[#astray + 1] = ARGV[i]
   end
 end
-return {lost, trimmed}`)
+return {lost, trimmed, astray}`)
 
 // restoreScript makes entries pending for this consumer that are pending for nobody.
 //
@@ -44,80 +46,6 @@ for i = 3, #ARGV do
   end
 end
 return 0`)
-
-// redeliverScript hands entries out again that are pending for this consumer.
-//
-//	KEYS[1] stream; ARGV[1] group, ARGV[2] consumer, ARGV[3] largest entry in bytes, ARGV[4] bytes after which to stop,
-//	ARGV[5] what the delivery count becomes, 0 for one more, ARGV[6...] ids
-//	returns {how many ids were looked at, list of {id, delivery count, entry}}; in place of the entry is its size where it
-//	is too large, and nothing where it was trimmed; an id that is not pending for this consumer is left out
-//
-// It is a script for the same reason as heartbeatScript.
-var redeliverScript = newScript(sizeFunction + `
-local out, bytes, i = {}, 0, 6
-while i <= #ARGV and bytes < tonumber(ARGV[4]) do
-  local p = redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[i], ARGV[i], 1, ARGV[2])
-  if #p == 1 then
-    local count = tonumber(ARGV[5])
-    if count == 0 then count = p[1][4] + 1 end
-    local entry = redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, ARGV[i], 'RETRYCOUNT', count)[1]
-    local n = size(entry)
-    bytes = bytes + n
-    if n > tonumber(ARGV[3]) then entry = n end
-    out[#out + 1] = {ARGV[i], count, entry}
-  end
-  i = i + 1
-end
-return {i - 6, out}`)
-
-// recountScript sets the delivery count of an entry that is pending for this consumer.
-//
-//	KEYS[1] stream; ARGV[1] group, ARGV[2] consumer, ARGV[3] id, ARGV[4] count
-//
-// It is a script for the same reason as heartbeatScript.
-var recountScript = newScript(`
-if #redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[3], ARGV[3], 1, ARGV[2]) == 1 then
-  redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, ARGV[3], 'RETRYCOUNT', ARGV[4], 'JUSTID')
-end
-return 0`)
-
-// sizeFunction is for scripts: the bytes of all names and values of an entry.
-const sizeFunction = `
-local function size(entry)
-  local n = 0
-  if entry then for _, s in ipairs(entry[2]) do n = n + #s end end
-  return n
-end`
-
-// reclaimScript takes over entries whose member has been silent, with their delivery counts.
-//
-//	KEYS[1] stream; ARGV[1] group, ARGV[2] consumer, ARGV[3] idle time in ms, ARGV[4] cursor, ARGV[5] count,
-//	ARGV[6] largest entry in bytes, ARGV[7] bytes after which to stop, ARGV[8] '0' to leave the delivery counts as they are
-//	returns {next cursor, list of {id, delivery count, entry or its size}, ids of trimmed entries}
-//
-// It is a script because XAUTOCLAIM does not tell the counts, and they must be those of the same moment. It takes entry by
-// entry, so that none is claimed that the reply has no room for; a call of XAUTOCLAIM looks at ten.
-var reclaimScript = newScript(sizeFunction + `
-local cursor, out, trimmed, bytes = ARGV[4], {}, {}, 0
-for _ = 1, 100 do
-  local r = redis.call('XAUTOCLAIM', KEYS[1], ARGV[1], ARGV[2], ARGV[3], cursor, 'COUNT', 1)
-  cursor = r[1]
-  for _, id in ipairs(r[3] or {}) do trimmed[#trimmed + 1] = id end
-  local entry = r[2][1]
-  if entry then
-    local p = redis.call('XPENDING', KEYS[1], ARGV[1], entry[1], entry[1], 1, ARGV[2])
-    local id, n, count = entry[1], size(entry), p[1] and p[1][4] or 1
-    if ARGV[8] == '0' then
-      count = count - 1
-      redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, id, 'RETRYCOUNT', count, 'JUSTID')
-    end
-    bytes = bytes + n
-    if n > tonumber(ARGV[6]) then entry = n end
-    out[#out + 1] = {id, count, entry}
-  end
-  if cursor == '0-0' or #out >= tonumber(ARGV[5]) or bytes >= tonumber(ARGV[7]) then break end
-end
-return {cursor, out, trimmed}`)
 
 // dropConsumerScript removes a member that holds nothing.
 //
@@ -136,6 +64,12 @@ for _, info in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])) do
   end
 end
 return 0`)
+
+// lease is what is known of an entry in work.
+type lease struct {
+	since  time.Time // when it was handed out; it may have been renewed since
+	astray bool      // at the last heartbeat it was pending for nobody
+}
 
 // Run keeps the entries in work leased, sends acknowledgements, and removes members that are gone and hold nothing. It
 // blocks until ctx ends; then it sends what is left to acknowledge, gives up what is still in work so that others get it
@@ -166,9 +100,7 @@ func (c *Consumer) beat(ctx context.Context) {
 		}
 		err := c.setIdle(ctx, 0)
 		if hasPrefix(err, "NOGROUP") { // nobody may be reading at the moment who would notice
-			if err = c.Ensure(ctx); err == nil {
-				err = c.restore(ctx)
-			}
+			err = c.remake(ctx)
 		}
 		if err != nil && !down && ctx.Err() == nil && !errors.Is(err, ErrGroupLost) { // those who read say that
 			c.log.Warn("cannot renew the lease of entries in work, trying again", "err", err)
@@ -179,6 +111,7 @@ func (c *Consumer) beat(ctx context.Context) {
 
 // setIdle sets the idle time of every entry in work: 0 renews the lease, more shortens it.
 func (c *Consumer) setIdle(ctx context.Context, idle time.Duration) error {
+	begun := time.Now()
 	c.mu.Lock()
 	ids := make([]any, 0, len(c.held))
 	for id := range c.held {
@@ -191,16 +124,22 @@ func (c *Consumer) setIdle(ctx context.Context, idle time.Duration) error {
 		if err != nil {
 			return fmt.Errorf("renew leases: %w", err)
 		}
-		if len(reply) != 2 {
+		if len(reply) != 3 {
 			return fmt.Errorf("renew leases: unexpected reply of %d parts", len(reply))
 		}
 		c.noteHeartbeat(texts(reply[0]), texts(reply[1]))
+		c.noteAstray(chunk, texts(reply[2]))
+	}
+	if idle == 0 {
+		c.mu.Lock()
+		c.renewed = begun
+		c.mu.Unlock()
 	}
 	return nil
 }
 
-// noteHeartbeat takes note of entries that others have taken over, and of those that were trimmed. The latter stay in work:
-// their handler may still succeed, but nobody will get them after it.
+// noteHeartbeat takes note of entries that others have taken over, and of those that were trimmed. Their handler may still
+// succeed, but nobody will get them after it.
 func (c *Consumer) noteHeartbeat(lost, trimmed []string) {
 	c.mu.Lock()
 	for _, id := range lost {
@@ -209,6 +148,21 @@ func (c *Consumer) noteHeartbeat(lost, trimmed []string) {
 	trimmed = slices.DeleteFunc(trimmed, func(id string) bool { return slices.Contains(c.acks, id) }) // done, and nothing is lost
 	c.mu.Unlock()
 	c.reportTrimmed(trimmed)
+}
+
+// noteAstray takes note of which of the entries are pending for nobody. Either another member has taken them over and
+// finished them, or the group has been made again and nobody has read or restored them yet: they stay in work, so that
+// they are not worked on twice when they are read, but this member does not claim to have them.
+func (c *Consumer) noteAstray(ids []any, astray []string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, id := range ids {
+		id, _ := id.(string)
+		if l, ok := c.held[id]; ok {
+			l.astray = slices.Contains(astray, id)
+			c.held[id] = l
+		}
+	}
 }
 
 // texts returns the strings of a list in a reply.
@@ -221,6 +175,14 @@ func texts(reply any) []string {
 		}
 	}
 	return all
+}
+
+// remake makes a lost group again, unless somebody has done so, with what this member has in work.
+func (c *Consumer) remake(ctx context.Context) error {
+	if err := c.Ensure(ctx); err != nil {
+		return err
+	}
+	return c.restore(ctx)
 }
 
 // restore makes the entries in work pending again after the group was lost and made anew: its new pending list is empty.
@@ -238,6 +200,7 @@ func (c *Consumer) restore(ctx context.Context) error {
 		if err := c.run(ctx, restoreScript, append([]any{c.group, c.name}, chunk...)).Err(); err != nil {
 			return fmt.Errorf("restore entries in work: %w", err)
 		}
+		c.noteAstray(chunk, nil)
 	}
 	return nil
 }
@@ -253,8 +216,19 @@ func (c *Consumer) runFor(ctx context.Context, timeout time.Duration, script *sc
 }
 
 // Held reports whether the entry is still leased to this member. It is not when the member was silent for longer than
-// the lease and another one has taken the entry over.
+// the lease: then another one may have taken the entry over.
 func (c *Consumer) Held(id string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	l, ok := c.held[id]
+	if c.renewed.After(l.since) {
+		l.since = c.renewed
+	}
+	return ok && !l.astray && time.Since(l.since) < c.lease
+}
+
+// has reports whether the entry is in work here.
+func (c *Consumer) has(id string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	_, ok := c.held[id]
@@ -265,206 +239,6 @@ func (c *Consumer) release(id string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.held, id)
-}
-
-// Redeliver hands out again, with their fields, entries that were handed out before and neither acknowledged nor
-// released; that counts as a delivery. Entries that another member has taken over, or that were trimmed, are left out
-// and no longer in work.
-func (c *Consumer) Redeliver(ctx context.Context, ids []string) ([]*Delivery, error) {
-	return c.redeliver(ctx, ids, 0)
-}
-
-// Reread is Redeliver for entries that were handed out before and never tried, by whomever: this counts as their first
-// delivery, however many members have held them.
-func (c *Consumer) Reread(ctx context.Context, ids []string) ([]*Delivery, error) {
-	return c.redeliver(ctx, ids, 1)
-}
-
-// Recount sets how often an entry in work counts as handed out, where an attempt shall not count: [Delivery.Attempt] of
-// its next delivery is one more. An entry that another member has taken over is left alone.
-func (c *Consumer) Recount(ctx context.Context, id string, deliveries int) error {
-	if err := c.run(ctx, recountScript, []any{c.group, c.name, id, deliveries}).Err(); err != nil {
-		return fmt.Errorf("recount an entry of stream %q: %w", c.stream, err)
-	}
-	return nil
-}
-
-// TakeAll hands out every entry that is pending in the group, in the order of the stream, whoever has it: for a member
-// that knows that it is the only one. It does not count as a delivery: that is for [Consumer.Redeliver] and
-// [Consumer.Reread] to do. Their fields may be too many to keep: f gets them batch by batch.
-func (c *Consumer) TakeAll(ctx context.Context, f func([]*Delivery)) error {
-	if err := c.Ensure(ctx); err != nil {
-		return err
-	}
-	for cursor := "0-0"; ; {
-		batch, next, err := c.claimIdle(ctx, scriptIDs, 0, cursor, 0)
-		if err != nil {
-			return err
-		}
-		f(batch)
-		if cursor = next; cursor == "0-0" {
-			return nil
-		}
-	}
-}
-
-func (c *Consumer) redeliver(ctx context.Context, ids []string, count int) ([]*Delivery, error) {
-	var batch []*Delivery
-	for left := ids; len(left) > 0; {
-		args := []any{c.group, c.name, c.maxEntry, replyBytes, count}
-		for _, id := range left[:min(len(left), scriptIDs)] {
-			args = append(args, id)
-		}
-		reply, err := c.runFor(ctx, transferTimeout, redeliverScript, args).Slice()
-		if err != nil {
-			return nil, fmt.Errorf("redeliver entries of stream %q: %w", c.stream, err)
-		}
-		looked, list := redeliverReply(reply)
-		if looked < 1 || looked > len(left) {
-			return nil, fmt.Errorf("redeliver entries of stream %q: unexpected reply of %d parts", c.stream, len(reply))
-		}
-		deliveries, trimmed, err := c.takeOver(list)
-		if err != nil {
-			return nil, err
-		}
-		batch = append(batch, deliveries...)
-		c.reportTrimmed(trimmed)
-		left = left[looked:]
-	}
-	given := make(map[string]bool, len(batch))
-	for _, d := range batch {
-		given[d.ID] = true
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, id := range ids {
-		if !given[id] {
-			delete(c.held, id)
-		}
-	}
-	return batch, nil
-}
-
-func redeliverReply(reply []any) (looked int, list []any) {
-	if len(reply) == 2 {
-		n, _ := reply[0].(int64)
-		list, _ = reply[1].([]any)
-		looked = int(n)
-	}
-	return looked, list
-}
-
-// takeOver reads a list of {id, delivery count, entry or its size} and holds the entries.
-func (c *Consumer) takeOver(reply []any) (batch []*Delivery, trimmed []string, err error) {
-	for _, item := range reply {
-		triple, ok := item.([]any)
-		if !ok || len(triple) < 2 {
-			return nil, nil, fmt.Errorf("read stream %q: unexpected reply of type %T", c.stream, item)
-		}
-		id, _ := triple[0].(string)
-		attempt, _ := triple[1].(int64)
-		if len(triple) < 3 || triple[2] == nil {
-			trimmed = append(trimmed, id)
-			continue
-		}
-		entry := Entry{Stream: c.stream, ID: id}
-		if n, tooLarge := triple[2].(int64); tooLarge {
-			entry.oversize = int(n)
-		} else if entry, err = parseEntry(c.stream, triple[2]); err != nil {
-			return nil, nil, err
-		}
-		batch = append(batch, &Delivery{Entry: entry, Attempt: int(attempt), consumer: c})
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, d := range batch {
-		c.held[d.ID] = struct{}{}
-	}
-	return batch, trimmed, nil
-}
-
-// reclaim takes over up to n entries of members that have been silent for longer than the lease.
-func (c *Consumer) reclaim(ctx context.Context, n int) ([]*Delivery, error) {
-	batch, cursor, err := c.claimIdle(ctx, n, c.lease, c.cursor, 1)
-	if err != nil {
-		return nil, err
-	}
-	if c.cursor = cursor; c.cursor == "0-0" { // one round through the pending list is done
-		c.nextReclaim = time.Now().Add(c.reclaimPeriod())
-	}
-	c.tookOver(len(batch))
-	return batch, nil
-}
-
-// claimIdle takes over up to n entries that have been idle for that long, from cursor on, and returns where to go on. That
-// counts as so many deliveries, 0 or 1.
-func (c *Consumer) claimIdle(ctx context.Context, n int, idle time.Duration, cursor string, counts int) ([]*Delivery, string, error) {
-	args := []any{c.group, c.name, idle.Milliseconds(), cursor, min(n, scriptIDs), c.maxEntry, replyBytes, counts}
-	reply, err := c.runFor(ctx, transferTimeout, reclaimScript, args).Slice()
-	if err != nil {
-		return nil, "", fmt.Errorf("reclaim: %w", err)
-	}
-	if len(reply) != 3 {
-		return nil, "", fmt.Errorf("reclaim: unexpected reply of %d parts", len(reply))
-	}
-	next, _ := reply[0].(string)
-	list, _ := reply[1].([]any)
-	// What this member works on itself is not idle, unless its heartbeat is late: then it must not be worked on twice.
-	list = slices.DeleteFunc(list, func(item any) bool {
-		triple, _ := item.([]any)
-		if len(triple) == 0 {
-			return false
-		}
-		id, _ := triple[0].(string)
-		return c.Held(id)
-	})
-	batch, _, err := c.takeOver(list)
-	if err != nil {
-		return nil, "", err
-	}
-	c.reportTrimmed(texts(reply[2]))
-	return batch, next, nil
-}
-
-// reclaimPeriod is short where only this finds the entries of dead members. Where XREADGROUP CLAIM does, which says
-// nothing of trimmed entries and leaves them pending, only those are left to find.
-func (c *Consumer) reclaimPeriod() time.Duration {
-	period := min(max(c.lease/4, 100*time.Millisecond), time.Second)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.claiming {
-		period = c.lease
-	}
-	return period + rand.N(period/2)
-}
-
-// unseen returns up to n entries that are pending for this member though it does not work on them: the reply that
-// should have brought them was lost with a connection.
-func (c *Consumer) unseen(ctx context.Context, n int) ([]*Delivery, error) {
-	var ids []string
-	for start := "-"; len(ids) < n; {
-		pendingCtx, cancel := context.WithTimeout(ctx, commandTimeout)
-		page, err := c.client.XPendingExt(pendingCtx, &redis.XPendingExtArgs{
-			Stream: c.stream, Group: c.group, Consumer: c.name, Start: start, End: "+", Count: scriptIDs,
-		}).Result()
-		cancel()
-		if err != nil {
-			return nil, fmt.Errorf("look for own entries: %w", err)
-		}
-		for i := range page {
-			if !c.Held(page[i].ID) && len(ids) < n {
-				ids = append(ids, page[i].ID)
-			}
-		}
-		if len(page) < scriptIDs {
-			break
-		}
-		start = "(" + page[len(page)-1].ID
-	}
-	if len(ids) == 0 {
-		return nil, nil
-	}
-	return c.Redeliver(ctx, ids)
 }
 
 func (c *Consumer) reportTrimmed(ids []string) {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -14,24 +16,27 @@ type attempt struct {
 	batch []*Delivery
 	err   error
 	slow  bool // Redis took so long that nobody could renew a lease
+
+	done chan struct{} // closed when the rest is set
 }
 
 // startAttempt starts an attempt to receive, unless one is under way. No context cuts it short: go-redis cannot interrupt a
 // command, and an entry that Redis has handed out and nobody has seen would wait for its lease to end.
-func (c *Consumer) startAttempt(ctx context.Context, n int, wait time.Duration) <-chan attempt {
+func (c *Consumer) startAttempt(ctx context.Context, n int, wait time.Duration) *attempt {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.trying == nil {
-		c.trying = make(chan attempt, 1)
+		c.trying = &attempt{done: make(chan struct{})}
 		go c.try(context.WithoutCancel(ctx), c.trying, n, wait)
 	}
 	return c.trying
 }
 
-func (c *Consumer) try(ctx context.Context, result chan<- attempt, n int, wait time.Duration) {
+func (c *Consumer) try(ctx context.Context, a *attempt, n int, wait time.Duration) {
 	started := time.Now()
-	batch, err := c.receive(ctx, n, wait)
-	result <- attempt{batch, err, time.Since(started) > wait+c.lease/3}
+	a.batch, a.err = c.receive(ctx, n, wait)
+	a.slow = time.Since(started) > wait+c.lease/3
+	close(a.done)
 }
 
 // awaitAttempt waits for the attempt that is under way, if any. What it brings is held.
@@ -40,7 +45,7 @@ func (c *Consumer) awaitAttempt() {
 	trying := c.trying
 	c.mu.Unlock()
 	if trying != nil {
-		<-trying
+		<-trying.done
 	}
 }
 
@@ -109,7 +114,7 @@ func (c *Consumer) deliver(reply any) ([]*Delivery, error) {
 		return nil, err
 	}
 	batch, reclaimed := make([]*Delivery, 0, len(entries)), 0
-	list := make([]Delivery, len(entries))
+	list, now := make([]Delivery, len(entries)), time.Now()
 	c.mu.Lock()
 	for i := range entries {
 		d := &list[i]
@@ -117,14 +122,15 @@ func (c *Consumer) deliver(reply any) ([]*Delivery, error) {
 		if d.Attempt == 1 && CompareIDs(d.ID, c.position) > 0 {
 			c.position = d.ID
 		}
-		if _, inWork := c.held[d.ID]; inWork {
+		_, inWork := c.held[d.ID]
+		c.held[d.ID] = lease{since: now}
+		if inWork {
 			continue // the heartbeat is late, or the group was made again before it; it must not be worked on twice
 		}
 		if d.Attempt > 1 {
 			reclaimed++
 		}
 		d.bound(c.maxEntry)
-		c.held[d.ID] = struct{}{}
 		batch = append(batch, d)
 	}
 	c.mu.Unlock()
@@ -165,3 +171,59 @@ func (r *readSizer) note(batch []*Delivery) {
 
 // restart begins anew: a reply got lost, perhaps because it was too large to come in time.
 func (r *readSizer) restart() { r.allowed = 1 }
+
+// silent notes that Redis was away or did not answer: the living renew their leases first, before anybody takes over.
+func (c *Consumer) silent() {
+	c.nextReclaim = time.Now().Add(c.lease)
+	c.claimAfter = c.nextReclaim
+}
+
+// works notes that Redis answers, and ends an outage.
+func (c *Consumer) works() {
+	c.backoff = 0
+	if c.trouble != "" {
+		c.trouble = ""
+		c.log.Info("reading from the stream again")
+	}
+}
+
+// failed notes an error, says so once an outage, and again when it becomes another one, and waits.
+func (c *Consumer) failed(ctx context.Context, err error) {
+	gone := hasPrefix(err, "UNBLOCKED") || hasPrefix(err, "NOGROUP")
+	switch {
+	case gone:
+		c.groupKnown = false // the stream or the group has gone, or moved
+	default:
+		c.recoverOwn = true
+		c.reads.restart()
+		c.silent()
+		c.setClaiming(true) // it may be another server that answers next
+	}
+	if kind := kindOf(err); kind != c.trouble && (!gone || c.backoff > 0) { // who makes the group again says so, or why not
+		c.trouble = kind
+		c.log.Warn("cannot read from the stream, trying again", "err", err)
+	}
+	c.backoff = min(max(2*c.backoff, minBackoff), maxBackoff)
+	wait(ctx, c.backoff/2+rand.N(c.backoff/2))
+}
+
+// kindOf tells errors apart for the log: by their code where Redis answered, and not at all where it did not, because an
+// outage shows itself in many ways.
+func kindOf(err error) string {
+	var reply redis.Error
+	if errors.As(err, &reply) {
+		code, _, _ := strings.Cut(reply.Error(), " ")
+		return code
+	}
+	return "no answer"
+}
+
+// wait blocks for d or until ctx ends.
+func wait(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}

@@ -313,3 +313,21 @@ func essenceOf(mediaType string) string {
 func isJSONFormat(mediaType string) bool {
 	return strings.EqualFold(essenceOf(mediaType), rawevent.MediaTypeJSON)
 }
+
+// CompareIDs compares two entry ids as Redis orders them: by their numbers. An id without a sequence counts as "-0".
+func CompareIDs(a, b string) int {
+	aMillis, aSeq, _ := strings.Cut(a, "-")
+	bMillis, bSeq, _ := strings.Cut(b, "-")
+	if c := compareNumbers(aMillis, bMillis); c != 0 {
+		return c
+	}
+	return compareNumbers(aSeq, bSeq)
+}
+
+func compareNumbers(a, b string) int {
+	a, b = strings.TrimLeft(a, "0"), strings.TrimLeft(b, "0")
+	if len(a) != len(b) {
+		return len(a) - len(b)
+	}
+	return strings.Compare(a, b)
+}

@@ -32,9 +32,14 @@ func PartitionStream(stream string, partitions int, event *rawevent.Event, fallb
 const attrPartitionKey = "partitionkey"
 
 // Key returns the name of a key beside a stream, in the stream's Cluster slot, so that one script may use both. It is
-// "streamgate:{STREAM}:what"; a stream that has a hash tag of its own lends it.
+// "streamgate:{STREAM}:what"; for a stream that has a hash tag of its own it is "streamgate:{TAG}:STREAM:what", so that
+// streams which share a tag do not share keys.
 func Key(stream, what string) string {
-	return "streamgate:" + hashTag(stream) + ":" + what
+	tag := hashTag(stream)
+	if _, _, tagged := ownTag(stream); tagged {
+		return "streamgate:" + tag + ":" + stream + ":" + what
+	}
+	return "streamgate:" + tag + ":" + what
 }
 
 // hashTag returns "{tag}" such that a key with it is in the slot of the stream: Redis hashes what stands between the

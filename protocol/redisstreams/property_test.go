@@ -240,7 +240,8 @@ func TestPartitionStream(t *testing.T) {
 
 func TestKeysBesideAStream(t *testing.T) {
 	t.Parallel()
-	for stream, want := range map[string]string{"S": "streamgate:{S}:x", "{orders}:1": "streamgate:{orders}:x", "a{b}c": "streamgate:{b}:x", "{a}{b}": "streamgate:{a}:x"} {
+	for stream, want := range map[string]string{"S": "streamgate:{S}:x", "{orders}:1": "streamgate:{orders}:{orders}:1:x",
+		"a{b}c": "streamgate:{b}:a{b}c:x", "{a}{b}": "streamgate:{a}:{a}{b}:x"} {
 		if got := redisstreams.Key(stream, "x"); got != want || redisstreams.CheckStreamName(stream) != nil {
 			t.Errorf("%s: %s, want %s", stream, got, want)
 		}

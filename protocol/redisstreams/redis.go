@@ -15,15 +15,24 @@ import (
 //   - MaxRetries -1: go-redis would otherwise send an XADD again whose reply got lost, and the event would be twice in
 //     the stream, or an XREADGROUP, and entries would be pending for a consumer that never saw them;
 //   - ContextTimeoutEnabled: a deadline ends a command also when Redis hangs;
-//   - a DialTimeout of 2 s where none is set.
+//   - a DialTimeout of 2 s where none is set;
+//   - a ReadTimeout of 30 s where none is set: it bounds how long one reply may take, and go-redis' default of a few seconds
+//     is too short for a large entry on a slow link, which would then be asked for again and again. Everything here has
+//     shorter deadlines of its own where it can.
 func ClientOptions(o *redis.UniversalOptions) *redis.UniversalOptions {
 	o.MaxRetries = -1
 	o.ContextTimeoutEnabled = true
 	if o.DialTimeout == 0 {
 		o.DialTimeout = 2 * time.Second
 	}
+	if o.ReadTimeout == 0 {
+		o.ReadTimeout = readTimeout
+	}
 	return o
 }
+
+// readTimeout is for one reply.
+const readTimeout = 30 * time.Second
 
 // once is a command that is sent at most once: a Cluster client repeats commands after network errors whatever MaxRetries
 // says, unless the command forbids it. Redirections are followed all the same.
@@ -144,6 +153,16 @@ func parseEntry(stream string, item any) (Entry, error) {
 // ReadAfter reads at most n entries behind an id, without a consumer group, with their fields in order. It blocks up to
 // wait for one to come; a negative wait does not block. It returns none when there are none.
 func ReadAfter(ctx context.Context, client redis.UniversalClient, stream, id string, n int, wait time.Duration) ([]Entry, error) {
+	for ; wait > blockTime; wait -= blockTime { // a longer block might be longer than the client's ReadTimeout
+		entries, err := readAfter(ctx, client, stream, id, n, blockTime)
+		if err != nil || len(entries) > 0 {
+			return entries, err
+		}
+	}
+	return readAfter(ctx, client, stream, id, n, wait)
+}
+
+func readAfter(ctx context.Context, client redis.UniversalClient, stream, id string, n int, wait time.Duration) ([]Entry, error) {
 	args := []any{"xread", "count", n}
 	if wait >= 0 {
 		args = append(args, "block", max(wait.Milliseconds(), 1))

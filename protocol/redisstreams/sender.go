@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,7 +31,7 @@ var (
 // Events that arrive together share a round trip (group commit): a caller who finds a pipeline free sends at once; those
 // who find all of them busy wait, and the first of them takes along all that has gathered. Nobody ever waits for more
 // events to come. A method returns when Redis has acknowledged its entries, or with an error after 900 ms at most for
-// every pipeline that it waits for (up to 5 s more where it waits for durability); when Redis stops answering, those who wait
+// every pipeline that it waits for (up to 5 s more for each kind of durability that it waits for); when Redis stops answering, those who wait
 // fail together with those who sent.
 //
 // No command is ever sent twice, so a lost reply makes no second entry; it makes an error although the entry may exist.
@@ -46,8 +48,9 @@ type Sender struct {
 	replicas int
 	patience time.Duration // how long durability may take
 
-	duplicates atomic.Uint64
-	lastMillis atomic.Int64 // the time in the latest entry id: Redis' clock
+	duplicates   atomic.Uint64
+	transactions atomic.Bool  // the user may use MULTI, as far as is known
+	lastMillis   atomic.Int64 // the time in the latest entry id: Redis' clock
 
 	mu       sync.Mutex
 	inFlight int
@@ -117,11 +120,11 @@ func NewSender(client redis.UniversalClient, stream string, opts ...SenderOption
 		return nil, errors.New("redisstreams: the stream's name is empty")
 	}
 	s := &Sender{client: client, stream: stream, patience: durableTimeout}
-	if _, _, read := settingsOf(client); read > 0 { // a reply that comes later would be taken for a lost one
-		s.patience = min(durableTimeout, read-read/4)
-	}
 	for _, opt := range opts {
 		opt(s)
+	}
+	if _, _, read := settingsOf(client); read > 0 { // a reply that comes later would be taken for a lost one
+		s.patience = min(durableTimeout, (read-read/4)/time.Duration(max(s.kindsOfDurability(), 1)))
 	}
 	if err := s.checkOptions(); err != nil {
 		return nil, err
@@ -135,12 +138,19 @@ func (s *Sender) checkOptions() error {
 		return fmt.Errorf("redisstreams: the deduplication window of %s is too short; set a millisecond or more", s.dedup)
 	case s.replicas < 0:
 		return fmt.Errorf("redisstreams: cannot wait for %d replicas", s.replicas)
+	case slices.ContainsFunc(s.mirror, isBindingField):
+		return fmt.Errorf("redisstreams: %q cannot be mirrored: some of these names belong to the binding", s.mirror)
 	case s.dedup > 0:
 		if err := CheckStreamName(s.stream); err != nil {
 			return err
 		}
 	}
 	return s.trim.check()
+}
+
+// isBindingField reports whether a field means something to readers of the binding.
+func isBindingField(name string) bool {
+	return name == FieldContentType || name == FieldData || strings.HasPrefix(name, FieldPrefix)
 }
 
 // Append writes one event and returns the id of its entry. The event must be valid and must not change until Append

@@ -92,9 +92,7 @@ func (s *Sender) withdraw(w *write) bool {
 // context does not end the write: others depend on it.
 func (s *Sender) flush(ctx context.Context, batch []*write) {
 	timeout := addTimeout
-	if s.durable() {
-		timeout += s.patience
-	}
+	timeout += time.Duration(s.kindsOfDurability()) * s.patience
 	sendCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
 	s.send(sendCtx, batch)
 	cancel()

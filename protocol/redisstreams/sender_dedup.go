@@ -14,19 +14,25 @@ import (
 // appendOnceScript adds the events that are not in the stream yet.
 //
 //	KEYS[1] stream, KEYS[2...] a key for each event, which remembers its entry
-//	ARGV[1] how long to remember in ms; then for each event the number of arguments and the arguments of its XADD
+//	ARGV[1] how long to remember in ms, ARGV[2] 1 if the caller waits for durability; then for each event the number of
+//	arguments and the arguments of its XADD
 //	returns {entry id of each event, number of each event that was there already}
 //
 // An event without a key to remember it by has the stream itself as its key. It is a script because between a look and
-// the addition another sender might add the same event.
+// the addition another sender might add the same event. Rights are checked before anything is written. What is remembered
+// is written again where the caller waits for durability: WAIT and WAITAOF wait for what their own connection has written.
 var appendOnceScript = newScript(`
-local ids, duplicates, at = {}, {}, 2
+if KEYS[#KEYS] ~= KEYS[1] and redis.acl_check_cmd and not redis.acl_check_cmd('SET', KEYS[#KEYS], '', 'PX', '1') then
+  return redis.error_reply('NOPERM this user may not SET the keys that remember events')
+end
+local ids, duplicates, at = {}, {}, 3
 for i = 2, #KEYS do
   local n = tonumber(ARGV[at])
   local remembered = KEYS[i] ~= KEYS[1]
   local id = remembered and redis.call('GET', KEYS[i])
   if id then
     duplicates[#duplicates + 1] = i - 1
+    if ARGV[2] == '1' then redis.call('SET', KEYS[i], id, 'KEEPTTL') end
   else
     id = redis.call('XADD', KEYS[1], unpack(ARGV, at + 1, at + n))
     if remembered then redis.call('SET', KEYS[i], id, 'PX', ARGV[1]) end
@@ -48,7 +54,7 @@ const maxScriptArgs = 7900
 
 // sendOnce writes a batch with deduplication, all of it in one step. What the script would break off at, when some entries
 // were added already, is refused before.
-func (s *Sender) sendOnce(ctx context.Context, batch []*write) {
+func (s *Sender) sendOnce(ctx context.Context, batch []*write, by fsyncMode) {
 	fit := make([]*write, 0, len(batch))
 	for _, w := range batch {
 		if w.err = checkScriptArgs(w.items); w.err == nil {
@@ -56,7 +62,7 @@ func (s *Sender) sendOnce(ctx context.Context, batch []*write) {
 		}
 	}
 	if len(fit) > 0 {
-		s.appendOnce(ctx, fit)
+		s.appendOnce(ctx, fit, by)
 	}
 }
 
@@ -69,8 +75,12 @@ func checkScriptArgs(items []item) error {
 	return nil
 }
 
-func (s *Sender) appendOnce(ctx context.Context, batch []*write) {
-	keys, args := []string{s.stream}, []any{s.dedup.Milliseconds()}
+func (s *Sender) appendOnce(ctx context.Context, batch []*write, by fsyncMode) {
+	waits := 0
+	if s.durable() {
+		waits = 1
+	}
+	keys, args := []string{s.stream}, []any{s.dedup.Milliseconds(), waits}
 	for _, w := range batch {
 		for i := range w.items {
 			it := &w.items[i]
@@ -82,7 +92,7 @@ func (s *Sender) appendOnce(ctx context.Context, batch []*write) {
 			args = append(append(args, len(it.args)-2), it.args[2:]...) // without "xadd" and the stream
 		}
 	}
-	cmd, waitErr := s.runScript(ctx, appendOnceScript, keys, args)
+	cmd, waitErr := s.runScript(ctx, appendOnceScript, keys, args, by)
 	ids, duplicates, err := onceReply(cmd, len(keys)-1)
 	if err != nil {
 		fail(batch, err)
@@ -122,12 +132,12 @@ func onceReply(cmd *redis.Cmd, n int) (ids []string, duplicates int, err error) 
 }
 
 // runScript runs a script and waits for durability.
-func (s *Sender) runScript(ctx context.Context, script *script, keys []string, args []any) (*redis.Cmd, error) {
+func (s *Sender) runScript(ctx context.Context, script *script, keys []string, args []any, by fsyncMode) (*redis.Cmd, error) {
 	cmd := script.byHash(ctx, keys, args)
-	waitErr := s.execute(ctx, []redis.Cmder{once{cmd}})
+	waitErr := s.execute(ctx, []redis.Cmder{once{cmd}}, by)
 	if unknownScript(cmd) {
 		cmd = script.inFull(ctx, keys, args)
-		waitErr = s.execute(ctx, []redis.Cmder{once{cmd}})
+		waitErr = s.execute(ctx, []redis.Cmder{once{cmd}}, by)
 	}
 	return cmd, waitErr
 }

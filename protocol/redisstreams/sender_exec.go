@@ -10,25 +10,34 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-func (s *Sender) durable() bool { return s.fsync || s.replicas > 0 }
+func (s *Sender) durable() bool { return s.kindsOfDurability() > 0 }
+
+func (s *Sender) kindsOfDurability() (n int) {
+	if s.fsync {
+		n++
+	}
+	if s.replicas > 0 {
+		n++
+	}
+	return n
+}
 
 // send writes a batch: several writes of one event each, or one write that goes all or none. It sets the ids and errors.
 func (s *Sender) send(ctx context.Context, batch []*write) {
-	if s.fsync {
-		if err := s.checkFsync(ctx); err != nil {
-			fail(batch, err)
-			return
-		}
+	by, err := s.howToFsync(ctx)
+	if err != nil {
+		fail(batch, err)
+		return
 	}
 	_, isCluster := s.client.(*redis.ClusterClient)
 	switch {
 	case s.dedup > 0,
 		isCluster && batch[0].atomic: // a transaction cannot follow ASK, which lasts as long as a slot moves; a script can
-		s.sendOnce(ctx, batch)
+		s.sendOnce(ctx, batch, by)
 	case batch[0].atomic:
-		s.sendAtomically(ctx, batch[0])
+		s.sendAtomically(ctx, batch[0], by)
 	default:
-		s.sendEach(ctx, batch)
+		s.sendEach(ctx, batch, by)
 	}
 	for _, w := range batch {
 		if w.err == nil {
@@ -43,12 +52,12 @@ func fail(batch []*write, err error) {
 	}
 }
 
-func (s *Sender) sendEach(ctx context.Context, batch []*write) {
+func (s *Sender) sendEach(ctx context.Context, batch []*write, by fsyncMode) {
 	commands := make([]redis.Cmder, len(batch), len(batch)+2)
 	for i, w := range batch {
 		commands[i] = once{redis.NewStringCmd(ctx, w.items[0].args...)}
 	}
-	waitErr := s.execute(ctx, commands)
+	waitErr := s.execute(ctx, commands, by)
 	for i, w := range batch {
 		id, err := commands[i].(once).Cmder.(*redis.StringCmd).Result()
 		w.setID(0, id)
@@ -60,7 +69,10 @@ func (s *Sender) sendEach(ctx context.Context, batch []*write) {
 
 // sendAtomically writes the items in MULTI/EXEC: Redis runs and logs them as one, and refuses all where it refuses one
 // (OOM, READONLY).
-func (s *Sender) sendAtomically(ctx context.Context, w *write) {
+func (s *Sender) sendAtomically(ctx context.Context, w *write, by fsyncMode) {
+	if w.err = s.checkTransactions(ctx); w.err != nil {
+		return
+	}
 	commands := make([]redis.Cmder, 0, len(w.items)+4)
 	commands = append(commands, once{redis.NewStatusCmd(ctx, "multi")})
 	for i := range w.items {
@@ -68,12 +80,13 @@ func (s *Sender) sendAtomically(ctx context.Context, w *write) {
 	}
 	exec := redis.NewSliceCmd(ctx, "exec")
 	commands = append(commands, once{exec})
-	waitErr := s.execute(ctx, commands)
+	waitErr := s.execute(ctx, commands, by)
 	ids, err := exec.Result()
 	if err != nil {
 		if w.err = firstError(commands); w.err == nil {
 			w.err = err
 		}
+		s.transactions.Store(false)
 		return
 	}
 	for i, id := range ids {
@@ -96,6 +109,21 @@ func (s *Sender) sendAtomically(ctx context.Context, w *write) {
 	w.err = waitErr
 }
 
+// checkTransactions finds out, once, whether the user may use MULTI: if it were refused, what follows it would be done one
+// by one.
+func (s *Sender) checkTransactions(ctx context.Context) error {
+	if s.transactions.Load() {
+		return nil
+	}
+	commands := []redis.Cmder{once{redis.NewStatusCmd(ctx, "multi")}, once{redis.NewSliceCmd(ctx, "exec")}}
+	run(ctx, s.client, commands)
+	if err := firstError(commands); err != nil {
+		return err
+	}
+	s.transactions.Store(true)
+	return nil
+}
+
 func firstError(commands []redis.Cmder) error {
 	for _, cmd := range commands {
 		if err := cmd.Err(); err != nil {
@@ -107,8 +135,8 @@ func firstError(commands []redis.Cmder) error {
 
 // execute runs the commands in one pipeline on one connection, followed by the waiting for durability. The commands
 // carry their own errors; the error returned is that of the waiting.
-func (s *Sender) execute(ctx context.Context, commands []redis.Cmder) error {
-	waits := s.waits(ctx)
+func (s *Sender) execute(ctx context.Context, commands []redis.Cmder, by fsyncMode) error {
+	waits := s.waits(ctx, by)
 	commands = append(commands, waits...)
 	if cluster, ok := s.client.(*redis.ClusterClient); ok && keyless(commands) {
 		s.onMaster(ctx, cluster, commands)
@@ -209,14 +237,12 @@ func redirected(commands []redis.Cmder) bool {
 }
 
 // waits returns the commands that wait until what this connection wrote is durable.
-func (s *Sender) waits(ctx context.Context) []redis.Cmder {
+func (s *Sender) waits(ctx context.Context, by fsyncMode) []redis.Cmder {
 	var list []redis.Cmder
 	if s.replicas > 0 {
 		list = append(list, once{redis.NewIntCmd(ctx, "wait", s.replicas, s.patience.Milliseconds())})
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.fsync && s.fsyncBy == fsyncByCommand {
+	if by == fsyncByCommand {
 		list = append(list, once{redis.NewIntSliceCmd(ctx, "waitaof", 1, 0, s.patience.Milliseconds())})
 	}
 	return list
@@ -255,26 +281,29 @@ const (
 	fsyncAlways              // appendfsync is always: an acknowledgement means it
 )
 
-// checkFsync finds out, before anything is written, how the server can tell that an entry is on its disk.
-func (s *Sender) checkFsync(ctx context.Context) error {
+// howToFsync finds out, before anything is written, how the server can tell that an entry is on its disk, where the sender
+// waits for that.
+func (s *Sender) howToFsync(ctx context.Context) (fsyncMode, error) {
+	if !s.fsync {
+		return fsyncUnknown, nil
+	}
 	s.mu.Lock()
-	known := s.fsyncBy != fsyncUnknown
+	by := s.fsyncBy
 	s.mu.Unlock()
-	if known {
-		return nil
+	if by != fsyncUnknown {
+		return by, nil
 	}
 	server, err := masterOf(ctx, s.client, s.stream)
 	if err != nil {
-		return err
+		return fsyncUnknown, err
 	}
-	mode, err := fsyncModeOf(ctx, server)
-	if err != nil {
-		return err
+	if by, err = fsyncModeOf(ctx, server); err != nil {
+		return fsyncUnknown, err
 	}
 	s.mu.Lock()
-	s.fsyncBy = mode
+	s.fsyncBy = by
 	s.mu.Unlock()
-	return nil
+	return by, nil
 }
 
 func fsyncModeOf(ctx context.Context, server redis.UniversalClient) (fsyncMode, error) {

@@ -200,7 +200,7 @@ func (d *Delivery) Event() (rawevent.Event, error) {
 }
 
 // Ack marks the entry as done. It does not block: XACKs are sent in batches and repeated until Redis answers, while Run
-// runs. The entry stays leased until then.
+// runs. The entry stays leased until then. Call either Ack or Release, once.
 func (d *Delivery) Ack() { d.consumer.ack(d.ID) }
 
 // Release gives the entry up without having done it: it stays pending, and some member gets it when the lease is over.

@@ -455,6 +455,30 @@ func TestPollForNothing(t *testing.T) {
 }
 
 // awaitBlocked returns when a client waits in XREADGROUP for the stream.
+// TestHookPanics: the one whose pipeline it was gets the panic, and everybody else an error.
+func TestHookPanics(t *testing.T) {
+	t.Parallel()
+	client := connect(t, redistest.SharedAddr())
+	stream, armed := redistest.Stream(t), true
+	client.(*redis.Client).AddHook(hookFuncs{before: func([]redis.Cmder) error {
+		if armed {
+			panic("the hook")
+		}
+		return nil
+	}})
+	s := newSender(t, client, stream)
+	for range 3 { // more than there are pipelines
+		func() {
+			defer func() { _ = recover() }()
+			e := sample("1")
+			id, err := s.Append(t.Context(), &e)
+			t.Errorf("id %q, %v", id, err)
+		}()
+	}
+	armed = false
+	mustAppend(t, s, sample("2"))
+}
+
 // awaitBlocked waits until a client of this server, which nobody else uses, waits for entries.
 func awaitBlocked(t *testing.T, client redis.UniversalClient) {
 	t.Helper()

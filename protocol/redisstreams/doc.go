@@ -22,7 +22,7 @@
 // nobody waits for more to come. A send that ends with an error of Redis (OOM, READONLY) has written nothing. One that
 // ends because no answer came leaves that open: the entry may exist. [WithDedup] makes it safe to send again then.
 // [WithReplicas] and [WithFsync] hold the answer back until the entry is as durable as that; [ErrNotDurable] says that it
-// is in the stream, and not yet so durable.
+// was added, and that nobody has confirmed in time that it is so durable. Sent again with [WithDedup], it is waited for again.
 //
 // # Receiving
 //
@@ -34,7 +34,7 @@
 //
 // While [Consumer.Run] runs, a heartbeat keeps what is in work leased, however long that takes. A member that was silent
 // for longer than [WithLease] says, because its host was frozen, may find that another one has taken its entries over;
-// [Consumer.Held] tells. Acknowledgements are sent in batches and repeated until Redis answers. When Run ends it sends
+// [Consumer.Held] tells. Let one Run run at a time, and begin with it before reading; it may be run again. Acknowledgements are sent in batches and repeated until Redis answers. When Run ends it sends
 // those that are left and gives up what is still in work, so that others get it at once.
 //
 // # Order

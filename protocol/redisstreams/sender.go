@@ -154,7 +154,9 @@ func isBindingField(name string) bool {
 }
 
 // Append writes one event and returns the id of its entry. The event must be valid and must not change until Append
-// returns. After an error that is not an answer of Redis the entry may exist nevertheless.
+// returns. ctx ends it only while the event waits for its turn, and nothing is written then; what has been sent is
+// waited for, within the bounds of the package's README. After an error that is neither an answer of Redis nor that of
+// ctx the entry may exist nevertheless.
 func (s *Sender) Append(ctx context.Context, event *rawevent.Event) (string, error) {
 	w := &write{}
 	w.one[0] = s.item(event)

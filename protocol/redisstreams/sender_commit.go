@@ -94,9 +94,24 @@ func (s *Sender) flush(ctx context.Context, batch []*write) {
 	timeout := addTimeout
 	timeout += time.Duration(s.kindsOfDurability()) * s.patience
 	sendCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
+	defer cancel()
+	sent := false
+	defer func() {
+		if !sent { // a hook of the client panics: whoever waits must not wait for ever, nor believe that all is well
+			for _, w := range batch {
+				w.err = errPanicked
+			}
+		}
+		s.pass(batch)
+	}()
 	s.send(sendCtx, batch)
-	cancel()
+	sent = true
+}
 
+var errPanicked = errors.New("redisstreams: the Redis client panicked while the event was sent")
+
+// pass lets the next batch begin, and those of this one return.
+func (s *Sender) pass(batch []*write) {
 	s.mu.Lock()
 	var failed []*write
 	if err := batch[len(batch)-1].err; err != nil && !answered(err) {

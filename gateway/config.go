@@ -227,8 +227,8 @@ type SinkConfig struct {
 	Channel string `mapstructure:"channel"`
 }
 
-// describe names the sink for events and logs, without secrets.
-func (c *SinkConfig) describe() string {
+// Describe names the sink for events, logs and documents, without secrets.
+func (c *SinkConfig) Describe() string {
 	switch {
 	case c.Stream != "":
 		return "stream:" + c.Stream

@@ -46,7 +46,7 @@ func deadLetter(event *rawevent.Event, f *failure) rawevent.Event {
 	dead := event.Clone()
 	detail := f.outcome.detail[:min(len(f.outcome.detail), maxErrorBytes)]
 	for name, value := range map[string]string{
-		attrErrorDest: f.subscription.Sink.describe(), attrErrorCode: strconv.Itoa(f.outcome.code),
+		attrErrorDest: f.subscription.Sink.Describe(), attrErrorCode: strconv.Itoa(f.outcome.code),
 		attrErrorData:  base64.StdEncoding.EncodeToString(detail),
 		attrDeadStream: f.subscription.Stream, attrDeadSubscription: f.subscription.Name, attrDeadEntry: f.entry.ID,
 		attrDeadAttempts: strconv.Itoa(f.attempts), attrDeadFirst: storedAt(f.entry.ID).Format(redisstreams.TimeFormat),

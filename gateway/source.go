@@ -5,6 +5,7 @@ import (
 	"log/slog"
 
 	"github.com/redis/go-redis/v9"
+	"github.com/streamgate/streamgate/protocol/rawevent"
 )
 
 // Source brings events in. Run blocks until ctx ends, and returns with all its goroutines gone; what it returns then does
@@ -33,6 +34,20 @@ type SourceConfig interface {
 	Validate() Problems
 	// NewSource returns the source. It does no I/O and starts no goroutine.
 	NewSource(env SourceEnv) (Source, error)
+}
+
+// EventDescriber is a [SourceConfig] that knows what its events look like.
+type EventDescriber interface {
+	// EventKinds returns the kinds of events that a source of this configuration, which must be valid, publishes.
+	EventKinds() ([]EventKind, error)
+}
+
+// EventKind is a kind of event of a source, for documents about a gateway.
+type EventKind struct {
+	Name    string         // letters, digits and dashes
+	Summary string         // one sentence
+	Data    map[string]any // JSON Schema of the data, in JSON; nil for any
+	Example rawevent.Event // with the kind's type
 }
 
 // SourceEnv is what the gateway gives a source.

@@ -157,9 +157,9 @@ func (s *subscription) setCircuit(o *outcome) {
 	state := s.circuit.current()
 	s.metrics.circuit.WithLabelValues(s.config.Name).Set(float64(state))
 	if state == circuitClosed {
-		s.log.Info("the sink takes events again", "sink", s.config.Sink.describe())
+		s.log.Info("the sink takes events again", "sink", s.config.Sink.Describe())
 		return
 	}
 	s.log.Warn("the sink does not take events; deliveries pause, and are tried one at a time until it does",
-		"sink", s.config.Sink.describe(), "reason", o.describe())
+		"sink", s.config.Sink.Describe(), "reason", o.describe())
 }

@@ -131,7 +131,7 @@ func (s *session) settle(ctx context.Context, j *job, o *outcome, ttl int, count
 	default:
 		s.figures.failure.Inc()
 		s.log.Error("an event could not be delivered and will be dead-lettered", "event_id", j.event.ID(), "event_type", j.event.Type(),
-			"entry_id", j.delivery.ID, "sink", s.config.Sink.describe(), "attempt", attempt, "reason", o.describe())
+			"entry_id", j.delivery.ID, "sink", s.config.Sink.Describe(), "attempt", attempt, "reason", o.describe())
 		s.storeDead(ctx, j.delivery, &j.event, o)
 	}
 }

@@ -49,6 +49,7 @@ func house() []floor {
 		{path: "gateway", level: 2},
 		{path: "gateway/source", level: 3, subtree: true},
 		{path: "gateway/admin", level: 3, subtree: true},
+		{path: "gateway/asyncapi", level: 3, onlyThese: []string{}},
 		{path: "config", level: 4},
 		{path: "cmd", level: 5, subtree: true},
 		{path: "docs/interop", level: 5, subtree: true}, // programs of `make interop`

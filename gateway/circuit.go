@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"math/bits"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -8,7 +9,9 @@ import (
 
 // Bounds of a circuit.
 const (
-	circuitFailures = 5 // failed attempts in a row that open it; fewer where retry is less
+	circuitFailures = 5  // failed attempts in a row that open it; fewer where retry is less
+	circuitRecent   = 64 // attempts by which the failure rate is measured
+	circuitRate     = 48 // failures of the sink among them that open it
 	minCircuitPause = time.Second
 	maxCircuitPause = 30 * time.Second
 )
@@ -28,7 +31,8 @@ const (
 // What opens it is a row of failures without a success between them. That the sink cannot be reached or says that it is
 // unavailable (no response, 429, 502, 503, 504) is its own failure, whichever event meets it. Any other failure (500, say)
 // may be the event's: a row of them opens the circuit only if more than one event is in it, because a single event that
-// always fails must become a dead letter in the end.
+// always fails must become a dead letter in the end. A sink that still takes some opens it, too, when three quarters of
+// the last attempts were its own failures.
 //
 // A circuit that is open lets a probe through after a pause that doubles from 1 s to 30 s, or as long as the sink asks for.
 type circuit struct {
@@ -36,6 +40,8 @@ type circuit struct {
 
 	mu sync.Mutex
 	circuitRow
+	recent   uint64 // which of the last attempts were failures of the sink's own, a bit each
+	measured int    // how many attempts recent tells of, up to circuitRecent
 }
 
 // circuitRow is what has happened since the last success.
@@ -89,13 +95,16 @@ func (c *circuit) settle(event string, o *outcome, probe bool) (counts, changed 
 		c.probing = false
 	}
 	if o.verdict() != retryable { // also a refusal shows that the sink is there
-		changed = c.state != circuitClosed
+		if changed = c.state != circuitClosed; changed {
+			c.recent, c.measured = 0, 0
+		}
+		c.measure(false)
 		c.circuitRow = circuitRow{}
 		return true, changed
 	}
 	c.note(event, o)
 	switch {
-	case c.state == circuitClosed && (c.down >= c.threshold || c.failures >= c.threshold && c.several):
+	case c.state == circuitClosed && (c.down >= c.threshold || c.failures >= c.threshold && c.several || c.failsMostly()):
 		c.open(o.retryAfter)
 		return true, true
 	case c.state == circuitClosed:
@@ -106,8 +115,22 @@ func (c *circuit) settle(event string, o *outcome, probe bool) (counts, changed 
 	return !o.sinkIsDown() && !c.several, false
 }
 
+// measure notes an attempt for the failure rate.
+func (c *circuit) measure(down bool) {
+	c.recent <<= 1
+	if down {
+		c.recent |= 1
+	}
+	c.measured = min(c.measured+1, circuitRecent)
+}
+
+func (c *circuit) failsMostly() bool {
+	return c.measured == circuitRecent && bits.OnesCount64(c.recent) >= circuitRate
+}
+
 func (c *circuit) note(event string, o *outcome) {
 	c.failures++
+	c.measure(o.sinkIsDown())
 	if o.sinkIsDown() {
 		c.down++
 	} else {

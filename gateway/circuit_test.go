@@ -88,7 +88,7 @@ func TestCircuitTellsAnEventFromAnOutage(t *testing.T) {
 		}
 		c = newCircuit(10)
 		for range 100 {
-			settleN(c, 4, 503)
+			settleN(c, 2, 503)
 			c.settle("refused", status(http.StatusBadRequest), false) // the sink is there
 		}
 		if c.current() != circuitClosed {
@@ -101,6 +101,31 @@ func TestCircuitTellsAnEventFromAnOutage(t *testing.T) {
 		c = newCircuit(0)
 		if settleN(c, 1, 503); c.current() != circuitOpen {
 			t.Error("with retry 0 it never opens")
+		}
+	})
+}
+
+// TestCircuitOpensByRate: a sink that takes one event in five uses up the retries of the others.
+func TestCircuitOpensByRate(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCircuit(10)
+		counted := 0
+		for range 100 {
+			if counted += settleN(c, 4, 503); c.current() != circuitClosed {
+				break
+			}
+			c.settle("good", status(200), false)
+		}
+		if counted > circuitRecent {
+			t.Errorf("%d failures count before it opens", counted)
+		}
+		c = newCircuit(10)
+		for range 100 {
+			settleN(c, 4, 500) // they may be the events' own
+			if c.settle("good", status(200), false); c.current() != circuitClosed {
+				t.Fatal("failures that may be those of the events open it")
+			}
 		}
 	})
 }

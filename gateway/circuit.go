@@ -54,6 +54,7 @@ type circuitRow struct {
 	several  bool // more than one event is in the row
 	pause    time.Duration
 	until    time.Time
+	openedBy string // how the attempt failed that opened it
 }
 
 func newCircuit(retry int) *circuit { return &circuit{threshold: max(1, min(circuitFailures, retry))} }
@@ -106,6 +107,7 @@ func (c *circuit) settle(event string, o *outcome, probe bool) (counts, changed 
 	switch {
 	case c.state == circuitClosed && (c.down >= c.threshold || c.failures >= c.threshold && c.several || c.failsMostly()):
 		c.open(o.retryAfter)
+		c.openedBy = o.describe()
 		return true, true
 	case c.state == circuitClosed:
 		return true, false

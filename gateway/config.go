@@ -406,15 +406,15 @@ func startPosition(s string) (string, error) {
 }
 
 // checkTargets checks the streams that a subscription writes to.
-func (c *Config) checkTargets(p *Problems, path string, s *SubscriptionConfig, streams map[string]bool) {
+func (c *Config) checkTargets(p *Problems, s *SubscriptionConfig, streams map[string]bool) {
 	if to := s.Sink.Stream; to != "" && !streams[to] {
-		p.Add(path+".sink.stream", fmt.Sprintf("there is no stream %q", to), "name one of those under streams")
+		p.Add("sink.stream", fmt.Sprintf("there is no stream %q", to), "name one of those under streams")
 	}
 	if s.Sink.Stream == s.Stream && s.Stream != "" {
-		p.Add(path+".sink.stream", "events would go back into the stream that they come from", "name another stream")
+		p.Add("sink.stream", "events would go back into the stream that they come from", "name another stream")
 	}
 	if to := s.ReplyStream; to != "" && to != noReplies && !streams[to] {
-		p.Add(path+".replyStream", fmt.Sprintf("there is no stream %q", to), "name one of those under streams, or none")
+		p.Add("replyStream", fmt.Sprintf("there is no stream %q", to), "name one of those under streams, or none")
 	}
 }
 
@@ -437,7 +437,9 @@ func (c *Config) Validate() Problems {
 	sources := map[string]bool{}
 	for i := range c.Sources {
 		source, path := &c.Sources[i], fmt.Sprintf("sources[%d]", i)
-		c.checkBlock(&p, path, "source", source.Name, source.Stream, sources, streams)
+		var own Problems
+		c.checkBlock(&own, "source", source.Name, source.Stream, sources, streams)
+		p.AddAll(path, own)
 		p.AddAll(path, source.Config.Validate())
 		if c, ok := source.Config.(interface{ ValidateStream(stream string) Problems }); ok {
 			p.AddAll(path, c.ValidateStream(source.Stream))
@@ -445,28 +447,34 @@ func (c *Config) Validate() Problems {
 	}
 	subscriptions := map[string]bool{}
 	for i := range c.Subscriptions {
-		subscription, path := &c.Subscriptions[i], fmt.Sprintf("subscriptions[%d]", i)
-		p.AddAll(path, subscription.Validate())
-		c.checkBlock(&p, path, "subscription", subscription.Name, subscription.Stream, subscriptions, streams)
-		c.checkTargets(&p, path, subscription, streams)
-		if subscription.Delivery.DeadLetterSink.Stream == subscription.Stream && subscription.Stream != "" {
-			p.Add(path+".delivery.deadLetterSink.stream", "dead letters would go back into the stream that they come from", "name another stream")
-		}
+		c.checkSubscription(&p, fmt.Sprintf("subscriptions[%d]", i), &c.Subscriptions[i], subscriptions, streams)
 	}
 	return p
 }
 
+// checkSubscription checks a subscription beside others, whose names are known.
+func (c *Config) checkSubscription(p *Problems, path string, s *SubscriptionConfig, names, streams map[string]bool) {
+	p.AddAll(path, s.Validate())
+	var references Problems
+	c.checkBlock(&references, "subscription", s.Name, s.Stream, names, streams)
+	c.checkTargets(&references, s, streams)
+	if s.Delivery.DeadLetterSink.Stream == s.Stream && s.Stream != "" {
+		references.Add("delivery.deadLetterSink.stream", "dead letters would go back into the stream that they come from", "name another stream")
+	}
+	p.AddAll(path, references)
+}
+
 // checkBlock checks what sources and subscriptions have in common.
-func (c *Config) checkBlock(p *Problems, path, kind, name, stream string, names, streams map[string]bool) {
+func (c *Config) checkBlock(p *Problems, kind, name, stream string, names, streams map[string]bool) {
 	if names[name] {
-		p.Add(path+".name", fmt.Sprintf("there are two %ss %q", kind, name), "give each a name of its own")
+		p.Add("name", fmt.Sprintf("there are two %ss %q", kind, name), "give each a name of its own")
 	}
 	names[name] = true
 	if kind == "source" && !validBlockName(name) {
-		p.Add(path+".name", fmt.Sprintf("%q is no name", name), blockNameRemedy)
+		p.Add("name", fmt.Sprintf("%q is no name", name), blockNameRemedy)
 	}
 	if !streams[stream] {
-		p.Add(path+".stream", fmt.Sprintf("there is no stream %q", stream), "name one of those under streams: "+strings.Join(c.streamNames(), ", "))
+		p.Add("stream", fmt.Sprintf("there is no stream %q", stream), "name one of those under streams: "+strings.Join(c.streamNames(), ", "))
 	}
 }
 

@@ -42,16 +42,18 @@ type Env struct {
 
 // Gateway takes events in, keeps them and hands them on.
 type Gateway struct {
-	config        Config
-	env           Env
-	publisher     *Publisher
-	ingress       *Ingress
-	sources       []*sourceRunner
-	subscriptions []*subscription
-	hubs          map[string]*redisstreams.Hub // by stream
-	keepers       []*keeper
-	listener      net.Listener
-	running       atomic.Bool
+	config    Config
+	env       Env
+	publisher *Publisher
+	ingress   *Ingress
+	sources   []*sourceRunner
+	metrics   *metrics
+	roster    roster
+	changes   chan change
+	hubs      map[string]*redisstreams.Hub // by stream
+	keepers   []*keeper
+	listener  net.Listener
+	running   atomic.Bool
 }
 
 // New returns a gateway. The configuration must be valid: see [Config.Validate]. It does no I/O and starts no goroutine.
@@ -63,14 +65,15 @@ func New(config Config, env Env) (*Gateway, error) {
 	}
 	countDuplicates(env.Registry, publisher)
 	g := &Gateway{
-		config: config, env: env, publisher: publisher, hubs: map[string]*redisstreams.Hub{},
+		config: config, env: env, publisher: publisher, metrics: m, changes: make(chan change), hubs: map[string]*redisstreams.Hub{},
 		ingress: &Ingress{
 			publisher: publisher, maxEventBytes: config.Server.MaxEventBytes, maxBatchBytes: config.Server.MaxBatchBytes, budget: maxBodies, metrics: m,
 		},
 	}
 	for i := range config.Streams {
 		stream := &config.Streams[i]
-		g.keepers = append(g.keepers, newKeeper(env.Redis, stream, config.Subscriptions, publisher.streams[stream.Name].room, m, env.Logger))
+		g.hubs[stream.Name] = redisstreams.NewHub(env.Redis, stream.Name)
+		g.keepers = append(g.keepers, newKeeper(env.Redis, stream, &g.roster, publisher.streams[stream.Name].room, m, env.Logger))
 	}
 	for _, block := range config.Sources {
 		g.sources = append(g.sources, &sourceRunner{
@@ -79,28 +82,24 @@ func New(config Config, env Env) (*Gateway, error) {
 		})
 	}
 	for i := range config.Subscriptions {
-		c := &config.Subscriptions[i]
-		dead, err := g.deadLetterSender(c)
+		s, err := g.newSubscription(&config.Subscriptions[i])
 		if err != nil {
 			return nil, err
 		}
-		s, err := newSubscription(*c, subscriptionEnv{
-			client: env.Redis, hub: g.hub(c.Stream), publisher: publisher, streams: config.Streams, dead: dead, log: env.Logger, metrics: m, userAgent: env.UserAgent,
-		})
-		if err != nil {
-			return nil, err
-		}
-		g.subscriptions = append(g.subscriptions, s)
+		g.roster.add(s)
 	}
 	return g, nil
 }
 
-// hub returns the hub that reads a stream for all subscriptions to it.
-func (g *Gateway) hub(stream string) *redisstreams.Hub {
-	if g.hubs[stream] == nil {
-		g.hubs[stream] = redisstreams.NewHub(g.env.Redis, stream)
+func (g *Gateway) newSubscription(c *SubscriptionConfig) (*subscription, error) {
+	dead, err := g.deadLetterSender(c)
+	if err != nil {
+		return nil, err
 	}
-	return g.hubs[stream]
+	return newSubscription(*c, subscriptionEnv{
+		client: g.env.Redis, hub: g.hubs[c.Stream], publisher: g.publisher, streams: g.config.Streams, dead: dead,
+		log: g.env.Logger, metrics: g.metrics, userAgent: g.env.UserAgent,
+	})
 }
 
 // deadLetterSender writes into the named stream as that is configured, or else as the subscription's stream is, so that
@@ -150,14 +149,16 @@ func (g *Gateway) Ready(ctx context.Context) error {
 		return fmt.Errorf("redis does not answer: %w", err)
 	}
 	for stream := range g.hubs {
-		if err := g.groupsExist(ctx, stream); err != nil {
-			return err
+		if readers := g.roster.of(stream); len(readers) > 0 {
+			if err := g.groupsExist(ctx, stream, readers); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
-func (g *Gateway) groupsExist(ctx context.Context, stream string) error {
+func (g *Gateway) groupsExist(ctx context.Context, stream string, readers []*subscription) error {
 	groups, err := g.env.Redis.XInfoGroups(ctx, stream).Result()
 	if err != nil {
 		return fmt.Errorf("stream %q: %w", stream, err)
@@ -166,8 +167,8 @@ func (g *Gateway) groupsExist(ctx context.Context, stream string) error {
 	for i := range groups {
 		found[groups[i].Name] = true
 	}
-	for _, s := range g.subscriptions {
-		if s.config.Stream == stream && !found[groupName(s.config.Name)] {
+	for _, s := range readers {
+		if !found[groupName(s.config.Name)] {
 			if s.config.OnGroupLost == onLostFail {
 				return fmt.Errorf("subscription %q has no consumer group (onGroupLost: fail)", s.config.Name)
 			}
@@ -195,7 +196,7 @@ func (g *Gateway) prepare(ctx context.Context) bool {
 }
 
 func (g *Gateway) ensureGroups(ctx context.Context) error {
-	for _, s := range g.subscriptions {
+	for _, s := range g.roster.list() {
 		if err := s.consumer.Ensure(ctx); err != nil && !errors.Is(err, redisstreams.ErrGroupLost) { // it says so itself, and waits
 			return fmt.Errorf("subscription %q: %w", s.config.Name, err)
 		}
@@ -259,11 +260,12 @@ func (g *Gateway) Run(ctx context.Context) error {
 	if g.prepare(runCtx) {
 		stopKeepers = g.keep(runCtx)
 		subscriptions.Go(func() {
-			(&inboxes{client: g.env.Redis, subscriptions: g.subscriptions}).run(runCtx, workCtx)
+			(&inboxes{client: g.env.Redis, roster: &g.roster}).run(runCtx, workCtx)
 		})
-		for _, s := range g.subscriptions {
+		for _, s := range g.roster.list() {
 			subscriptions.Go(func() { s.run(runCtx, workCtx) })
 		}
+		subscriptions.Go(func() { g.applyChanges(runCtx, workCtx) })
 		for _, s := range g.sources {
 			sources.Go(func() { _ = s.Run(runCtx) }) // it returns nil
 		}

@@ -46,8 +46,8 @@ return 1`)
 
 // inboxes serves the inboxes of the subscriptions on this replica.
 type inboxes struct {
-	client        redis.UniversalClient
-	subscriptions []*subscription
+	client redis.UniversalClient
+	roster *roster
 }
 
 // run looks for inboxes until readCtx ends. What is in work then is finished until workCtx ends.
@@ -59,7 +59,7 @@ func (b *inboxes) run(readCtx, workCtx context.Context) {
 	for Sleep(readCtx, inboxPeriod/2+rand.N(inboxPeriod/2)) {
 		mu.Lock()
 		var idle []*subscription
-		for _, s := range b.subscriptions {
+		for _, s := range b.roster.list() {
 			if !served[s] {
 				idle = append(idle, s)
 			}
@@ -70,7 +70,9 @@ func (b *inboxes) run(readCtx, workCtx context.Context) {
 			served[s] = true
 			mu.Unlock()
 			serving.Go(func() {
-				s.serveInbox(readCtx, workCtx)
+				ownCtx, cancel := s.whileHere(readCtx)
+				s.serveInbox(ownCtx, workCtx)
+				cancel()
 				mu.Lock()
 				delete(served, s)
 				mu.Unlock()
@@ -102,6 +104,21 @@ func (b *inboxes) filled(ctx context.Context, of []*subscription) (found []*subs
 }
 
 func (s *subscription) inbox() string { return InboxStream(s.config.Stream, s.config.Name) }
+
+// whileHere returns a context that ends with ctx, or when the subscription stops. The caller must call cancel.
+func (s *subscription) whileHere(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	if s.left != nil {
+		go func() {
+			select {
+			case <-s.left:
+				cancel()
+			case <-ctx.Done():
+			}
+		}()
+	}
+	return ctx, cancel
+}
 
 // serveInbox delivers what is in the inbox until it is empty or readCtx ends, unless another replica does.
 func (s *subscription) serveInbox(readCtx, workCtx context.Context) {

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"time"
 
@@ -22,39 +23,46 @@ const (
 // the subscriptions are, removes what is not needed any more, and keeps the figures that tell of it. What it writes is the
 // same on every replica, or is done by a script that finds nothing left to do the second time.
 type keeper struct {
-	client        redis.UniversalClient
-	stream        *StreamConfig
-	subscriptions []*SubscriptionConfig
-	ours          map[string]bool // their groups
-	room          *room
-	metrics       *metrics
-	log           *slog.Logger
+	client  redis.UniversalClient
+	stream  *StreamConfig
+	roster  *roster
+	room    *room
+	metrics *metrics
+	log     *slog.Logger
 
 	// For the goroutine that makes the passes.
-	down      bool
-	written   map[string]string // positions
-	writtenAt time.Time
-	tallies   map[string]*tally // by subscription
-	last      *view             // counters of the last view
-	budget    int               // scripts that this pass may still spend on counting
-	holding   holding
-	probed    bool // it is known whether the server can trim what is acknowledged
+	subscriptions []*SubscriptionConfig // as of this pass
+	ours          map[string]bool       // their groups
+	down          bool
+	written       map[string]string // positions
+	writtenAt     time.Time
+	tallies       map[string]*tally // by subscription
+	last          *view             // counters of the last view
+	budget        int               // scripts that this pass may still spend on counting
+	holding       holding
+	probed        bool // it is known whether the server can trim what is acknowledged
 
 	trimsAcknowledged bool
 }
 
-func newKeeper(client redis.UniversalClient, stream *StreamConfig, subscriptions []SubscriptionConfig, r *room, m *metrics, log *slog.Logger) *keeper {
+func newKeeper(client redis.UniversalClient, stream *StreamConfig, subscriptions *roster, r *room, m *metrics, log *slog.Logger) *keeper {
 	k := &keeper{
-		client: client, stream: stream, room: r, metrics: m, log: log.With("stream", stream.Name),
-		ours: map[string]bool{}, written: map[string]string{}, tallies: map[string]*tally{},
-	}
-	for i := range subscriptions {
-		if subscriptions[i].Stream == stream.Name {
-			k.subscriptions = append(k.subscriptions, &subscriptions[i])
-			k.ours[groupName(subscriptions[i].Name)] = true
-		}
+		client: client, stream: stream, roster: subscriptions, room: r, metrics: m, log: log.With("stream", stream.Name),
+		written: map[string]string{}, tallies: map[string]*tally{},
 	}
 	return k
+}
+
+// callRoll finds out which subscriptions there are, and lets go of what is known of those that are gone.
+func (k *keeper) callRoll() {
+	k.subscriptions, k.ours = nil, map[string]bool{}
+	here := map[string]bool{}
+	for _, s := range k.roster.of(k.stream.Name) {
+		k.subscriptions = append(k.subscriptions, &s.config)
+		k.ours[groupName(s.config.Name)], here[s.config.Name] = true, true
+	}
+	maps.DeleteFunc(k.written, func(name, _ string) bool { return !here[name] })
+	maps.DeleteFunc(k.tallies, func(name string, _ *tally) bool { return !here[name] })
 }
 
 // run makes passes until ctx ends, and a last one, so that a later start finds the latest positions.
@@ -91,6 +99,7 @@ func (k *keeper) try(ctx context.Context) bool {
 func (k *keeper) pass(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, keeperTimeout)
 	defer cancel()
+	k.callRoll()
 	added := k.room.added.Load()
 	v, err := k.look(ctx)
 	if err != nil {

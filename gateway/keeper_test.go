@@ -32,12 +32,12 @@ func keep(t testing.TB, client redis.UniversalClient, stream string, r Retention
 	k := &keeping{t: t, ctx: context.Background(), client: client, registry: prometheus.NewRegistry(), logs: &redistest.LogBuffer{}}
 	c := NewStreamConfig()
 	c.Name, c.Retention = stream, r
-	var subscriptions []SubscriptionConfig
+	subscriptions := &roster{}
 	for _, name := range names {
 		s := NewSubscriptionConfig()
 		s.Stream = stream
 		s.Name, s.Forget = strings.CutPrefix(name, "~")
-		subscriptions = append(subscriptions, s)
+		subscriptions.add(&subscription{config: s})
 	}
 	log, m := slog.New(slog.NewTextHandler(k.logs, nil)), newMetrics(k.registry)
 	k.keeper = newKeeper(client, &c, subscriptions, newRoom(&c, log, m), m, log)

@@ -92,6 +92,17 @@ func (m *metrics) of(subscription string) *figures {
 	}
 }
 
+// drop removes the figures of a subscription that has gone: names come and go, and must not stay for ever.
+func (m *metrics) drop(subscription string) {
+	labels := prometheus.Labels{"subscription": subscription}
+	for _, vec := range []interface{ DeletePartialMatch(prometheus.Labels) int }{
+		m.deliveries, m.attempts, m.deliveryTime, m.malformed, m.parked, m.trimmed, m.reclaimed, m.groupRecreated, m.circuit, m.inFlight,
+		m.heldBack, m.replies, m.lag, m.pending, m.oldest, m.forgotten,
+	} {
+		vec.DeletePartialMatch(labels)
+	}
+}
+
 // countDuplicates exposes what the senders count themselves.
 func countDuplicates(registry prometheus.Registerer, p *Publisher) {
 	for name, out := range p.streams {

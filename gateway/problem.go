@@ -30,6 +30,7 @@ func (p *Problems) Add(path, message, remedy string) {
 func (p *Problems) AddAll(prefix string, part Problems) {
 	for _, problem := range part {
 		switch {
+		case prefix == "":
 		case problem.Path == "":
 			problem.Path = prefix
 		case problem.Path[0] == '[':

@@ -15,10 +15,11 @@ type SubscriptionStatus struct {
 	OpenedBy string `json:"openedBy,omitempty"`
 }
 
-// Subscriptions returns the state of all subscriptions, in the order of the configuration.
+// Subscriptions returns the state of all subscriptions: those of the configuration, in its order, and then the others.
 func (g *Gateway) Subscriptions() []SubscriptionStatus {
-	list := make([]SubscriptionStatus, len(g.subscriptions))
-	for i, s := range g.subscriptions {
+	subscriptions := g.roster.list()
+	list := make([]SubscriptionStatus, len(subscriptions))
+	for i, s := range subscriptions {
 		list[i] = SubscriptionStatus{Name: s.config.Name, Stream: s.config.Stream, Sink: s.config.Sink.Describe()}
 		s.circuit.describe(&list[i])
 	}

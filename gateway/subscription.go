@@ -28,7 +28,8 @@ type subscription struct {
 	metrics  *metrics
 	figures  *figures
 
-	deadDown atomic.Bool // that dead letters cannot be stored was logged
+	left     <-chan struct{} // closed when it stops before the gateway does; nil: it does not
+	deadDown atomic.Bool     // that dead letters cannot be stored was logged
 }
 
 // subscriptionEnv is what the gateway gives a subscription.

@@ -241,6 +241,12 @@ func (h *Hub) part(c *Consumer) {
 // watchGroups pokes the members in whose group more is pending than they have in work: a dead member's entries, perhaps.
 func (h *Hub) watchGroups(ctx context.Context) {
 	for period := hubGroupPeriod; ctx.Err() == nil; wait(ctx, period+rand.N(period/4)) {
+		h.mu.Lock()
+		members := len(h.members)
+		h.mu.Unlock()
+		if members == 0 {
+			continue
+		}
 		started := time.Now()
 		groups, err := h.look(ctx, 0)
 		if err != nil {

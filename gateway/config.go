@@ -225,6 +225,9 @@ type SinkConfig struct {
 	Stream string `mapstructure:"stream"`
 	// Channel is a Pub/Sub channel on which events are published in JSON. Who does not listen misses them.
 	Channel string `mapstructure:"channel"`
+
+	// Header goes with every request to uri. It may hold secrets, and comes from the subscriptions API alone.
+	Header map[string]string `mapstructure:"-"`
 }
 
 // Describe names the sink for events, logs and documents, without secrets.

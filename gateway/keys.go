@@ -22,6 +22,9 @@ func deletedKey(stream, subscription string) string {
 	return streamKey(stream, "subscription:"+subscription+":deleted")
 }
 
+// SubscriptionsKey is a key of what the subscriptions API keeps: the subscriptions, what was deleted, and a version.
+func SubscriptionsKey(what string) string { return streamKey("subscriptions", what) }
+
 // groupName is the consumer group of a subscription.
 func groupName(subscription string) string { return "streamgate:" + subscription }
 

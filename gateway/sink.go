@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -84,8 +85,9 @@ func (o *outcome) sinkIsDown() bool {
 
 // httpSink posts events to one address.
 type httpSink struct {
-	target    *url.URL // nil if the address is not usable
-	basicAuth string   // of the address's user; goes into the header, and nowhere else
+	target    *url.URL    // nil if the address is not usable
+	basicAuth string      // of the address's user; goes into the header, and nowhere else
+	header    http.Header // of every request
 	structure bool
 	timeout   time.Duration
 	transport *http.Transport
@@ -109,6 +111,9 @@ func newHTTPSink(c *SubscriptionConfig, userAgent string) *httpSink {
 			DisableCompression: true, MaxResponseHeaderBytes: maxResponseBytes,
 		},
 	}
+	for name, value := range c.Sink.Header {
+		s.header = setHeader(s.header, name, value)
+	}
 	target, err := url.Parse(c.Sink.URI)
 	if err != nil {
 		return s
@@ -120,6 +125,14 @@ func newHTTPSink(c *SubscriptionConfig, userAgent string) *httpSink {
 	target.User, target.Fragment = nil, ""
 	s.target = target
 	return s
+}
+
+func setHeader(h http.Header, name, value string) http.Header {
+	if h == nil {
+		h = http.Header{}
+	}
+	h.Set(name, value)
+	return h
 }
 
 // close drops the idle connections.
@@ -153,6 +166,7 @@ func (s *httpSink) deliver(ctx context.Context, j *job) outcome {
 func (s *httpSink) request(ctx context.Context, event *rawevent.Event) *http.Request {
 	header, body := make(http.Header, len(event.Attributes)+4), event.Data
 	header["User-Agent"] = []string{s.userAgent}
+	maps.Copy(header, s.header)
 	// An event whose data is itself an encoded event must go in structured mode: in binary mode it would be taken for the
 	// inner one. One without attributes is such an encoded event, in a format that is not understood, and goes as it is.
 	if len(event.Attributes) > 0 && (s.structure || rawevent.ModeOf(event.DataContentType) != rawevent.Binary) {

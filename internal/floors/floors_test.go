@@ -49,6 +49,7 @@ func house() []floor {
 		{path: "gateway", level: 2},
 		{path: "gateway/source", level: 3, subtree: true},
 		{path: "gateway/admin", level: 3, subtree: true},
+		{path: "gateway/subscriptions", level: 3},
 		{path: "gateway/asyncapi", level: 3, onlyThese: []string{}},
 		{path: "config", level: 4},
 		{path: "cmd", level: 5, subtree: true},

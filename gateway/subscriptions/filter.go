@@ -1,0 +1,86 @@
+package subscriptions
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/streamgate/streamgate/gateway"
+)
+
+// parseFilter reads a filter: an object with exactly one member, which names the dialect (section 3.2.4). An unknown
+// dialect is refused. left is how many more filters there may be.
+func parseFilter(raw json.RawMessage, depth int, left *int) (f gateway.FilterConfig, p gateway.Problems) {
+	if *left--; *left < 0 || depth == 0 {
+		p.Add("", fmt.Sprintf("there are more than %d filters, or more than %d levels", maxFilters, maxDepth), "use fewer")
+		return f, p
+	}
+	var dialects map[string]json.RawMessage
+	if err := json.Unmarshal(raw, &dialects); err != nil || len(dialects) != 1 {
+		p.Add("", "a filter is an object with one member, the dialect", `write one like {"exact": {"type": "com.example.created"}}`)
+		return f, p
+	}
+	for dialect, value := range dialects {
+		var err error
+		switch dialect {
+		case "exact":
+			err = json.Unmarshal(value, &f.Exact)
+		case "prefix":
+			err = json.Unmarshal(value, &f.Prefix)
+		case "suffix":
+			err = json.Unmarshal(value, &f.Suffix)
+		case "all":
+			f.All, err = parseList(dialect, value, depth, left, &p)
+		case "any":
+			f.Any, err = parseList(dialect, value, depth, left, &p)
+		case "not":
+			inner, problems := parseFilter(value, depth-1, left)
+			p.AddAll(dialect, problems)
+			f.Not = &inner
+		default:
+			p.Add("", fmt.Sprintf("the dialect %q is not supported", dialect), "write exact, prefix, suffix, all, any or not")
+		}
+		if err != nil {
+			p.Add(dialect, "it does not have the form of this dialect", "give a map of attributes and values, or for all and any a list of filters")
+		}
+	}
+	return f, p
+}
+
+func parseList(dialect string, raw json.RawMessage, depth int, left *int, p *gateway.Problems) ([]gateway.FilterConfig, error) {
+	var items []json.RawMessage
+	if err := json.Unmarshal(raw, &items); err != nil {
+		return nil, err
+	}
+	list := make([]gateway.FilterConfig, len(items))
+	for i, item := range items {
+		var problems gateway.Problems
+		list[i], problems = parseFilter(item, depth-1, left)
+		p.AddAll(fmt.Sprintf("%s[%d]", dialect, i), problems)
+	}
+	return list, nil
+}
+
+// encodeFilter is the reverse, for the subscriptions of the configuration.
+func encodeFilter(f *gateway.FilterConfig) map[string]any {
+	list := func(filters []gateway.FilterConfig) []any {
+		encoded := make([]any, len(filters))
+		for i := range filters {
+			encoded[i] = encodeFilter(&filters[i])
+		}
+		return encoded
+	}
+	switch {
+	case f.Exact != nil:
+		return map[string]any{"exact": f.Exact}
+	case f.Prefix != nil:
+		return map[string]any{"prefix": f.Prefix}
+	case f.Suffix != nil:
+		return map[string]any{"suffix": f.Suffix}
+	case f.All != nil:
+		return map[string]any{"all": list(f.All)}
+	case f.Any != nil:
+		return map[string]any{"any": list(f.Any)}
+	default:
+		return map[string]any{"not": encodeFilter(f.Not)}
+	}
+}

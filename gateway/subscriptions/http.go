@@ -1,0 +1,307 @@
+package subscriptions
+
+import (
+	"context"
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"mime"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"github.com/streamgate/streamgate/gateway"
+)
+
+// Pages of a list.
+const (
+	defaultPage = 100
+	maxPage     = 1000
+)
+
+//go:embed openapi.json
+var openAPI []byte
+
+// Handler serves the API under /subscriptions, and its OpenAPI document at /openapi.json. It asks nobody who calls: it is
+// for the listener of the operators.
+func (s *Service) Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /subscriptions", s.list)
+	mux.HandleFunc("OPTIONS /subscriptions", allow("GET, POST, OPTIONS"))
+	mux.HandleFunc("GET /subscriptions/{id}", s.show)
+	mux.HandleFunc("OPTIONS /subscriptions/{id}", allow("GET, PUT, DELETE, OPTIONS"))
+	mux.HandleFunc("GET /openapi.json", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write(openAPI) // who asked may have gone
+	})
+	// What is open in the operator's browser must not be able to do this.
+	guard := http.NewCrossOriginProtection()
+	mux.Handle("POST /subscriptions", guard.Handler(http.HandlerFunc(s.create)))
+	mux.Handle("PUT /subscriptions/{id}", guard.Handler(http.HandlerFunc(s.update)))
+	mux.Handle("DELETE /subscriptions/{id}", guard.Handler(http.HandlerFunc(s.remove)))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), stepTime)
+		defer cancel()
+		mux.ServeHTTP(w, r.WithContext(ctx))
+	})
+}
+
+func allow(methods string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Allow", methods)
+		w.WriteHeader(http.StatusOK)
+	}
+}
+
+// list answers with those of the configuration, and then those of the API, each by id.
+func (s *Service) list(w http.ResponseWriter, r *http.Request) {
+	limit, err := strconv.Atoi(or(r.URL.Query().Get("limit"), strconv.Itoa(defaultPage)))
+	if err != nil || limit < 1 || limit > maxPage {
+		refuse(w, http.StatusBadRequest, fmt.Sprintf("limit is not between 1 and %d", maxPage), nil)
+		return
+	}
+	objects, err := s.store.all(r.Context())
+	if err != nil {
+		unavailable(w, err)
+		return
+	}
+	fixed := s.fixed()
+	ids := slices.Concat(slices.Sorted(maps.Keys(fixed)), slices.Sorted(maps.Keys(objects)))
+	if after := r.URL.Query().Get("cursor"); after != "" {
+		at := slices.Index(ids, after)
+		if at < 0 { // it was deleted in the meantime: go on behind where it would be
+			at = slices.IndexFunc(ids, func(id string) bool { return fixed[id] == nil && id > after }) - 1
+			if at == -2 {
+				at = len(ids) - 1
+			}
+		}
+		ids = ids[at+1:]
+	}
+	if len(ids) > limit {
+		ids = ids[:limit]
+		w.Header().Set("Link", fmt.Sprintf(`</subscriptions?limit=%d&cursor=%s>; rel="next"`, limit, url.QueryEscape(ids[limit-1])))
+	}
+	page := make([]*Object, 0, len(ids))
+	for _, id := range ids {
+		if o := fixed[id]; o != nil {
+			page = append(page, o)
+		} else {
+			page = append(page, objects[id].withoutSecrets())
+		}
+	}
+	answer(w, http.StatusOK, page)
+}
+
+func or(value, otherwise string) string {
+	if value == "" {
+		return otherwise
+	}
+	return value
+}
+
+// fixed returns the subscriptions of the configuration, which can be read only.
+func (s *Service) fixed() map[string]*Object {
+	objects := make(map[string]*Object, len(s.config.Subscriptions))
+	for i := range s.config.Subscriptions {
+		c := &s.config.Subscriptions[i]
+		o := &Object{ID: c.Name, Sink: c.Sink.Describe(), Protocol: protocolHTTP}
+		if c.Sink.URI == "" {
+			o.Protocol = protocolRedis
+		}
+		o.Config, _ = json.Marshal(map[string]string{"stream": c.Stream}) // strings can be encoded
+		for j := range c.Filters {
+			filter, _ := json.Marshal(encodeFilter(&c.Filters[j]))
+			o.Filters = append(o.Filters, filter)
+		}
+		objects[c.Name] = o
+	}
+	return objects
+}
+
+func (s *Service) show(w http.ResponseWriter, r *http.Request) {
+	id := r.PathValue("id")
+	if o := s.fixed()[id]; o != nil {
+		answer(w, http.StatusOK, o)
+		return
+	}
+	o, tag, err := s.store.get(r.Context(), id)
+	if err != nil {
+		s.fail(w, err)
+		return
+	}
+	w.Header().Set("ETag", `"`+tag+`"`)
+	answer(w, http.StatusOK, o.withoutSecrets())
+}
+
+func (s *Service) create(w http.ResponseWriter, r *http.Request) {
+	o, ok := s.read(w, r)
+	if !ok {
+		return
+	}
+	o.ID = uuid.NewString() // what the client gives is ignored (section 3.2.1)
+	if !s.check(w, o) {
+		return
+	}
+	tag, err := s.store.put(r.Context(), o, "new")
+	if err != nil {
+		s.fail(w, err)
+		return
+	}
+	w.Header().Set("Location", "/subscriptions/"+o.ID)
+	w.Header().Set("ETag", `"`+tag+`"`)
+	answer(w, http.StatusCreated, o.withoutSecrets())
+}
+
+func (s *Service) update(w http.ResponseWriter, r *http.Request) {
+	o, ok := s.read(w, r)
+	if !ok || s.isFixed(w, r.PathValue("id")) {
+		return
+	}
+	if o.ID != r.PathValue("id") {
+		refuse(w, http.StatusBadRequest, "the id of the body is not that of the path", nil)
+		return
+	}
+	old, tag, err := s.store.get(r.Context(), o.ID)
+	if err != nil {
+		s.fail(w, err)
+		return
+	}
+	o.keepSecrets(old)
+	if !s.check(w, o) {
+		return
+	}
+	if was, is := old.stream(s.defaultStream()), o.stream(s.defaultStream()); was != is {
+		refuse(w, http.StatusConflict, fmt.Sprintf("the subscription reads stream %q: it cannot go on in stream %q; delete it and create another", was, is), nil)
+		return
+	}
+	if wanted := r.Header.Get("If-Match"); wanted != "" && wanted != "*" && strings.Trim(wanted, `"`) != tag {
+		s.fail(w, errChanged)
+		return
+	}
+	if tag, err = s.store.put(r.Context(), o, tag); err != nil {
+		s.fail(w, err)
+		return
+	}
+	w.Header().Set("ETag", `"`+tag+`"`)
+	answer(w, http.StatusOK, o.withoutSecrets())
+}
+
+func (s *Service) remove(w http.ResponseWriter, r *http.Request) {
+	id := r.PathValue("id")
+	if s.isFixed(w, id) {
+		return
+	}
+	o, _, err := s.store.get(r.Context(), id)
+	if err == nil {
+		o, err = s.store.delete(r.Context(), id, o.stream(s.defaultStream()))
+	}
+	if err != nil {
+		s.fail(w, err)
+		return
+	}
+	answer(w, http.StatusOK, o.withoutSecrets())
+}
+
+func (s *Service) isFixed(w http.ResponseWriter, id string) bool {
+	if s.fixed()[id] == nil {
+		return false
+	}
+	w.Header().Set("Allow", "GET, OPTIONS")
+	refuse(w, http.StatusMethodNotAllowed, fmt.Sprintf("subscription %q is in the configuration file: change it there", id), nil)
+	return true
+}
+
+// read reads the body of a request, or answers what is wrong with it.
+func (s *Service) read(w http.ResponseWriter, r *http.Request) (*Object, bool) {
+	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != "application/json" {
+		refuse(w, http.StatusUnsupportedMediaType, "the body must be application/json", nil)
+		return nil, false
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		refuse(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("the body has more than %d bytes", maxBody), nil)
+		return nil, false
+	case err != nil:
+		refuse(w, http.StatusBadRequest, "the body could not be read", nil)
+		return nil, false
+	}
+	o, err := parse(body)
+	if err != nil {
+		refuse(w, http.StatusBadRequest, err.Error(), nil)
+		return nil, false
+	}
+	return o, true
+}
+
+// check answers what is wrong with an object.
+func (s *Service) check(w http.ResponseWriter, o *Object) bool {
+	c, problems := o.configuration(s.defaultStream())
+	if len(problems) == 0 {
+		problems = s.gateway.Check(&c)
+	}
+	if len(problems) > 0 {
+		refuse(w, http.StatusBadRequest, "the subscription is not valid", problems)
+	}
+	return len(problems) == 0
+}
+
+func (s *Service) fail(w http.ResponseWriter, err error) {
+	switch {
+	case errors.Is(err, errNotFound):
+		refuse(w, http.StatusNotFound, err.Error()+"; GET /subscriptions lists those that there are", nil)
+	case errors.Is(err, errChanged):
+		refuse(w, http.StatusPreconditionFailed, err.Error()+"; get it, and try again with its ETag in If-Match", nil)
+	case errors.Is(err, errTooMany):
+		refuse(w, http.StatusConflict, err.Error()+"; delete some", nil)
+	default:
+		unavailable(w, err)
+	}
+}
+
+func unavailable(w http.ResponseWriter, err error) {
+	w.Header().Set("Retry-After", "1")
+	refuse(w, http.StatusServiceUnavailable, "Redis: "+err.Error(), nil)
+}
+
+// problem is a problem document (RFC 9457).
+type problem struct {
+	Type     string          `json:"type"`
+	Title    string          `json:"title"`
+	Status   int             `json:"status"`
+	Detail   string          `json:"detail"`
+	Problems []problemMember `json:"problems,omitempty"`
+}
+
+type problemMember struct {
+	Path    string `json:"path"`
+	Message string `json:"message"`
+	Remedy  string `json:"remedy"`
+}
+
+func refuse(w http.ResponseWriter, status int, detail string, problems gateway.Problems) {
+	document := problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Detail: detail}
+	for _, p := range problems {
+		document.Problems = append(document.Problems, problemMember(p))
+	}
+	write(w, status, "application/problem+json", document)
+}
+
+func answer(w http.ResponseWriter, status int, body any) { write(w, status, "application/json", body) }
+
+func write(w http.ResponseWriter, status int, contentType string, body any) {
+	w.Header().Set("Content-Type", contentType)
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	encoder := json.NewEncoder(w)
+	encoder.SetEscapeHTML(false)
+	_ = encoder.Encode(body) // who asked may have gone
+}

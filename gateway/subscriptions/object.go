@@ -1,0 +1,297 @@
+// Package subscriptions is the CloudEvents Subscriptions API (version 0.1-wip of its specification): subscriptions that
+// come and go while a gateway runs, kept in Redis, for all replicas, beside those of the configuration.
+//
+// The draft leaves open what errors look like, and how long lists are read; here errors are problem documents (RFC 9457),
+// lists have pages, and a subscription has an ETag. Its OpenAPI document cannot be satisfied (filters match twice, settings
+// never); that of this package, at /openapi.json, can.
+package subscriptions
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/net/http/httpguts"
+
+	"github.com/streamgate/streamgate/gateway"
+)
+
+// Object is a subscription as the API has it (section 3.2.1 of the specification).
+type Object struct {
+	ID               string            `json:"id"`
+	Source           string            `json:"source,omitempty"`
+	Types            []string          `json:"types,omitempty"`
+	Config           json.RawMessage   `json:"config,omitempty"` // see [Settings]
+	Filters          []json.RawMessage `json:"filters,omitempty"`
+	Sink             string            `json:"sink"`
+	SinkCredential   *Credential       `json:"sinkcredential,omitempty"`
+	Protocol         string            `json:"protocol"`
+	ProtocolSettings *ProtocolSettings `json:"protocolsettings,omitempty"`
+}
+
+// Settings are what a subscription may have beside what the specification names: the keys of the configuration.
+type Settings struct {
+	Stream        string                  `json:"stream,omitempty"`
+	Concurrency   *int                    `json:"concurrency,omitempty"`
+	LeaseDuration *gateway.Duration       `json:"leaseDuration,omitempty"`
+	StartFrom     *string                 `json:"startFrom,omitempty"`
+	OnGroupLost   *string                 `json:"onGroupLost,omitempty"`
+	Forget        *bool                   `json:"forget,omitempty"`
+	Order         *string                 `json:"order,omitempty"`
+	RateLimit     *float64                `json:"rateLimit,omitempty"`
+	MaxParked     *int                    `json:"maxParked,omitempty"`
+	ReplyStream   *string                 `json:"replyStream,omitempty"`
+	Delivery      *gateway.DeliveryConfig `json:"delivery,omitempty"`
+}
+
+// Credential is what the sink asks for. It is never given back.
+type Credential struct {
+	CredentialType        string `json:"credentialtype"`
+	Identifier            string `json:"identifier,omitempty"`
+	Secret                string `json:"secret,omitempty"`
+	AccessToken           string `json:"accesstoken,omitempty"`
+	AccessTokenExpiresUTC string `json:"accesstokenexpiresutc,omitempty"`
+	AccessTokenType       string `json:"accesstokentype,omitempty"`
+}
+
+// ProtocolSettings are those of HTTP.
+type ProtocolSettings struct {
+	Headers map[string]string `json:"headers,omitempty"`
+	Method  string            `json:"method,omitempty"`
+}
+
+// Protocols of sinks. The specification allows others than its own.
+const (
+	protocolHTTP  = "HTTP"
+	protocolRedis = "REDIS" // the sink is stream:NAME or channel:NAME
+)
+
+// hidden stands for a value that is not shown.
+const hidden = "..."
+
+// Bounds of an object.
+const (
+	maxBody    = 64 << 10
+	maxFilters = 100 // at all levels
+	maxDepth   = 16
+)
+
+// parse reads an object and refuses what it does not know: a member that is skipped would be a filter that does not hold.
+func parse(body []byte) (*Object, error) {
+	decoder := json.NewDecoder(bytes.NewReader(body))
+	decoder.DisallowUnknownFields()
+	var o Object
+	if err := decoder.Decode(&o); err != nil {
+		return nil, fmt.Errorf("the body is no subscription: %s", strings.TrimPrefix(err.Error(), "json: "))
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return nil, errors.New("the body is no subscription: something follows it")
+	}
+	return &o, nil
+}
+
+// withoutSecrets returns what may be shown.
+func (o *Object) withoutSecrets() *Object {
+	shown := *o
+	shown.SinkCredential = nil
+	if u, err := url.Parse(o.Sink); err == nil && u.User != nil {
+		u.User = nil
+		shown.Sink = u.String()
+	}
+	if o.ProtocolSettings != nil { // header values may be keys
+		settings := *o.ProtocolSettings
+		settings.Headers = make(map[string]string, len(o.ProtocolSettings.Headers))
+		for name := range o.ProtocolSettings.Headers {
+			settings.Headers[name] = hidden
+		}
+		shown.ProtocolSettings = &settings
+	}
+	return &shown
+}
+
+// keepSecrets takes what an update leaves out because it was never shown: the credential, and the values of headers that
+// are given as they were shown.
+func (o *Object) keepSecrets(old *Object) {
+	if o.SinkCredential == nil && o.Sink == old.withoutSecrets().Sink {
+		o.SinkCredential, o.Sink = old.SinkCredential, old.Sink
+	}
+	if o.ProtocolSettings == nil || old.ProtocolSettings == nil || o.Sink != old.Sink {
+		return
+	}
+	for name, value := range o.ProtocolSettings.Headers {
+		if was, found := old.ProtocolSettings.Headers[name]; found && value == hidden {
+			o.ProtocolSettings.Headers[name] = was
+		}
+	}
+}
+
+// stream returns the stream that it reads; other is that of subscriptions that name none.
+func (o *Object) stream(other string) string {
+	c, _ := o.configuration(other)
+	return c.Stream
+}
+
+// configuration translates the object. stream is that of subscriptions that name none. The result is not validated yet;
+// the problems are what cannot be translated.
+func (o *Object) configuration(stream string) (gateway.SubscriptionConfig, gateway.Problems) {
+	var p gateway.Problems
+	c := gateway.NewSubscriptionConfig()
+	c.Name, c.Stream = o.ID, stream
+	if len(o.Config) > 0 {
+		settings, err := parseSettings(o.Config)
+		if err != nil {
+			p.Add("config", strings.TrimPrefix(err.Error(), "json: "), "write the keys that a subscription has in the configuration file, like stream, concurrency, delivery")
+		} else {
+			settings.apply(&c)
+		}
+	}
+	o.sink(&c, &p)
+	if o.Source != "" {
+		c.Filters = append(c.Filters, gateway.FilterConfig{Exact: map[string]string{"source": o.Source}})
+	}
+	if o.Types != nil {
+		c.Filters = append(c.Filters, anyType(o.Types, &p))
+	}
+	left := maxFilters
+	for i, raw := range o.Filters {
+		f, problems := parseFilter(raw, maxDepth, &left)
+		p.AddAll(fmt.Sprintf("filters[%d]", i), problems)
+		c.Filters = append(c.Filters, f)
+	}
+	return c, p
+}
+
+func (s *Settings) apply(c *gateway.SubscriptionConfig) {
+	if s.Stream != "" {
+		c.Stream = s.Stream
+	}
+	set(&c.Concurrency, s.Concurrency)
+	set(&c.LeaseDuration, s.LeaseDuration)
+	set(&c.StartFrom, s.StartFrom)
+	set(&c.OnGroupLost, s.OnGroupLost)
+	set(&c.Forget, s.Forget)
+	set(&c.Order, s.Order)
+	set(&c.RateLimit, s.RateLimit)
+	set(&c.MaxParked, s.MaxParked)
+	set(&c.ReplyStream, s.ReplyStream)
+	set(&c.Delivery, s.Delivery)
+}
+
+func set[T any](to, from *T) {
+	if from != nil {
+		*to = *from
+	}
+}
+
+// parseSettings reads them over the defaults of delivery, of which only some may be given.
+func parseSettings(data []byte) (*Settings, error) {
+	delivery := gateway.NewSubscriptionConfig().Delivery
+	s := Settings{Delivery: &delivery}
+	decoder := json.NewDecoder(bytes.NewReader(data))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&s); err != nil {
+		return nil, err
+	}
+	if s.Delivery == nil {
+		s.Delivery = &delivery // it was null
+	}
+	return &s, nil
+}
+
+func anyType(types []string, p *gateway.Problems) gateway.FilterConfig {
+	if len(types) == 0 {
+		p.Add("types", "the list is empty", "give at least one type, or leave types out")
+	}
+	var any gateway.FilterConfig
+	for _, t := range types {
+		any.Any = append(any.Any, gateway.FilterConfig{Exact: map[string]string{"type": t}})
+	}
+	return any
+}
+
+func (o *Object) sink(c *gateway.SubscriptionConfig, p *gateway.Problems) {
+	switch o.Protocol {
+	case protocolHTTP:
+		o.httpSink(c, p)
+	case protocolRedis:
+		kind, name, _ := strings.Cut(o.Sink, ":")
+		switch {
+		case kind == "stream" && name != "":
+			c.Sink.Stream = name
+		case kind == "channel" && name != "":
+			c.Sink.Channel = name
+		default:
+			p.Add("sink", fmt.Sprintf("%q is no sink of protocol REDIS", o.Sink), "write stream:NAME or channel:NAME")
+		}
+		if o.ProtocolSettings != nil || o.SinkCredential != nil {
+			p.Add("protocolsettings", "protocol REDIS has neither settings nor credentials", "leave protocolsettings and sinkcredential out")
+		}
+	case "":
+		p.Add("protocol", "it is missing", "write HTTP or REDIS")
+	default:
+		p.Add("protocol", fmt.Sprintf("%q is not supported", o.Protocol), "write HTTP or REDIS")
+	}
+}
+
+func (o *Object) httpSink(c *gateway.SubscriptionConfig, p *gateway.Problems) {
+	c.Sink.URI, c.Sink.Header = o.Sink, map[string]string{}
+	if s := o.ProtocolSettings; s != nil {
+		if s.Method != "" && s.Method != "POST" {
+			p.Add("protocolsettings.method", fmt.Sprintf("%q is not supported", s.Method), "write POST, or leave it out")
+		}
+		for _, name := range slices.Sorted(maps.Keys(s.Headers)) {
+			if !httpguts.ValidHeaderFieldName(name) || !httpguts.ValidHeaderFieldValue(s.Headers[name]) || isReserved(name) {
+				p.Add("protocolsettings.headers."+name, "this header cannot be set", "leave out what belongs to HTTP or CloudEvents, and line breaks")
+				continue
+			}
+			c.Sink.Header[name] = s.Headers[name]
+		}
+	}
+	if o.SinkCredential != nil {
+		o.SinkCredential.authorize(c.Sink.Header, p)
+	}
+}
+
+// isReserved: these headers are those of the event, or of the connection.
+func isReserved(name string) bool {
+	name = strings.ToLower(name)
+	return strings.HasPrefix(name, "ce-") || slices.Contains([]string{
+		"content-type", "content-length", "content-encoding", "transfer-encoding", "connection", "host", "upgrade", "te", "trailer",
+		"expect", "prefer", "keep-alive", "proxy-authorization", "proxy-connection",
+	}, name)
+}
+
+func (k *Credential) authorize(header map[string]string, p *gateway.Problems) {
+	value := ""
+	switch k.CredentialType {
+	case "PLAIN":
+		if k.Identifier == "" || k.Secret == "" {
+			p.Add("sinkcredential", "PLAIN needs identifier and secret", "give both")
+		}
+		value = "Basic " + base64.StdEncoding.EncodeToString([]byte(k.Identifier+":"+k.Secret))
+	case "ACCESSTOKEN":
+		if k.AccessToken == "" || k.AccessTokenType != "" && !strings.EqualFold(k.AccessTokenType, "bearer") {
+			p.Add("sinkcredential", "ACCESSTOKEN needs accesstoken, and accesstokentype can only be bearer", "give a bearer token")
+		}
+		if t, err := time.Parse(time.RFC3339, k.AccessTokenExpiresUTC); k.AccessTokenExpiresUTC != "" && err != nil {
+			p.Add("sinkcredential.accesstokenexpiresutc", "it is no time", "write a time like 2026-11-23T00:00:00Z")
+		} else if err == nil && t.Before(time.Now()) {
+			p.Add("sinkcredential.accesstokenexpiresutc", "the token has expired", "give one that is valid")
+		}
+		value = "Bearer " + k.AccessToken
+	default:
+		p.Add("sinkcredential.credentialtype", fmt.Sprintf("%q is not supported", k.CredentialType), "write PLAIN or ACCESSTOKEN")
+	}
+	if !httpguts.ValidHeaderFieldValue(value) {
+		p.Add("sinkcredential", "it holds characters that no header can", "give it without line breaks")
+	}
+	header["Authorization"] = value
+}

@@ -1,0 +1,175 @@
+package subscriptions
+
+import (
+	"context"
+	"crypto/sha1" //nolint:gosec // see tagOf
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/streamgate/streamgate/gateway"
+)
+
+// maxObjects bounds how many subscriptions there may be beside those of the configuration.
+const maxObjects = 10_000
+
+// The answers of a store.
+var (
+	errNotFound = errors.New("there is no such subscription")
+	errChanged  = errors.New("the subscription has changed in the meantime")
+	errTooMany  = fmt.Errorf("there are %d subscriptions already", maxObjects)
+)
+
+// store keeps the objects in Redis: a hash of objects by id, a hash of deleted ones, and a version that tells the replicas
+// that something has changed. All are in one slot, and each change is one script.
+type store struct{ client redis.UniversalClient }
+
+// putScript stores an object.
+//
+//	KEYS[1] objects, KEYS[2] version; ARGV[1] id, ARGV[2] object, ARGV[3] SHA-1 of the object that it replaces, "" for any,
+//	"new" for none, ARGV[4] how many there may be
+//	returns 1, 0 if there is none to replace, -1 if it has changed, -2 if there are too many
+var putScript = redis.NewScript(`
+local old = redis.call('HGET', KEYS[1], ARGV[1])
+if ARGV[3] == 'new' then
+  if redis.call('HLEN', KEYS[1]) >= tonumber(ARGV[4]) then return -2 end
+elseif not old then
+  return 0
+elseif ARGV[3] ~= '' and redis.sha1hex(old) ~= ARGV[3] then
+  return -1
+end
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+redis.call('INCR', KEYS[2])
+return 1`)
+
+// deleteScript deletes an object, and notes that what it has left in its stream is to be removed.
+//
+//	KEYS[1] objects, KEYS[2] version, KEYS[3] deleted; ARGV[1] id, ARGV[2] its stream
+//	returns the object, or nothing
+var deleteScript = redis.NewScript(`
+local old = redis.call('HGET', KEYS[1], ARGV[1])
+if not old then return false end
+redis.call('HDEL', KEYS[1], ARGV[1])
+redis.call('HSET', KEYS[3], ARGV[1], redis.call('TIME')[1] .. ' ' .. ARGV[2])
+redis.call('INCR', KEYS[2])
+return old`)
+
+// leftScript returns the names and streams of those that were deleted so many seconds ago.
+//
+//	KEYS[1] deleted; ARGV[1] seconds
+var leftScript = redis.NewScript(`
+local now, out = tonumber(redis.call('TIME')[1]), {}
+local all = redis.call('HGETALL', KEYS[1])
+for i = 1, #all, 2 do
+  local at, stream = string.match(all[i + 1], '^(%d+) (.*)$')
+  if at and now - tonumber(at) >= tonumber(ARGV[1]) then
+    out[#out + 1] = all[i]
+    out[#out + 1] = stream
+  end
+end
+return out`)
+
+func objectsKey() string { return gateway.SubscriptionsKey("objects") }
+func versionKey() string { return gateway.SubscriptionsKey("version") }
+func deletedKey() string { return gateway.SubscriptionsKey("deleted") }
+
+// version changes when the objects do.
+func (s *store) version(ctx context.Context) (string, error) {
+	v, err := s.client.Get(ctx, versionKey()).Result()
+	if errors.Is(err, redis.Nil) {
+		return "", nil
+	}
+	return v, err
+}
+
+func (s *store) all(ctx context.Context) (map[string]*Object, error) {
+	raw, err := s.client.HGetAll(ctx, objectsKey()).Result()
+	if err != nil {
+		return nil, err
+	}
+	objects := make(map[string]*Object, len(raw))
+	for id, text := range raw {
+		var o Object
+		if err := json.Unmarshal([]byte(text), &o); err != nil {
+			return nil, fmt.Errorf("subscription %q in Redis: %w", id, err)
+		}
+		o.ID = id
+		objects[id] = &o
+	}
+	return objects, nil
+}
+
+// get returns an object and its tag.
+func (s *store) get(ctx context.Context, id string) (*Object, string, error) {
+	text, err := s.client.HGet(ctx, objectsKey(), id).Result()
+	if errors.Is(err, redis.Nil) {
+		return nil, "", errNotFound
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	var o Object
+	if err := json.Unmarshal([]byte(text), &o); err != nil {
+		return nil, "", fmt.Errorf("subscription %q in Redis: %w", id, err)
+	}
+	return &o, tagOf(text), nil
+}
+
+// put stores the object in place of the one with the tag replaces: "" for any, "new" for none.
+func (s *store) put(ctx context.Context, o *Object, replaces string) (tag string, err error) {
+	text, err := json.Marshal(o)
+	if err != nil {
+		return "", err
+	}
+	result, err := putScript.Run(ctx, s.client, []string{objectsKey(), versionKey()}, o.ID, text, replaces, maxObjects).Int()
+	switch {
+	case err != nil:
+		return "", err
+	case result == 0:
+		return "", errNotFound
+	case result == -1:
+		return "", errChanged
+	case result == -2:
+		return "", errTooMany
+	}
+	return tagOf(string(text)), nil
+}
+
+func (s *store) delete(ctx context.Context, id, stream string) (*Object, error) {
+	text, err := deleteScript.Run(ctx, s.client, []string{objectsKey(), versionKey(), deletedKey()}, id, stream).Text()
+	if errors.Is(err, redis.Nil) {
+		return nil, errNotFound
+	}
+	if err != nil {
+		return nil, err
+	}
+	var o Object
+	return &o, json.Unmarshal([]byte(text), &o)
+}
+
+// left returns the streams of those that were deleted so long ago that no replica runs them any more, by id.
+func (s *store) left(ctx context.Context, after time.Duration) (map[string]string, error) {
+	list, err := leftScript.Run(ctx, s.client, []string{deletedKey()}, int(after.Seconds())).StringSlice()
+	if err != nil {
+		return nil, err
+	}
+	streams := make(map[string]string, len(list)/2)
+	for i := 0; i+1 < len(list); i += 2 {
+		streams[list[i]] = list[i+1]
+	}
+	return streams, nil
+}
+
+func (s *store) forgotten(ctx context.Context, id string) error {
+	return s.client.HDel(ctx, deletedKey(), id).Err()
+}
+
+// tagOf is the ETag of a stored object, without quotes.
+func tagOf(text string) string {
+	sum := sha1.Sum([]byte(text)) //nolint:gosec // what Redis' scripts can compute; nobody gains by a collision
+	return hex.EncodeToString(sum[:])
+}

@@ -1,0 +1,365 @@
+package subscriptions_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/streamgate/streamgate/gateway"
+	"github.com/streamgate/streamgate/gateway/subscriptions"
+	"github.com/streamgate/streamgate/internal/redistest"
+	"github.com/streamgate/streamgate/protocol/rawevent"
+)
+
+func TestMain(m *testing.M) { redistest.Main(m) }
+
+// replica is a gateway with the API.
+type replica struct {
+	t       *testing.T
+	gateway *gateway.Gateway
+	url     string
+	logs    *redistest.LogBuffer
+	stop    func()
+}
+
+func startReplica(t *testing.T, client redis.UniversalClient) *replica {
+	t.Helper()
+	c := gateway.Config{Server: gateway.NewServerConfig()}
+	c.Server.Address = "127.0.0.1:0"
+	for _, name := range []string{"events", "other"} {
+		stream := gateway.NewStreamConfig()
+		stream.Name = name
+		c.Streams = append(c.Streams, stream)
+	}
+	fixed := gateway.NewSubscriptionConfig()
+	fixed.Name, fixed.Stream, fixed.Sink.Channel = "fixed", "events", "channel"
+	fixed.Filters = []gateway.FilterConfig{{Not: &gateway.FilterConfig{All: []gateway.FilterConfig{{Prefix: map[string]string{"type": "x"}}}}}}
+	c.Subscriptions = append(c.Subscriptions, fixed)
+	if problems := c.Validate(); len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	r := &replica{t: t, logs: &redistest.LogBuffer{}}
+	log := slog.New(slog.NewTextHandler(r.logs, nil))
+	var err error
+	if r.gateway, err = gateway.New(c, gateway.Env{Redis: client, Logger: log, Registry: prometheus.NewRegistry(), UserAgent: "test"}); err != nil {
+		t.Fatal(err)
+	}
+	service := subscriptions.New(r.gateway, &c, client, log)
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { _ = r.gateway.Run(ctx) })
+	running.Go(func() { _ = service.Run(ctx) })
+	server := httptest.NewServer(service.Handler())
+	r.url = server.URL
+	r.stop = sync.OnceFunc(func() {
+		server.Close()
+		cancel()
+		running.Wait()
+	})
+	t.Cleanup(r.stop)
+	redistest.Eventually(t, "ready", func() bool { return r.gateway.Ready(context.Background()) == nil })
+	return r
+}
+
+// call makes a request and decodes the answer.
+func (r *replica) call(method, path string, body any, headers ...string) (int, map[string]any, http.Header) {
+	r.t.Helper()
+	status, text, header := r.raw(method, path, body, headers...)
+	var answer map[string]any
+	if err := json.Unmarshal(text, &answer); err != nil {
+		r.t.Fatalf("%s %s: %d %s", method, path, status, text)
+	}
+	return status, answer, header
+}
+
+func (r *replica) raw(method, path string, body any, headers ...string) (int, []byte, http.Header) {
+	r.t.Helper()
+	text, ok := body.(string)
+	if !ok && body != nil {
+		encoded, err := json.Marshal(body)
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		text = string(encoded)
+	}
+	request, err := http.NewRequestWithContext(r.t.Context(), method, r.url+path, bytes.NewReader([]byte(text)))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	request.Header.Set("Content-Type", "application/json")
+	for i := 0; i < len(headers); i += 2 {
+		request.Header.Set(headers[i], headers[i+1])
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	answer, err := io.ReadAll(response.Body)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return response.StatusCode, answer, response.Header
+}
+
+func (r *replica) names() map[string]bool {
+	names := map[string]bool{}
+	for _, s := range r.gateway.Subscriptions() {
+		names[s.Name] = true
+	}
+	return names
+}
+
+func (r *replica) publish(stream, id, eventType string) {
+	r.t.Helper()
+	e := rawevent.New(id, "/source", eventType)
+	if _, err := r.gateway.Publisher().Publish(context.Background(), stream, &e); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+type object = map[string]any
+
+// TestLife: created on one replica, run by both within two seconds, changed, deleted, and nothing left of it.
+func TestLife(t *testing.T) {
+	t.Parallel()
+	client := redistest.Start(t).Client()
+	one, two := startReplica(t, client), startReplica(t, client)
+	var mu sync.Mutex
+	var got []string
+	var authorization string
+	sink := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		got = append(got, r.Header.Get("Ce-Id")+r.Header.Get("X-Key"))
+		authorization = r.Header.Get("Authorization")
+		w.WriteHeader(http.StatusAccepted)
+	}))
+	t.Cleanup(sink.Close)
+	status, created, header := one.call("POST", "/subscriptions", object{
+		"id": "mine", "sink": sink.URL, "protocol": "HTTP", "types": []string{"a", "b"},
+		"config":           object{"startFrom": "earliest", "delivery": object{"retry": 3}},
+		"protocolsettings": object{"headers": object{"X-Key": "-secret"}},
+		"sinkcredential":   object{"credentialtype": "ACCESSTOKEN", "accesstoken": "secret-token", "accesstokentype": "bearer"},
+	})
+	id, _ := created["id"].(string)
+	if status != http.StatusCreated || id == "" || id == "mine" || header.Get("Location") != "/subscriptions/"+id || header.Get("Etag") == "" {
+		t.Fatalf("%d %v %v", status, created, header)
+	}
+	for _, r := range []*replica{one, two} {
+		started := time.Now()
+		redistest.Eventually(t, "it runs", func() bool { return r.names()[id] })
+		if took := time.Since(started); took > 3*time.Second {
+			t.Errorf("it took %s until a replica ran it", took)
+		}
+	}
+	two.publish("events", "1", "a")
+	two.publish("events", "2", "c")
+	two.publish("events", "3", "b")
+	redistest.Eventually(t, "delivered", func() bool { mu.Lock(); defer mu.Unlock(); return len(got) >= 2 })
+	mu.Lock()
+	if text := strings.Join(got, " "); text != "1-secret 3-secret" && text != "3-secret 1-secret" || authorization != "Bearer secret-token" {
+		t.Errorf("delivered %s with %q", text, authorization)
+	}
+	mu.Unlock()
+
+	status, shown, header := two.call("GET", "/subscriptions/"+id, nil)
+	text, _ := json.Marshal(shown)
+	if status != http.StatusOK || strings.Contains(string(text), "secret") || shown["sinkcredential"] != nil {
+		t.Errorf("%d %s", status, text)
+	}
+	tag := header.Get("Etag")
+	shown["types"] = []string{"c"}
+	if status, answer, _ := two.call("PUT", "/subscriptions/"+id, shown, "If-Match", `"0"`); status != http.StatusPreconditionFailed {
+		t.Errorf("changed over another change: %d %v", status, answer)
+	}
+	if status, answer, _ := two.call("PUT", "/subscriptions/"+id, shown, "If-Match", tag); status != http.StatusOK {
+		t.Errorf("%d %v", status, answer)
+	}
+	redistest.Eventually(t, "what it takes has changed", func() bool {
+		one.publish("events", "4", "c")
+		mu.Lock()
+		defer mu.Unlock()
+		return got[len(got)-1] == "4-secret" && authorization == "Bearer secret-token" // the secrets are kept
+	})
+	if status, answer, _ := one.call("DELETE", "/subscriptions/"+id, nil); status != http.StatusOK || answer["id"] != id {
+		t.Errorf("%d %v", status, answer)
+	}
+	for _, r := range []*replica{one, two} {
+		redistest.Eventually(t, "it has stopped", func() bool { return !r.names()[id] })
+	}
+	redistest.Eventually(t, "its group is gone", func() bool {
+		groups, err := client.XInfoGroups(context.Background(), "events").Result()
+		return err == nil && len(groups) == 1
+	})
+	if status, answer, _ := one.call("DELETE", "/subscriptions/"+id, nil); status != http.StatusNotFound {
+		t.Errorf("%d %v", status, answer)
+	}
+	if logs := one.logs.String() + two.logs.String(); strings.Contains(logs, "secret") || strings.Contains(logs, "level=ERROR") {
+		t.Error(logs)
+	}
+}
+
+// TestLists: pages, and the subscriptions of the configuration, which are there to read.
+func TestLists(t *testing.T) {
+	t.Parallel()
+	r := startReplica(t, redistest.Start(t).Client())
+	for range 5 {
+		if status, answer, _ := r.call("POST", "/subscriptions", object{"sink": "stream:other", "protocol": "REDIS"}); status != http.StatusCreated {
+			t.Fatal(status, answer)
+		}
+	}
+	seen := map[string]bool{}
+	pages := 0
+	for path := "/subscriptions?limit=2"; path != ""; pages++ {
+		status, text, header := r.raw("GET", path, nil)
+		var page []object
+		if err := json.Unmarshal(text, &page); err != nil || status != http.StatusOK || len(page) > 2 {
+			t.Fatalf("%d %s", status, text)
+		}
+		for _, o := range page {
+			seen[o["id"].(string)] = true
+		}
+		path, _, _ = strings.Cut(strings.TrimPrefix(header.Get("Link"), "<"), ">")
+	}
+	if len(seen) != 6 || pages != 3 || !seen["fixed"] {
+		t.Errorf("%v in %d pages", seen, pages)
+	}
+	status, o, _ := r.call("GET", "/subscriptions/fixed", nil)
+	filter, _ := json.Marshal(o["filters"])
+	if status != http.StatusOK || o["sink"] != "channel:channel" || string(filter) != `[{"not":{"all":[{"prefix":{"type":"x"}}]}}]` {
+		t.Errorf("%d %v", status, o)
+	}
+	o["types"] = []string{"x"}
+	for _, method := range []string{"PUT", "DELETE"} {
+		if status, answer, header := r.call(method, "/subscriptions/fixed", o); status != http.StatusMethodNotAllowed || header.Get("Allow") != "GET, OPTIONS" {
+			t.Errorf("%s: %d %v", method, status, answer)
+		}
+	}
+	if status, _, header := r.raw("OPTIONS", "/subscriptions", nil); status != http.StatusOK || header.Get("Allow") != "GET, POST, OPTIONS" {
+		t.Errorf("%d %v", status, header)
+	}
+}
+
+// TestRefused: each answer is a problem document that tells what is wrong and what to do.
+func TestRefused(t *testing.T) {
+	t.Parallel()
+	r := startReplica(t, redistest.Start(t).Client())
+	good := func(change object) object {
+		o := object{"sink": "http://example.com/", "protocol": "HTTP"}
+		for name, value := range change {
+			o[name] = value
+		}
+		return o
+	}
+	for name, c := range map[string]struct {
+		body   any
+		status int
+		part   string
+	}{
+		"no JSON":            {"{", 400, "no subscription"},
+		"two":                {`{"sink":"http://a/","protocol":"HTTP"}{}`, 400, "follows"},
+		"unknown member":     {good(object{"filter": []any{}}), 400, `"filter"`},
+		"no protocol":        {good(object{"protocol": ""}), 400, "write HTTP or REDIS"},
+		"other protocol":     {good(object{"protocol": "KAFKA"}), 400, "not supported"},
+		"no address":         {good(object{"sink": "example.com"}), 400, "sink.uri"},
+		"method":             {good(object{"protocolsettings": object{"method": "PUT"}}), 400, "protocolsettings.method"},
+		"header of an event": {good(object{"protocolsettings": object{"headers": object{"Ce-Id": "1"}}}), 400, "protocolsettings.headers.Ce-Id"},
+		"header with a line": {good(object{"protocolsettings": object{"headers": object{"A": "b\r\nc"}}}), 400, "headers.A"},
+		"dialect":            {good(object{"filters": []any{object{"sqlx": "true"}}}), 400, "the dialect"},
+		"two dialects":       {good(object{"filters": []any{object{"exact": object{"type": "a"}, "prefix": object{"type": "a"}}}}), 400, "one member"},
+		"nested dialect":     {good(object{"filters": []any{object{"all": []any{object{"not": object{"nope": 1}}}}}}), 400, "filters[0].all[0].not"},
+		"attribute":          {good(object{"filters": []any{object{"exact": object{"Type": "a"}}}}), 400, "no attribute name"},
+		"no types":           {good(object{"types": []string{}}), 400, "types"},
+		"credential":         {good(object{"sinkcredential": object{"credentialtype": "REFRESHTOKEN"}}), 400, "write PLAIN or ACCESSTOKEN"},
+		"expired":            {good(object{"sinkcredential": object{"credentialtype": "ACCESSTOKEN", "accesstoken": "a", "accesstokenexpiresutc": "2020-01-01T00:00:00Z"}}), 400, "expired"},
+		"config":             {good(object{"config": object{"conc": 1}}), 400, "conc"},
+		"stream":             {good(object{"config": object{"stream": "nope"}}), 400, "there is no stream"},
+		"concurrency":        {good(object{"config": object{"concurrency": 0}}), 400, "concurrency"},
+		"circle":             {good(object{"protocol": "REDIS", "sink": "stream:events"}), 400, "back into the stream"},
+		"too large":          {good(object{"source": strings.Repeat("x", 70_000)}), 413, "65536"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			status, answer, header := r.call("POST", "/subscriptions", c.body)
+			text, _ := json.Marshal(answer)
+			if status != c.status || !strings.Contains(strings.ReplaceAll(string(text), `\"`, `"`), c.part) || header.Get("Content-Type") != "application/problem+json" {
+				t.Errorf("%d %s", status, text)
+			}
+		})
+	}
+	if status, _, _ := r.call("POST", "/subscriptions", good(nil), "Content-Type", "text/plain"); status != http.StatusUnsupportedMediaType {
+		t.Errorf("text/plain: %d", status)
+	}
+	if status, text, _ := r.raw("POST", "/subscriptions", good(nil), "Sec-Fetch-Site", "cross-site"); status != http.StatusForbidden {
+		t.Errorf("from another site: %d %s", status, text)
+	}
+	if status, _, _ := r.call("PUT", "/subscriptions/nope", good(object{"id": "other"})); status != http.StatusBadRequest {
+		t.Errorf("another id: %d", status)
+	}
+	for _, path := range []string{"/subscriptions?limit=0", "/subscriptions?limit=x"} {
+		if status, _, _ := r.call("GET", path, nil); status != http.StatusBadRequest {
+			t.Errorf("%s: %d", path, status)
+		}
+	}
+}
+
+// TestOpenAPI: the document tells of every way that there is, and of no other.
+func TestOpenAPI(t *testing.T) {
+	t.Parallel()
+	r := startReplica(t, redistest.Start(t).Client())
+	status, document, _ := r.call("GET", "/openapi.json", nil)
+	if status != http.StatusOK {
+		t.Fatal(status)
+	}
+	paths := document["paths"].(object)
+	for path, methods := range map[string]string{"/subscriptions": "get options post", "/subscriptions/{id}": "delete get options put"} {
+		for _, method := range []string{"get", "post", "put", "delete", "options", "patch"} {
+			_, documented := paths[path].(object)[method]
+			if documented != strings.Contains(methods, method) {
+				t.Errorf("%s %s: documented %v", method, path, documented)
+			}
+			status, _, _ := r.raw(strings.ToUpper(method), strings.ReplaceAll(path, "{id}", "none"), nil)
+			if served := status != http.StatusMethodNotAllowed; served != documented {
+				t.Errorf("%s %s: %d, documented %v", method, path, status, documented)
+			}
+		}
+	}
+}
+
+// TestRedisAway: what runs goes on, the API says that it cannot, and afterwards all is as before.
+func TestRedisAway(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t, redistest.WithAOF("always"))
+	r := startReplica(t, server.Client())
+	status, created, _ := r.call("POST", "/subscriptions", object{"sink": "channel:c", "protocol": "REDIS"})
+	if status != http.StatusCreated {
+		t.Fatal(status, created)
+	}
+	id := created["id"].(string)
+	redistest.Eventually(t, "it runs", func() bool { return r.names()[id] })
+	server.Kill()
+	if status, answer, header := r.call("GET", "/subscriptions", nil); status != http.StatusServiceUnavailable || header.Get("Retry-After") == "" {
+		t.Errorf("%d %v", status, answer)
+	}
+	redistest.Eventually(t, "it is logged", func() bool { return strings.Contains(r.logs.String(), "cannot look for subscriptions") })
+	if !r.names()[id] {
+		t.Error("it has stopped")
+	}
+	server.Restart()
+	redistest.Eventually(t, "it is logged", func() bool { return strings.Contains(r.logs.String(), "looking for subscriptions of the API again") })
+	if status, _, _ := r.raw("GET", "/subscriptions", nil); status != http.StatusOK || !r.names()[id] {
+		t.Errorf("%d", status)
+	}
+}

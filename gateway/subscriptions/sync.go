@@ -1,0 +1,156 @@
+package subscriptions
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/streamgate/streamgate/gateway"
+)
+
+// Periods of the exchange between replicas.
+const (
+	lookPeriod  = time.Second      // between two looks whether something has changed
+	againPeriod = 10 * time.Second // between tries to start what could not be started, and looks for what was deleted
+	// deletedFor is how long a subscription must have been deleted before its consumer group is: by then every replica has
+	// stopped it.
+	deletedFor = 15 * time.Second
+	stepTime   = 5 * time.Second
+	applyTime  = 2 * time.Minute
+)
+
+// Service keeps the subscriptions of the API, on every replica.
+type Service struct {
+	gateway *gateway.Gateway
+	config  *gateway.Config
+	store   store
+	log     *slog.Logger
+}
+
+// New returns a service. It does no I/O. The client stays the caller's.
+func New(g *gateway.Gateway, config *gateway.Config, client redis.UniversalClient, log *slog.Logger) *Service {
+	return &Service{gateway: g, config: config, store: store{client}, log: log}
+}
+
+// running is what Run knows.
+type running struct {
+	version string
+	known   bool // version was applied
+	down    bool // Redis does not answer, and that was logged
+	again   time.Time
+	failing string            // what was logged
+	streams map[string]string // of the subscriptions that were applied, by id
+}
+
+// Run makes the gateway run the subscriptions that there are, within two seconds of a change on any replica, until ctx
+// ends; it returns nil. While Redis does not answer, those that run go on.
+func (s *Service) Run(ctx context.Context) error {
+	r := running{streams: map[string]string{}}
+	for ctx.Err() == nil {
+		err := s.look(ctx, &r)
+		switch {
+		case err != nil && !r.down && ctx.Err() == nil:
+			s.log.Warn("cannot look for subscriptions of the API; those that run go on", "err", err)
+		case err == nil && r.down:
+			s.log.Info("looking for subscriptions of the API again")
+		}
+		r.down = err != nil
+		gateway.Sleep(ctx, lookPeriod)
+	}
+	return nil
+}
+
+func (s *Service) look(ctx context.Context, r *running) error {
+	stepCtx, cancel := context.WithTimeout(ctx, stepTime)
+	defer cancel()
+	version, err := s.store.version(stepCtx)
+	if err != nil {
+		return err
+	}
+	due := time.Now().After(r.again)
+	if !r.known || version != r.version || due && r.failing != "" {
+		objects, err := s.store.all(stepCtx)
+		if err != nil {
+			return err
+		}
+		if err := s.apply(ctx, r, objects); err != nil {
+			return err
+		}
+		r.version, r.known = version, true
+	}
+	if due {
+		r.again = time.Now().Add(againPeriod)
+		return s.forget(stepCtx, r)
+	}
+	return nil
+}
+
+// apply makes the gateway run what it can of the objects. What is for a stream that this gateway does not have is another
+// gateway's.
+func (s *Service) apply(ctx context.Context, r *running, objects map[string]*Object) error {
+	var configs []gateway.SubscriptionConfig
+	var failures []error
+	streams := make(map[string]string, len(objects))
+	for _, id := range slices.Sorted(maps.Keys(objects)) {
+		c, problems := objects[id].configuration(s.defaultStream())
+		switch {
+		case !s.hasStream(c.Stream):
+			continue
+		case len(problems) > 0:
+			failures = append(failures, fmt.Errorf("subscription %q: %w", id, problems))
+			continue
+		}
+		streams[id] = c.Stream
+		configs = append(configs, c)
+	}
+	applyCtx, cancel := context.WithTimeout(ctx, applyTime)
+	defer cancel()
+	if err := s.gateway.Apply(applyCtx, configs); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		failures = append(failures, err)
+	}
+	r.streams = streams
+	failing := ""
+	if err := errors.Join(failures...); err != nil {
+		failing = err.Error()
+	}
+	if failing != "" && failing != r.failing {
+		s.log.Error("subscriptions of the API do not run; they are tried again", "err", failing)
+	}
+	r.failing = failing
+	return nil
+}
+
+// forget removes what deleted subscriptions have left in Redis. Every replica does, and finds nothing the second time.
+func (s *Service) forget(ctx context.Context, r *running) error {
+	left, err := s.store.left(ctx, deletedFor)
+	if err != nil {
+		return err
+	}
+	for id, stream := range left {
+		if r.streams[id] != "" {
+			continue // it still runs here
+		}
+		if err := s.gateway.Forget(ctx, stream, id); err != nil {
+			return err
+		}
+		if err := s.store.forgotten(ctx, id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Service) defaultStream() string { return s.config.Streams[0].Name }
+
+func (s *Service) hasStream(name string) bool {
+	return slices.ContainsFunc(s.config.Streams, func(c gateway.StreamConfig) bool { return c.Name == name })
+}

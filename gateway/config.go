@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -391,6 +392,9 @@ func validBlockName(name string) bool {
 	return regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`).MatchString(name)
 }
 
+// ErrPosition is returned for what is neither an entry id, nor a time, nor a word for a place in a stream.
+var ErrPosition = errors.New("no position in a stream")
+
 // startPosition translates startFrom into a position for a consumer group.
 func startPosition(s string) (string, error) {
 	switch s {
@@ -405,7 +409,7 @@ func startPosition(s string) (string, error) {
 	if t, err := time.Parse(time.RFC3339, s); err == nil {
 		return redisstreams.StartAt(t), nil
 	}
-	return "", fmt.Errorf("%q is no position in a stream", s)
+	return "", fmt.Errorf("%w: %q", ErrPosition, s)
 }
 
 // checkTargets checks the streams that a subscription writes to.

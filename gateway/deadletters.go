@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -30,7 +31,15 @@ var (
 	ErrNoDeadLetter = errors.New("there is no such dead letter")
 	// ErrNotRedrivable: the dead letter does not say whose delivery failed, or it holds an entry that never was an event.
 	ErrNotRedrivable = errors.New("this dead letter cannot be delivered again")
+	// ErrNotDeadLetters: the stream that is named as one of dead letters holds something else.
+	ErrNotDeadLetters = errors.New("no stream of dead letters")
 )
+
+// ConcernsOneDeadLetter reports whether an error of [DeadLetters] is about that dead letter alone, so that work on several
+// can go on with the next.
+func ConcernsOneDeadLetter(err error) bool {
+	return errors.Is(err, ErrNoDeadLetter) || errors.Is(err, ErrNotRedrivable) || errors.Is(err, ErrNoSubscription)
+}
 
 // DeadLetter is a dead letter as operators see it.
 type DeadLetter struct {
@@ -64,9 +73,42 @@ type DeadLetterFilter struct {
 	Type         string   `json:"type,omitempty"` // of the event; with * at the end, its beginning
 	EventID      string   `json:"id,omitempty"`
 	IDs          []string `json:"entries,omitempty"`
+	After        string   `json:"after,omitempty"` // only what is behind this entry
 	// Since and Until bound when a dead letter was stored; zero means no bound.
 	Since time.Time `json:"since,omitzero"`
 	Until time.Time `json:"until,omitzero"`
+}
+
+// Validate returns what no dead letter can match, so that a slip of the pen is not taken for "none found".
+func (f *DeadLetterFilter) Validate() Problems {
+	var p Problems
+	if f.Code != "" && !regexp.MustCompile(`^(none|-1|[1-9]xx|[1-9][0-9]{2})$`).MatchString(f.Code) {
+		p.Add("code", fmt.Sprintf("%q is no status of a sink", f.Code), "write one like 404, 5xx for all of a class, or none for no answer")
+	}
+	if f.After != "" && !isEntryID(f.After) {
+		p.Add("after", fmt.Sprintf("%q is no id of an entry", f.After), "write where the last list ended, like 1700000000000-0")
+	}
+	for _, id := range f.IDs {
+		if !isEntryID(id) {
+			p.Add("entries", fmt.Sprintf("%q is no id of an entry", id), "write ids as a list of dead letters shows them, like 1700000000000-0")
+		}
+	}
+	if !f.Since.IsZero() && !f.Until.IsZero() && !f.Since.Before(f.Until) {
+		p.Add("until", fmt.Sprintf("%s is not behind since", f.Until.Format(time.RFC3339)), "write a later time")
+	}
+	return p
+}
+
+// IsEmpty reports whether the filter chooses all dead letters.
+func (f *DeadLetterFilter) IsEmpty() bool {
+	return f.Subscription+f.Code+f.Type+f.EventID+f.After == "" && len(f.IDs) == 0 && f.Since.IsZero() && f.Until.IsZero()
+}
+
+func isEntryID(s string) bool {
+	millis, seq, _ := strings.Cut(s, "-")
+	_, errMillis := strconv.ParseUint(millis, 10, 64)
+	_, errSeq := strconv.ParseUint(seq, 10, 64)
+	return errMillis == nil && errSeq == nil
 }
 
 func (f *DeadLetterFilter) matches(d *DeadLetter) bool {
@@ -105,7 +147,45 @@ func NewDeadLetters(client redis.UniversalClient, stream string) *DeadLetters {
 	return &DeadLetters{client: client, stream: stream}
 }
 
-// List returns up to limit dead letters behind the entry after ("" is the beginning), oldest first, and where to go on; ""
+// DeadLetters returns the dead letters of the subscriptions to a configured stream: those that they store by default, or in
+// the stream dead, where one of them names it ("" is the default). Anything else is [ErrUnknownStream] or
+// [ErrNotDeadLetters], so that nobody discards ordinary events with it.
+func (g *Gateway) DeadLetters(stream, dead string) (*DeadLetters, error) {
+	if !slices.ContainsFunc(g.config.Streams, func(s StreamConfig) bool { return s.Name == stream }) {
+		return nil, fmt.Errorf("%w %q", ErrUnknownStream, stream)
+	}
+	byDefault := DeadLetterStream(stream)
+	if dead == "" {
+		dead = byDefault
+	}
+	named := slices.ContainsFunc(g.config.Subscriptions, func(s SubscriptionConfig) bool {
+		return s.Stream == stream && s.Delivery.DeadLetterSink.Stream == dead
+	})
+	if dead != byDefault && !named {
+		return nil, fmt.Errorf("%w: no subscription to stream %q stores dead letters in %q", ErrNotDeadLetters, stream, dead)
+	}
+	return NewDeadLetters(g.env.Redis, dead), nil
+}
+
+// Each calls do for every dead letter that the filter chooses, oldest first, until do returns an error, which it returns.
+func (d *DeadLetters) Each(ctx context.Context, f *DeadLetterFilter, do func(*DeadLetter) error) error {
+	for after := ""; ; {
+		letters, next, err := d.List(ctx, f, after, deadPage)
+		if err != nil {
+			return err
+		}
+		for i := range letters {
+			if err := do(&letters[i]); err != nil {
+				return err
+			}
+		}
+		if after = next; next == "" {
+			return nil
+		}
+	}
+}
+
+// List returns up to limit dead letters behind the entry after ("" is where the filter begins), oldest first, and where to go on; ""
 // means that there are no more. It looks at a bounded number of entries, so that it may return fewer, or none, and go on.
 func (d *DeadLetters) List(ctx context.Context, f *DeadLetterFilter, after string, limit int) (list []DeadLetter, next string, err error) {
 	last := ""
@@ -113,7 +193,10 @@ func (d *DeadLetters) List(ctx context.Context, f *DeadLetterFilter, after strin
 		last = redisstreams.StartAt(f.Until)
 	}
 	cursor := after
-	if since := redisstreams.StartAt(f.Since); !f.Since.IsZero() && redisstreams.CompareIDs(since, after) > 0 {
+	if redisstreams.CompareIDs(f.After, cursor) > 0 {
+		cursor = f.After
+	}
+	if since := redisstreams.StartAt(f.Since); !f.Since.IsZero() && redisstreams.CompareIDs(since, cursor) > 0 {
 		cursor = since
 	}
 	if cursor == "" {
@@ -203,11 +286,14 @@ return id`)
 
 // Redrive puts the event of a dead letter into the inbox of the subscription whose delivery failed, and takes the dead
 // letter away. The event then carries the attribute redrive, so that a second failure can be told from the first. It waits
-// while the inbox is full. In a Cluster, where the dead letters are in another slot than the inbox, a crash between the two
+// while the inbox is full. Where the subscription is no more, that is [ErrNoSubscription]. In a Cluster, where the dead letters are in another slot than the inbox, a crash between the two
 // steps delivers the event and keeps the dead letter.
 func (d *DeadLetters) Redrive(ctx context.Context, letter *DeadLetter) error {
 	if letter.Subscription == "" || letter.Stream == "" || letter.Type == typeMalformed {
 		return fmt.Errorf("%w: %s", ErrNotRedrivable, letter.ID)
+	}
+	if err := checkSubscription(ctx, d.client, letter.Stream, letter.Subscription); err != nil {
+		return fmt.Errorf("redrive dead letter %s: %w", letter.ID, err)
 	}
 	inbox := InboxStream(letter.Stream, letter.Subscription)
 	if err := awaitRoom(ctx, d.client, inbox); err != nil {

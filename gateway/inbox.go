@@ -2,7 +2,10 @@ package gateway
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -43,6 +46,22 @@ if #redis.call('XRANGE', KEYS[1], '(' .. delivered, '+', 'COUNT', 1) > 0 then
 end
 redis.call('DEL', KEYS[1])
 return 1`)
+
+// ErrNoSubscription: nobody would deliver what is put into the inbox.
+var ErrNoSubscription = errors.New("no such subscription")
+
+// checkSubscription returns [ErrNoSubscription] where the stream has no consumer group of the subscription, because nobody
+// would ever read its inbox.
+func checkSubscription(ctx context.Context, client redis.UniversalClient, stream, subscription string) error {
+	groups, err := client.XInfoGroups(ctx, stream).Result()
+	if err != nil && !redis.HasErrorPrefix(err, "no such key") {
+		return fmt.Errorf("look for subscription %q on stream %q: %w", subscription, stream, err)
+	}
+	if slices.ContainsFunc(groups, func(g redis.XInfoGroup) bool { return g.Name == groupName(subscription) }) {
+		return nil
+	}
+	return fmt.Errorf("%w: %q on stream %q; check both names, and that a gateway with it has run on this Redis", ErrNoSubscription, subscription, stream)
+}
 
 // inboxes serves the inboxes of the subscriptions on this replica.
 type inboxes struct {

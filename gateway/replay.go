@@ -18,7 +18,8 @@ import (
 // attrReplay marks an event that is delivered again by a replay; its value is the replay's name.
 const attrReplay = "replay"
 
-// replayBatch is how many events one step of a replay puts into the inbox.
+// replayBatch is how many events one step of a replay puts into the inbox at most; with a rate, what it allows in a second,
+// so that they do not come in bursts.
 const replayBatch = 100
 
 // ErrReplayRuns is returned when somebody else has moved the cursor of the replay in the meantime.
@@ -77,12 +78,14 @@ type replayRun struct {
 	sender   *redisstreams.Sender // knows how an entry is written
 	matches  predicate
 	limiter  *rate.Limiter
+	batch    int
 	saved    string // the cursor in Redis
 	from, to string
 	ReplayProgress
 }
 
-// Run replays, and calls progress after every step. It returns when To is reached, or with ctx's error; then the same
+// Run replays, and calls progress after every step. Where there is no such subscription, that is [ErrNoSubscription]. It
+// returns when To is reached, or with ctx's error; then the same
 // replay goes on from there when it is run again.
 func (r *Replay) Run(ctx context.Context, client redis.UniversalClient, progress func(ReplayProgress)) error {
 	run, err := r.begin(ctx, client)
@@ -90,7 +93,7 @@ func (r *Replay) Run(ctx context.Context, client redis.UniversalClient, progress
 		return err
 	}
 	for {
-		entries, err := redisstreams.ReadAfter(ctx, client, r.Stream, run.Cursor, replayBatch, -1)
+		entries, err := redisstreams.ReadAfter(ctx, client, r.Stream, run.Cursor, run.batch, -1)
 		if err != nil {
 			return fmt.Errorf("replay stream %q: %w", r.Stream, err)
 		}
@@ -114,12 +117,16 @@ func (r *Replay) begin(ctx context.Context, client redis.UniversalClient) (*repl
 	if err != nil {
 		return nil, err
 	}
-	run := &replayRun{Replay: r, client: client, sender: sender, matches: compileFilters(r.Filters)}
+	run := &replayRun{Replay: r, client: client, sender: sender, matches: compileFilters(r.Filters), batch: replayBatch}
 	if r.Rate > 0 {
-		run.limiter = rate.NewLimiter(rate.Limit(r.Rate), max(1, min(replayBatch, int(r.Rate))))
+		run.batch = max(1, min(replayBatch, int(r.Rate)))
+		run.limiter = rate.NewLimiter(rate.Limit(r.Rate), run.batch)
 	}
 	if run.from, err = startPosition(r.From); err != nil || run.from == "$" {
-		return nil, fmt.Errorf("%q is nothing to begin at: write earliest, an entry id or a time", r.From)
+		return nil, fmt.Errorf("%w to begin at: %q; write earliest, an entry id or a time like 2026-11-23T00:00:00Z", ErrPosition, r.From)
+	}
+	if err = checkSubscription(ctx, client, r.Stream, r.Subscription); err != nil {
+		return nil, err
 	}
 	if run.to, err = endOf(ctx, client, r.Stream, r.To); err != nil {
 		return nil, err
@@ -147,7 +154,7 @@ func endOf(ctx context.Context, client redis.UniversalClient, stream, to string)
 	if to != "" && to != "latest" {
 		end, err := startPosition(to)
 		if err != nil {
-			return "", fmt.Errorf("%q is nothing to end at: write latest, an entry id or a time", to)
+			return "", fmt.Errorf("%w to end at: %q; write latest, an entry id or a time like 2026-11-23T00:00:00Z", ErrPosition, to)
 		}
 		return end, nil
 	}
@@ -234,12 +241,15 @@ func (r *replayRun) fraction(done bool) float64 {
 // lie behind it.
 func Rewind(ctx context.Context, client redis.UniversalClient, stream, subscription, to string, dryRun bool) (position string, behind int64, err error) {
 	if position, err = startPosition(to); err != nil {
-		return "", 0, err
+		return "", 0, fmt.Errorf("%w; write earliest, latest, an entry id or a time like 2026-11-23T00:00:00Z", err)
 	}
 	if position == "$" {
 		if position, err = endOf(ctx, client, stream, ""); err != nil {
 			return "", 0, err
 		}
+	}
+	if err = checkSubscription(ctx, client, stream, subscription); err != nil {
+		return "", 0, err
 	}
 	if behind, err = countBehind(ctx, client, stream, position); err != nil || dryRun {
 		return position, behind, err

@@ -34,6 +34,14 @@ func addAt(t *testing.T, client redis.UniversalClient, stream string, ids ...str
 	}
 }
 
+// addGroup makes the group of the subscription sub, as a gateway does that has it.
+func addGroup(t *testing.T, client redis.UniversalClient, stream string) {
+	t.Helper()
+	if err := client.XGroupCreateMkStream(context.Background(), stream, "streamgate:sub", "0").Err(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func idsOf(events []rawevent.Event) (ids []string) {
 	for i := range events {
 		ids = append(ids, events[i].ID())
@@ -57,6 +65,7 @@ func TestReplayBounds(t *testing.T) {
 			t.Parallel()
 			client, stream := redistest.Shared(t).Client(), redistest.Stream(t)
 			addAt(t, client, stream, "9-0", "10-0", "10-1", "100-0")
+			addGroup(t, client, stream)
 			c.replay.Stream, c.replay.Subscription = stream, "sub"
 			var last gateway.ReplayProgress
 			if err := c.replay.Run(context.Background(), client, func(p gateway.ReplayProgress) { last = p }); err != nil {
@@ -91,6 +100,7 @@ func TestReplayGoesOnWhereItWasInterrupted(t *testing.T) {
 		ids = append(ids, fmt.Sprintf("%d-0", i+1))
 	}
 	addAt(t, client, stream, ids...)
+	addGroup(t, client, stream)
 	replay := gateway.Replay{Stream: stream, Subscription: "sub", From: "earliest"}
 	runs, resumed := 0, 0
 	for {
@@ -175,8 +185,48 @@ func TestRewind(t *testing.T) {
 		t.Fatal(n, err)
 	}
 	redistest.Eventually(t, "all are delivered again", func() bool { return len(s.all()) == 6 })
-	if _, _, err := gateway.Rewind(context.Background(), client, stream, "nobody", "earliest", false); err == nil {
-		t.Error("a subscription that does not exist was moved")
+	if _, _, err := gateway.Rewind(context.Background(), client, stream, "nobody", "earliest", false); !errors.Is(err, gateway.ErrNoSubscription) {
+		t.Error("a subscription that does not exist was moved:", err)
+	}
+}
+
+// TestNobodyWouldReadTheInbox: what would wait for ever is refused, also where the stream itself does not exist.
+func TestNobodyWouldReadTheInbox(t *testing.T) {
+	t.Parallel()
+	client, stream := redistest.Shared(t).Client(), redistest.Stream(t)
+	addGroup(t, client, stream) // of another subscription
+	for _, name := range []string{stream, stream + "-nosuch"} {
+		replay := gateway.Replay{Stream: name, Subscription: "nobody", From: "earliest"}
+		if err := replay.Run(context.Background(), client, func(gateway.ReplayProgress) {}); !errors.Is(err, gateway.ErrNoSubscription) {
+			t.Errorf("replay of %s: %v", name, err)
+		}
+		letter := gateway.DeadLetter{ID: "1-0", Stream: name, Subscription: "nobody"}
+		if err := gateway.NewDeadLetters(client, "x").Redrive(context.Background(), &letter); !errors.Is(err, gateway.ErrNoSubscription) {
+			t.Errorf("redrive to %s: %v", name, err)
+		}
+		if n := client.Exists(context.Background(), gateway.InboxStream(name, "nobody")).Val(); n != 0 {
+			t.Error("something was put into the inbox")
+		}
+	}
+}
+
+// TestReplayRateHasNoBursts: at one event a second, the first one is not held back until a batch is full.
+func TestReplayRateHasNoBursts(t *testing.T) {
+	t.Parallel()
+	client, stream := redistest.Shared(t).Client(), redistest.Stream(t)
+	addAt(t, client, stream, "1-0", "2-0", "3-0")
+	addGroup(t, client, stream)
+	replay := gateway.Replay{Stream: stream, Subscription: "sub", From: "earliest", Rate: 0.5}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	steps := 0
+	err := replay.Run(ctx, client, func(gateway.ReplayProgress) {
+		if steps++; steps == 1 {
+			cancel()
+		}
+	})
+	if got := idsOf(inboxEvents(t, client, stream)); err == nil || !slices.Equal(got, []string{"e1-0"}) {
+		t.Errorf("%v, %v", got, err)
 	}
 }
 

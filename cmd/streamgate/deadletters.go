@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,9 +16,6 @@ import (
 
 	"github.com/streamgate/streamgate/gateway"
 )
-
-// deadPageSize is how many dead letters are read at a time.
-const deadPageSize = 100
 
 // deadFlags says which dead letters are meant.
 type deadFlags struct {
@@ -73,6 +72,9 @@ func (f *deadFlags) open(args []string) (*gateway.DeadLetters, func(), error) {
 		}
 		*bound.to = at
 	}
+	if problems := f.filter.Validate(); len(problems) > 0 {
+		return nil, nil, problems
+	}
 	stream := f.stream
 	if stream == "" {
 		stream = gateway.DeadLetterStream(args[0])
@@ -86,20 +88,15 @@ func (f *deadFlags) open(args []string) (*gateway.DeadLetters, func(), error) {
 
 // each calls do for every dead letter that is meant, oldest first.
 func (f *deadFlags) each(ctx context.Context, dead *gateway.DeadLetters, do func(*gateway.DeadLetter) error) error {
-	for after := ""; ; {
-		letters, next, err := dead.List(ctx, &f.filter, after, deadPageSize)
-		if err != nil {
-			return fmt.Errorf("%w%s", err, redisRemedy)
-		}
-		for i := range letters {
-			if err := do(&letters[i]); err != nil {
-				return err
-			}
-		}
-		if after = next; next == "" {
-			return nil
-		}
+	var own error
+	err := dead.Each(ctx, &f.filter, func(l *gateway.DeadLetter) error {
+		own = do(l)
+		return own
+	})
+	if err == nil || own != nil || ctx.Err() != nil {
+		return err
 	}
+	return fmt.Errorf("%w%s", err, redisRemedy)
 }
 
 var errEnough = errors.New("enough")
@@ -110,20 +107,27 @@ func newDeadList() *cobra.Command {
 		Use: "list STREAM", Short: "List dead letters, oldest first", Args: cobra.ExactArgs(1),
 		Example: "  streamgate deadletters list events --code 5xx --since 2026-11-23T00:00:00Z",
 		RunE: func(c *cobra.Command, args []string) error {
+			if f.output != "text" && f.output != "json" {
+				return fmt.Errorf("--output %q is no format; write text or json", f.output)
+			}
+			if f.limit < 1 {
+				return fmt.Errorf("--limit %d is less than one; write how many to list", f.limit)
+			}
 			dead, closeRedis, err := f.open(args)
 			if err != nil {
 				return err
 			}
 			defer closeRedis()
-			n := 0
+			n, last := 0, ""
 			err = f.each(c.Context(), dead, func(l *gateway.DeadLetter) error {
 				if n++; n > f.limit {
 					return errEnough
 				}
+				last = l.ID
 				return f.print(c.OutOrStdout(), l)
 			})
 			if errors.Is(err, errEnough) {
-				_, err = fmt.Fprintf(c.ErrOrStderr(), "there are more; raise --limit, which is %d\n", f.limit)
+				_, err = fmt.Fprintf(c.ErrOrStderr(), "there are more; go on with --after %s, or raise --limit, which is %d\n", last, f.limit)
 			}
 			return failed(err)
 		},
@@ -131,6 +135,7 @@ func newDeadList() *cobra.Command {
 	f.register(c)
 	c.Flags().StringVarP(&f.output, "output", "o", "text", "text, or json: an object a line")
 	c.Flags().IntVar(&f.limit, "limit", 100, "how many at most")
+	c.Flags().StringVar(&f.filter.After, "after", "", "only behind this entry, to go on after a --limit")
 	return c
 }
 
@@ -166,6 +171,7 @@ func newDeadShow() *cobra.Command {
 	c := &cobra.Command{
 		Use: "show STREAM ENTRY", Short: "Show a dead letter as the event that is stored, in JSON", Args: cobra.ExactArgs(2),
 		RunE: func(c *cobra.Command, args []string) error {
+			f.filter.IDs = args[1:]
 			dead, closeRedis, err := f.open(args)
 			if err != nil {
 				return err
@@ -199,8 +205,11 @@ func newDeadChange(name, short, done string, do func(*gateway.DeadLetters, conte
 		Example: "  streamgate deadletters " + name + " events --subscription billing --code 5xx --dry-run",
 		RunE: func(c *cobra.Command, args []string) error {
 			f.filter.IDs = args[1:]
-			if len(args) == 1 && !f.all && !f.chooses() {
+			if f.filter.IsEmpty() && f.since+f.until == "" && !f.all {
 				return errors.New("name entries, choose some with flags, or say --all")
+			}
+			if f.rate < 0 {
+				return fmt.Errorf("--rate %g is less than nothing; write how many a second, or 0 for no limit", f.rate)
 			}
 			dead, closeRedis, err := f.open(args)
 			if err != nil {
@@ -217,24 +226,25 @@ func newDeadChange(name, short, done string, do func(*gateway.DeadLetters, conte
 	return c
 }
 
-func (f *deadFlags) chooses() bool {
-	return f.filter.Subscription+f.filter.Code+f.filter.Type+f.filter.EventID+f.since+f.until != ""
-}
-
 func (f *deadFlags) change(c *cobra.Command, dead *gateway.DeadLetters, done string, do func(*gateway.DeadLetters, context.Context, *gateway.DeadLetter) error) error {
 	limiter := rate.NewLimiter(rate.Inf, 1)
 	if f.rate > 0 {
 		limiter = rate.NewLimiter(rate.Limit(f.rate), 1)
 	}
-	if f.filter.Until.IsZero() { // what fails again in the meantime is for the next time
+	if f.filter.Until.IsZero() && len(f.filter.IDs) == 0 { // what fails again in the meantime is for the next time
 		f.filter.Until = time.Now()
 	}
-	found, changed, skipped := 0, 0, 0
-	began := f.filter.Since
+	changed, skipped := 0, 0
+	missing := map[string]bool{} // of those that were named
+	for _, id := range f.filter.IDs {
+		missing[id] = true
+	}
+	began, until := f.filter.Since, f.filter.Until
 	bar := newProgress(c.ErrOrStderr())
 	err := f.each(c.Context(), dead, func(l *gateway.DeadLetter) error {
-		found++
+		delete(missing, l.ID)
 		if f.dryRun {
+			changed++
 			return f.print(c.OutOrStdout(), l)
 		}
 		if err := limiter.Wait(c.Context()); err != nil {
@@ -242,7 +252,7 @@ func (f *deadFlags) change(c *cobra.Command, dead *gateway.DeadLetters, done str
 		}
 		err := do(dead, c.Context(), l)
 		switch {
-		case errors.Is(err, gateway.ErrNotRedrivable), errors.Is(err, gateway.ErrNoDeadLetter):
+		case gateway.ConcernsOneDeadLetter(err):
 			skipped++
 			_, _ = fmt.Fprintln(c.ErrOrStderr(), "skipped:", err)
 		case err != nil:
@@ -253,22 +263,24 @@ func (f *deadFlags) change(c *cobra.Command, dead *gateway.DeadLetters, done str
 		if began.IsZero() {
 			began = l.Stored()
 		}
-		bar.update(fractionOf(began, l.Stored(), f.filter.Until), fmt.Sprintf("%d %s", changed, done))
+		bar.update(fractionOf(began, l.Stored(), until), fmt.Sprintf("%d %s", changed, done))
 		return nil
 	})
 	bar.end()
 	if err != nil {
 		return failed(err)
 	}
-	if missing := len(f.filter.IDs) - found; missing > 0 {
-		return failed(fmt.Errorf("%d of the %d entries are no dead letters; streamgate deadletters list shows them", missing, len(f.filter.IDs)))
-	}
 	if f.dryRun {
 		done = "would be " + done
-		changed = found
 	}
-	_, err = fmt.Fprintf(c.OutOrStdout(), "%d %s, %d skipped\n", changed, done, skipped)
-	return failed(err)
+	if _, err := fmt.Fprintf(c.OutOrStdout(), "%d %s, %d skipped\n", changed, done, skipped); err != nil {
+		return failed(err)
+	}
+	if len(missing) > 0 {
+		names := slices.Sorted(maps.Keys(missing))
+		return failed(fmt.Errorf("%s: no such dead letters, or not chosen by the flags; streamgate deadletters list shows them", strings.Join(names, ", ")))
+	}
+	return nil
 }
 
 // fractionOf returns how much of the time from began to end has passed at t.

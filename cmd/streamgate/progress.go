@@ -8,19 +8,18 @@ import (
 	"time"
 )
 
-// Between two updates of a progress bar, on a terminal and elsewhere.
 const (
-	barPeriod  = 200 * time.Millisecond
-	linePeriod = 5 * time.Second
-	barWidth   = 30
+	barPeriod = 200 * time.Millisecond // between two updates of a bar
+	barWidth  = 30
 )
 
-// progress tells how far a long piece of work is: a bar on a terminal, a line now and then elsewhere.
+// progress shows on a terminal how far a long piece of work is, and nothing anywhere else: a log needs the result alone.
 type progress struct {
 	out      io.Writer
 	terminal bool
 	began    time.Time
 	shown    time.Time
+	drawn    bool // there is a bar
 }
 
 func newProgress(out io.Writer) *progress {
@@ -35,33 +34,21 @@ func newProgress(out io.Writer) *progress {
 
 // update shows how much is done (0 to 1), and what says more about it.
 func (p *progress) update(done float64, what string) {
-	period := linePeriod
-	if p.terminal {
-		period = barPeriod
-	}
-	if time.Since(p.shown) < period {
+	if !p.terminal || time.Since(p.shown) < barPeriod {
 		return
 	}
-	p.shown = time.Now()
-	p.show(done, what)
-}
-
-// end goes to the next line where there is a bar.
-func (p *progress) end() {
-	if p.terminal {
-		_, _ = fmt.Fprintln(p.out)
-	}
-}
-
-func (p *progress) show(done float64, what string) {
+	p.shown, p.drawn = time.Now(), true
 	left := "?"
 	if done > 0 {
 		left = time.Duration(float64(time.Since(p.began)) * (1 - done) / done).Round(time.Second).String()
 	}
-	if !p.terminal {
-		_, _ = fmt.Fprintf(p.out, "%3.0f%%  %s, %s left\n", done*100, what, left)
-		return
-	}
 	full := int(done * barWidth)
 	_, _ = fmt.Fprintf(p.out, "\r[%s%s] %3.0f%%  %s, %s left \x1b[K", strings.Repeat("#", full), strings.Repeat(".", barWidth-full), done*100, what, left)
+}
+
+// end goes to the next line where there is a bar.
+func (p *progress) end() {
+	if p.drawn {
+		_, _ = fmt.Fprintln(p.out)
+	}
 }

@@ -54,6 +54,9 @@ func (f *replayFlags) run(c *cobra.Command, args []string) error {
 		return err
 	}
 	f.Filters = filters
+	if f.Rate < 0 {
+		return fmt.Errorf("--rate %g is less than nothing; write how many a second, or 0 for no limit", f.Rate)
+	}
 	client, err := f.redis.dial()
 	if err != nil {
 		return err
@@ -74,10 +77,22 @@ func (f *replayFlags) run(c *cobra.Command, args []string) error {
 		if c.Context().Err() != nil {
 			return failed(errors.New("interrupted; the same command goes on from here"))
 		}
-		return failed(err)
+		return withRemedy(err)
 	}
 	_, err = fmt.Fprintf(c.OutOrStdout(), "%d events %s, %d entries looked at, %d of them no events\n", last.Replayed, verb, last.Looked, last.Skipped)
 	return failed(err)
+}
+
+// withRemedy tells a wrong argument, what is wrong in Redis, and a Redis that cannot be reached.
+func withRemedy(err error) error {
+	switch {
+	case errors.Is(err, gateway.ErrPosition):
+		return err
+	case errors.Is(err, gateway.ErrNoSubscription), errors.Is(err, gateway.ErrReplayRuns):
+		return failed(err)
+	default:
+		return failed(fmt.Errorf("%w%s", err, redisRemedy))
+	}
 }
 
 func parseFilters(texts []string) ([]gateway.FilterConfig, error) {
@@ -120,7 +135,7 @@ func newRewind() *cobra.Command {
 			defer func() { _ = client.Close() }()
 			position, behind, err := gateway.Rewind(c.Context(), client, args[0], subscription, to, dryRun)
 			if err != nil {
-				return failed(err)
+				return withRemedy(err)
 			}
 			moved := "moved"
 			if dryRun {

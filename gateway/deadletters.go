@@ -63,6 +63,13 @@ type DeadLetter struct {
 // Event returns the dead letter as it is stored.
 func (d *DeadLetter) Event() *rawevent.Event { return &d.event }
 
+// WithoutEvent returns what is known of the dead letter, to be kept without its event, which may be large.
+func (d *DeadLetter) WithoutEvent() DeadLetter {
+	known := *d
+	known.event = rawevent.Event{}
+	return known
+}
+
 // Stored returns when the dead letter was stored.
 func (d *DeadLetter) Stored() time.Time { return storedAt(d.ID) }
 

@@ -101,7 +101,7 @@ func (n *node) start(ctx context.Context) error {
 		return fmt.Errorf("%w; set server.address or STREAMGATE_SERVER_ADDRESS to another one", err)
 	}
 	n.eventsURL = "http://" + address.String()
-	n.admin = admin.NewServer(n.config.Admin.Address, admin.Handler(n.gateway, n.registry), n.log)
+	n.admin = admin.NewServer(n.config.Admin.Address, admin.Handler(n.gateway, n.registry, n.gateway), n.log)
 	if address, err = n.admin.Listen(ctx); err != nil {
 		return fmt.Errorf("%w; set admin.address or STREAMGATE_ADMIN_ADDRESS to another one", err)
 	}

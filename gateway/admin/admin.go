@@ -1,5 +1,5 @@
-// Package admin serves what operators and their tools ask a gateway: whether it lives, whether it is ready, and its
-// metrics.
+// Package admin serves what operators and their tools ask a gateway: whether it lives, whether it is ready, its metrics and
+// its dead letters.
 //
 // The handlers are for a listener of their own, on loopback by default: nothing here asks who calls.
 package admin
@@ -37,8 +37,9 @@ var _ Readiness = (*gateway.Gateway)(nil)
 //
 //   - /healthz: 200 while the process runs,
 //   - /readyz: 200 when Redis answers and every subscription has its consumer group, else 503 with the reason,
-//   - /metrics: the gathered metrics in Prometheus' text format.
-func Handler(ready Readiness, metrics prometheus.Gatherer) http.Handler {
+//   - /metrics: the gathered metrics in Prometheus' text format,
+//   - /api/v1/deadletters: dead letters, to look at, deliver again and discard; nothing where source is nil.
+func Handler(ready Readiness, metrics prometheus.Gatherer, source DeadLetterSource) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		write(w, http.StatusOK, "ok", "")
@@ -51,6 +52,9 @@ func Handler(ready Readiness, metrics prometheus.Gatherer) http.Handler {
 		write(w, http.StatusOK, "ready", "")
 	})
 	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}))
+	if source != nil {
+		(&deadLetters{source}).register(mux)
+	}
 	return mux
 }
 

@@ -10,12 +10,12 @@ import (
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"go.uber.org/goleak"
 
 	"github.com/streamgate/streamgate/gateway/admin"
+	"github.com/streamgate/streamgate/internal/redistest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { redistest.Main(m) }
 
 type readiness struct{ err error }
 
@@ -43,7 +43,7 @@ func TestAnswers(t *testing.T) {
 			counter := prometheus.NewCounter(prometheus.CounterOpts{Name: "streamgate_test_total", Help: "x"})
 			counter.Inc()
 			registry.MustRegister(counter)
-			server := admin.NewServer("127.0.0.1:0", admin.Handler(readiness{c.ready}, registry), slog.New(slog.DiscardHandler))
+			server := admin.NewServer("127.0.0.1:0", admin.Handler(readiness{c.ready}, registry, nil), slog.New(slog.DiscardHandler))
 			address, err := server.Listen(t.Context())
 			if err != nil {
 				t.Fatal(err)

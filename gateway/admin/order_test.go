@@ -1,0 +1,32 @@
+package admin
+
+import "testing"
+
+// FuzzOrder: whatever stands in a query or a body, what comes out is within the bounds, or refused.
+func FuzzOrder(f *testing.F) {
+	for _, seed := range []string{
+		"stream=events&code=5xx&dryRun=true", "entries=1-0&entries=2-0&rate=0.5&limit=7", "since=2026-11-23T00:00:00Z&until=2026-11-24T00:00:00Z",
+		"rate=NaN", "limit=-1", "%zz", `{"stream":"events","entries":["1-0"],"rate":10}`, `{"since":"2026-11-23T00:00:00Z"}`, `{"limit":1e3}`, `null`, `{}{}`,
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		fromQuery, errQuery := readQuery(text)
+		fromBody, errBody := parseOrder([]byte(text))
+		for _, c := range []struct {
+			order order
+			err   error
+		}{{fromQuery, errQuery}, {fromBody, errBody}} {
+			if c.err != nil {
+				if c.err.Error() == "" {
+					t.Error("an error says nothing")
+				}
+				continue
+			}
+			o := c.order
+			if o.Limit < 1 || o.Limit > maxLimit || len(o.IDs) > maxEntries || !(o.Rate >= 0) || len(o.Validate()) > 0 {
+				t.Errorf("%q became %+v", text, o)
+			}
+		}
+	})
+}

@@ -47,7 +47,7 @@ end
 redis.call('DEL', KEYS[1])
 return 1`)
 
-// ErrNoSubscription: nobody would deliver what is put into the inbox.
+// ErrNoSubscription is returned where nobody would deliver what is put into an inbox.
 var ErrNoSubscription = errors.New("no such subscription")
 
 // checkSubscription returns [ErrNoSubscription] where the stream has no consumer group of the subscription, because nobody

@@ -2,15 +2,18 @@ package main
 
 import (
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
 	"github.com/streamgate/streamgate/config"
+	"github.com/streamgate/streamgate/gateway"
 	"github.com/streamgate/streamgate/gateway/source"
 	"github.com/streamgate/streamgate/internal/redistest"
 )
@@ -98,6 +101,68 @@ func TestEveryCommandOfTheDocsWorks(t *testing.T) {
 	if code := gateway.end(syscall.SIGTERM); code != exitDone {
 		t.Errorf("exit code %d", code)
 	}
+}
+
+// TestCommandsForDeadLettersOfTheDocs runs the blocks marked "run: dead letters" against a gateway with the configuration
+// above them, whose sink refuses everything that is neither given back nor replayed.
+func TestCommandsForDeadLettersOfTheDocs(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	var mu sync.Mutex
+	counts := map[string]int{}
+	sink := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		switch {
+		case r.Header.Get("Ce-Redrive") != "":
+			counts["redriven"]++
+		case r.Header.Get("Ce-Replay") != "":
+			counts["replayed"]++
+		default:
+			counts["refused"]++
+			w.WriteHeader(http.StatusUnprocessableEntity)
+		}
+	}))
+	t.Cleanup(sink.Close)
+	text := documents(t)[filepath.Join(root, "docs/operations.md")]
+	file := regexp.MustCompile("(?s)<!-- config: dead letters -->\n```yaml\n(.*?)```").FindStringSubmatch(text)
+	blocks := block(text, "dead letters")
+	if file == nil || len(blocks) != 4 {
+		t.Fatalf("%d blocks, configuration %q", len(blocks), file)
+	}
+	p := startProcess(t, "serve", "--config", writeFile(t, strings.ReplaceAll(file[1], "http://localhost:9000/", sink.URL)+
+		"redis: { url: '"+server.URL()+"' }\nserver: { address: '127.0.0.1:0' }\nadmin: { address: '127.0.0.1:0' }\n"))
+	events, operators := p.await(`events in +POST (http://\S+)/\{stream\}`), p.await(`operators +(http://\S+)/healthz`)
+	redistest.Eventually(t, "the subscription has its group", func() bool { return status(t, operators+"/readyz") == http.StatusOK })
+	for _, id := range []string{"1", "2", "3"} {
+		if code := postEvent(events, id); code != http.StatusAccepted {
+			t.Fatalf("status %d", code)
+		}
+	}
+	redistest.Eventually(t, "there are dead letters", func() bool {
+		return server.Client().XLen(t.Context(), gateway.DeadLetterStream("events")).Val() == 3
+	})
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	script := strings.NewReplacer("http://127.0.0.1:8081", operators, "bin/streamgate", "'"+self+"'").Replace(strings.Join(blocks, ""))
+	shell := exec.CommandContext(t.Context(), "bash", "-euo", "pipefail", "-c", script)
+	shell.Dir, shell.Env = p.cmd.Dir, append(os.Environ(), asProgram+"=1", "STREAMGATE_REDIS_URL="+server.URL())
+	output, err := shell.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, output)
+	}
+	for _, part := range []string{"1 discarded", "2 would be given back", "2 given back", "3 events replayed", "moved to 0: 3 entries", `"deadLetters":[`, `"dryRun":true`} {
+		if !strings.Contains(string(output), part) {
+			t.Errorf("the commands do not say %q:\n%s", part, output)
+		}
+	}
+	redistest.Eventually(t, "everything comes as it should", func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return counts["redriven"] == 2 && counts["replayed"] == 3 && counts["refused"] == 6
+	})
 }
 
 // block returns the shell blocks with a mark.

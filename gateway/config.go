@@ -409,7 +409,7 @@ func startPosition(s string) (string, error) {
 	if t, err := time.Parse(time.RFC3339, s); err == nil {
 		return redisstreams.StartAt(t), nil
 	}
-	return "", fmt.Errorf("%w: %q", ErrPosition, s)
+	return "", fmt.Errorf("%q is %w", s, ErrPosition)
 }
 
 // checkTargets checks the streams that a subscription writes to.

@@ -123,7 +123,7 @@ func (r *Replay) begin(ctx context.Context, client redis.UniversalClient) (*repl
 		run.limiter = rate.NewLimiter(rate.Limit(r.Rate), run.batch)
 	}
 	if run.from, err = startPosition(r.From); err != nil || run.from == "$" {
-		return nil, fmt.Errorf("%w to begin at: %q; write earliest, an entry id or a time like 2026-11-23T00:00:00Z", ErrPosition, r.From)
+		return nil, fmt.Errorf("%q is %w to begin at; write earliest, an entry id or a time like 2026-11-23T00:00:00Z", r.From, ErrPosition)
 	}
 	if err = checkSubscription(ctx, client, r.Stream, r.Subscription); err != nil {
 		return nil, err
@@ -154,7 +154,7 @@ func endOf(ctx context.Context, client redis.UniversalClient, stream, to string)
 	if to != "" && to != "latest" {
 		end, err := startPosition(to)
 		if err != nil {
-			return "", fmt.Errorf("%w to end at: %q; write latest, an entry id or a time like 2026-11-23T00:00:00Z", ErrPosition, to)
+			return "", fmt.Errorf("%q is %w to end at; write latest, an entry id or a time like 2026-11-23T00:00:00Z", to, ErrPosition)
 		}
 		return end, nil
 	}

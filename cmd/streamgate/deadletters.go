@@ -178,8 +178,11 @@ func newDeadShow() *cobra.Command {
 			}
 			defer closeRedis()
 			letter, err := dead.Get(c.Context(), args[1])
-			if err != nil {
-				return failed(err)
+			switch {
+			case errors.Is(err, gateway.ErrNoDeadLetter):
+				return failed(fmt.Errorf("%w; streamgate deadletters list shows those that there are", err))
+			case err != nil:
+				return failed(fmt.Errorf("%w%s", err, redisRemedy))
 			}
 			var text strings.Builder
 			encoder := json.NewEncoder(&text)
@@ -267,7 +270,10 @@ func (f *deadFlags) change(c *cobra.Command, dead *gateway.DeadLetters, done str
 		return nil
 	})
 	bar.end()
-	if err != nil {
+	switch {
+	case err != nil && c.Context().Err() != nil:
+		return failed(fmt.Errorf("interrupted, %d %s; the same command goes on with the others", changed, done))
+	case err != nil:
 		return failed(err)
 	}
 	if f.dryRun {

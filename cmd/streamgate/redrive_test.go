@@ -138,7 +138,7 @@ func TestDeadLetterCommands(t *testing.T) {
 		{"deadletters list STREAM --limit 0", exitUsage, 0, "", "--limit 0"},
 		{"deadletters list", exitUsage, 0, "", "accepts 1 arg"},
 		{"deadletters show STREAM 3-0", exitDone, -1, `"knativeerrorcode": "500"`, ""},
-		{"deadletters show STREAM 99-0", exitFailed, 0, "", "no such dead letter: 99-0"},
+		{"deadletters show STREAM 99-0", exitFailed, 0, "", "no such dead letter: 99-0; streamgate deadletters list"},
 		{"deadletters show STREAM x", exitUsage, 0, "", "like 1700000000000-0"},
 		{"deadletters redrive STREAM", exitUsage, 0, "", "--all"},
 		{"deadletters redrive STREAM 1-0 x-0", exitUsage, 0, "", `"x-0" is no id`},
@@ -256,6 +256,28 @@ func TestKillNineInTheMiddle(t *testing.T) {
 				t.Errorf("%d events are in the inbox, want %d, each once and in order", len(got), len(want))
 			}
 		})
+	}
+}
+
+// TestInterruptedCommands say that they were, and that nothing is lost by it.
+func TestInterruptedCommands(t *testing.T) {
+	t.Parallel()
+	server, stream := redistest.Shared(t), redistest.Stream(t)
+	client := server.Client()
+	bury(t, client, stream, 20)
+	store(t, client, stream, 20, nil)
+	for _, args := range [][]string{
+		{"deadletters", "redrive", stream, "--all"}, {"replay", stream, "--subscription", "sub", "--from", "earliest"},
+	} {
+		before := client.XLen(t.Context(), gateway.InboxStream(stream, "sub")).Val()
+		p := startProcess(t, append(args, "--rate", "2", "--redis", server.URL())...)
+		redistest.Eventually(t, "it is at work", func() bool {
+			return client.XLen(context.Background(), gateway.InboxStream(stream, "sub")).Val() > before
+		})
+		if code := p.end(os.Interrupt); code != exitFailed {
+			t.Errorf("%v: exit code %d", args, code)
+		}
+		p.await("interrupted.*the same command goes on")
 	}
 }
 

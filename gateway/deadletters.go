@@ -155,7 +155,7 @@ func NewDeadLetters(client redis.UniversalClient, stream string) *DeadLetters {
 }
 
 // DeadLetters returns the dead letters of the subscriptions to a configured stream: those that they store by default, or in
-// the stream dead, where one of them names it ("" is the default). Anything else is [ErrUnknownStream] or
+// the stream dead, where one of them names it now ("" is the default). Anything else is [ErrUnknownStream] or
 // [ErrNotDeadLetters], so that nobody discards ordinary events with it.
 func (g *Gateway) DeadLetters(stream, dead string) (*DeadLetters, error) {
 	if !slices.ContainsFunc(g.config.Streams, func(s StreamConfig) bool { return s.Name == stream }) {
@@ -165,9 +165,7 @@ func (g *Gateway) DeadLetters(stream, dead string) (*DeadLetters, error) {
 	if dead == "" {
 		dead = byDefault
 	}
-	named := slices.ContainsFunc(g.config.Subscriptions, func(s SubscriptionConfig) bool {
-		return s.Stream == stream && s.Delivery.DeadLetterSink.Stream == dead
-	})
+	named := slices.ContainsFunc(g.roster.of(stream), func(s *subscription) bool { return s.config.Delivery.DeadLetterSink.Stream == dead })
 	if dead != byDefault && !named {
 		return nil, fmt.Errorf("%w: no subscription to stream %q stores dead letters in %q", ErrNotDeadLetters, stream, dead)
 	}

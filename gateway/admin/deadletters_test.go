@@ -38,7 +38,9 @@ func newAPI(t *testing.T, n int) *api {
 	stream, subscription := gateway.NewStreamConfig(), gateway.NewSubscriptionConfig()
 	stream.Name = a.stream
 	subscription.Name, subscription.Stream, subscription.Sink.URI = "sub", a.stream, "http://127.0.0.1:1/"
-	g, err := gateway.New(gateway.Config{Streams: []gateway.StreamConfig{stream}, Subscriptions: []gateway.SubscriptionConfig{subscription}},
+	other := subscription
+	other.Name, other.Delivery.DeadLetterSink.Stream = "other", a.stream+"-failures"
+	g, err := gateway.New(gateway.Config{Streams: []gateway.StreamConfig{stream}, Subscriptions: []gateway.SubscriptionConfig{subscription, other}},
 		gateway.Env{Redis: a.client, Logger: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry()})
 	if err != nil {
 		t.Fatal(err)
@@ -144,6 +146,7 @@ func TestListDeadLetters(t *testing.T) {
 		"&type=com.*&after=9-0":           {"10-0", "11-0", "12-0"},
 		"&id=e7":                          {"7-0"},
 		"&entries=10-0&entries=2-0":       {"2-0", "10-0"},
+		"&dead=STREAM-failures":           {},
 		"&subscription=other":             {},
 		"&since=1970-01-01T00:00:00.011Z": {"11-0", "12-0"},
 		"&until=1970-01-01T00:00:00.003Z": {"1-0", "2-0"},

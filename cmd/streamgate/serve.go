@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
 	"runtime"
 	"sync"
 	"time"
@@ -18,6 +19,7 @@ import (
 	"github.com/streamgate/streamgate/config"
 	"github.com/streamgate/streamgate/gateway"
 	"github.com/streamgate/streamgate/gateway/admin"
+	"github.com/streamgate/streamgate/gateway/subscriptions"
 	"github.com/streamgate/streamgate/internal/embeddedredis"
 	"github.com/streamgate/streamgate/protocol/redisstreams"
 )
@@ -59,14 +61,17 @@ func serve(ctx context.Context, c *config.Config, log *slog.Logger, talk io.Writ
 
 // node is everything that runs in one process: Redis, if it is embedded, the gateway and the listener for operators.
 type node struct {
-	config    *config.Config
-	log       *slog.Logger
-	embedded  *embeddedredis.Server // nil unless redis.url is embedded
-	redisURL  string                // without a password
-	client    redis.UniversalClient
-	registry  *prometheus.Registry
-	gateway   *gateway.Gateway
-	admin     *admin.Server
+	config   *config.Config
+	log      *slog.Logger
+	embedded *embeddedredis.Server // nil unless redis.url is embedded
+	redisURL string                // without a password
+	client   redis.UniversalClient
+	registry *prometheus.Registry
+	gateway  *gateway.Gateway
+	admin    *admin.Server
+	// subscriptions are those of the API, beside those of the configuration.
+	subscriptions *subscriptions.Service
+
 	eventsURL string
 	adminURL  string
 }
@@ -101,7 +106,13 @@ func (n *node) start(ctx context.Context) error {
 		return fmt.Errorf("%w; set server.address or STREAMGATE_SERVER_ADDRESS to another one", err)
 	}
 	n.eventsURL = "http://" + address.String()
-	n.admin = admin.NewServer(n.config.Admin.Address, admin.Handler(n.gateway, n.registry, n.gateway), n.log)
+	n.subscriptions = subscriptions.New(n.gateway, &n.config.Gateway, n.client, n.log)
+	operators := http.NewServeMux()
+	operators.Handle("/", admin.Handler(n.gateway, n.registry, n.gateway))
+	for _, path := range []string{"/subscriptions", "/subscriptions/", "/openapi.json"} {
+		operators.Handle(path, n.subscriptions.Handler())
+	}
+	n.admin = admin.NewServer(n.config.Admin.Address, operators, n.log)
 	if address, err = n.admin.Listen(ctx); err != nil {
 		return fmt.Errorf("%w; set admin.address or STREAMGATE_ADMIN_ADDRESS to another one", err)
 	}
@@ -131,7 +142,7 @@ func (n *node) redisOptions(ctx context.Context) (*redis.UniversalOptions, error
 
 // describe tells what runs where.
 func (n *node) describe(w io.Writer) {
-	_, _ = fmt.Fprintf(w, "streamgate %s\n  events in   POST %s/{stream}   streams: %s\n  operators   %s/healthz /readyz /metrics\n  storage     %s\n",
+	_, _ = fmt.Fprintf(w, "streamgate %s\n  events in   POST %s/{stream}   streams: %s\n  operators   %s/healthz /readyz /metrics /api/v1 /subscriptions\n  storage     %s\n",
 		version(), n.eventsURL, n.streamNames(), n.adminURL, n.redisURL)
 	for i := range n.config.Gateway.Sources {
 		s := &n.config.Gateway.Sources[i]
@@ -173,6 +184,7 @@ func (n *node) run(ctx context.Context) error {
 		part(n.watchEmbedded)
 	}
 	part(n.gateway.Run)
+	part(n.subscriptions.Run)
 	part(n.admin.Run)
 	parts.Wait()
 	if err := context.Cause(ctx); err != nil && !errors.Is(err, context.Canceled) {

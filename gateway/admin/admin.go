@@ -26,32 +26,39 @@ const (
 	shutdownTimeout   = 2 * time.Second
 )
 
-// Readiness says whether a gateway can do its work; nil means that it can.
-type Readiness interface {
+// Subject is the gateway that is looked at.
+type Subject interface {
+	// Ready says whether it can do its work; nil means that it can.
 	Ready(ctx context.Context) error
+	// Subscriptions tells the state of each subscription.
+	Subscriptions() []gateway.SubscriptionStatus
 }
 
-var _ Readiness = (*gateway.Gateway)(nil)
+var _ Subject = (*gateway.Gateway)(nil)
 
 // Handler serves
 //
 //   - /healthz: 200 while the process runs,
 //   - /readyz: 200 when Redis answers and every subscription has its consumer group, else 503 with the reason,
 //   - /metrics: the gathered metrics in Prometheus' text format,
+//   - /api/v1/subscriptions: what this replica knows of each subscription, such as whether its circuit is open,
 //   - /api/v1/deadletters: dead letters, to look at, deliver again and discard; nothing where source is nil.
-func Handler(ready Readiness, metrics prometheus.Gatherer, source DeadLetterSource) http.Handler {
+func Handler(subject Subject, metrics prometheus.Gatherer, source DeadLetterSource) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		write(w, http.StatusOK, "ok", "")
 	})
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
-		if err := ready.Ready(r.Context()); err != nil {
+		if err := subject.Ready(r.Context()); err != nil {
 			write(w, http.StatusServiceUnavailable, "not ready", err.Error())
 			return
 		}
 		write(w, http.StatusOK, "ready", "")
 	})
 	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}))
+	mux.HandleFunc("GET /api/v1/subscriptions", func(w http.ResponseWriter, _ *http.Request) {
+		writeJSON(w, http.StatusOK, "application/json", map[string]any{"subscriptions": subject.Subscriptions()})
+	})
 	if source != nil {
 		(&deadLetters{source}).register(mux)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/streamgate/streamgate/gateway"
 	"github.com/streamgate/streamgate/gateway/admin"
 	"github.com/streamgate/streamgate/internal/redistest"
 )
@@ -20,6 +21,10 @@ func TestMain(m *testing.M) { redistest.Main(m) }
 type readiness struct{ err error }
 
 func (r readiness) Ready(context.Context) error { return r.err }
+
+func (r readiness) Subscriptions() []gateway.SubscriptionStatus {
+	return []gateway.SubscriptionStatus{{Name: "one", Stream: "events", Sink: "http://sink/", Circuit: "open", OpenedBy: "status 503"}}
+}
 
 func TestAnswers(t *testing.T) {
 	t.Parallel()
@@ -34,6 +39,7 @@ func TestAnswers(t *testing.T) {
 		"ready":        {nil, "GET", "/readyz", 200, `"ready"`},
 		"not ready":    {errors.New("no Redis"), "GET", "/readyz", 503, "no Redis"},
 		"metrics":      {nil, "GET", "/metrics", 200, "streamgate_test_total 1"},
+		"circuits":     {nil, "GET", "/api/v1/subscriptions", 200, `"circuit":"open","openedBy":"status 503"`},
 		"wrong method": {nil, "POST", "/healthz", 405, ""},
 		"nothing here": {nil, "GET", "/nosuch", 404, ""},
 	} {

@@ -88,7 +88,7 @@ func guards() []guarded {
 		{module: miniredis, users: []string{"internal/embeddedredis"}, why: "it is no proof in tests and no store in production"},
 		{
 			module: goRedis, why: "the others use the gateway's public face",
-			users: []string{"protocol/redisstreams", "gateway", "gateway/source/...", "config", "cmd/...", "docs/interop/...", "internal/..."},
+			users: []string{"protocol/redisstreams", "gateway", "gateway/source/...", "gateway/subscriptions", "config", "cmd/...", "docs/interop/...", "internal/..."},
 		},
 	}
 	for _, helper := range testHelpers() {

@@ -107,7 +107,7 @@ func addKnown(keys map[string]bool, t reflect.Type, at string) {
 	for i := range t.NumField() {
 		field := t.Field(i)
 		key := field.Tag.Get("mapstructure")
-		if key == "" || keys[at+"."+key] {
+		if key == "" || key == "-" || keys[at+"."+key] {
 			continue
 		}
 		keys[at+"."+key] = true

@@ -299,7 +299,7 @@ func (d *document) checkStruct(node *yaml.Node, t reflect.Type, key string) bool
 func fieldsOf(t reflect.Type) map[string]reflect.Type {
 	fields := map[string]reflect.Type{}
 	for i := range t.NumField() {
-		if name := t.Field(i).Tag.Get("mapstructure"); name != "" {
+		if name := t.Field(i).Tag.Get("mapstructure"); name != "" && name != "-" {
 			fields[name] = t.Field(i).Type
 		}
 	}

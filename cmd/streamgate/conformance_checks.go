@@ -1,0 +1,96 @@
+package main
+
+import (
+	"net/http"
+	"strings"
+)
+
+// conformanceCheck is a request to a receiver of CloudEvents, and how it must be answered.
+type conformanceCheck struct {
+	section string // of the HTTP protocol binding, the JSON format or the core specification
+	name    string
+	request func() (http.Header, string)
+	accept  bool // a 2xx is asked for; otherwise a 4xx
+	should  bool // the specification recommends, and does not demand
+	batch   bool // 415 means that the receiver does without
+}
+
+// binary is a request in binary mode: name, value, name, value, and the body last.
+func binary(parts ...string) func() (http.Header, string) {
+	return func() (http.Header, string) {
+		h := http.Header{
+			"Ce-Specversion": {"1.0"}, "Ce-Id": {"conformance-1"}, "Ce-Source": {"/streamgate/conformance"}, "Ce-Type": {"com.example.conformance"},
+			"Content-Type": {"application/json"},
+		}
+		for i := 0; i+1 < len(parts); i += 2 {
+			if h.Del(parts[i]); parts[i+1] != "" {
+				h.Set(parts[i], parts[i+1])
+			}
+		}
+		return h, parts[len(parts)-1]
+	}
+}
+
+func structured(media, body string) func() (http.Header, string) {
+	return func() (http.Header, string) { return http.Header{"Content-Type": {media}}, body }
+}
+
+const (
+	jsonMedia  = "application/cloudevents+json"
+	batchMedia = "application/cloudevents-batch+json"
+	required   = `"specversion":"1.0","id":"conformance-1","source":"/streamgate/conformance","type":"com.example.conformance"`
+)
+
+// conformanceChecks are what the HTTP protocol binding 1.0.2 and the JSON event format 1.0.2 ask of a receiver, as far as
+// it shows in the answers.
+func conformanceChecks() []conformanceCheck {
+	accepted := func(section, name string, request func() (http.Header, string)) conformanceCheck {
+		return conformanceCheck{section: section, name: name, request: request, accept: true}
+	}
+	refused := func(section, name string, request func() (http.Header, string)) conformanceCheck {
+		return conformanceCheck{section: section, name: name, request: request}
+	}
+	should := func(c conformanceCheck) conformanceCheck { c.should = true; return c }
+	batch := func(c conformanceCheck) conformanceCheck { c.batch = true; return c }
+	noData := `{` + required + `}`
+	return []conformanceCheck{
+		accepted("HTTP 3.1", "binary mode", binary(`{"a":1}`)),
+		accepted("HTTP 3.1.1", "binary mode, text data", binary("Content-Type", "text/plain; charset=utf-8", "Grüße")),
+		accepted("HTTP 3.1.1", "binary mode, bytes as data", binary("Content-Type", "application/octet-stream", "\x00\xff\xfe")),
+		accepted("HTTP 3.1.2", "binary mode, without data", binary("Content-Type", "", "")),
+		accepted("HTTP 3.1.3", "all optional attributes", binary("Ce-Subject", "a", "Ce-Time", "2026-11-23T01:02:03.5Z", "Ce-Dataschema", "https://example.com/s", `{}`)),
+		accepted("HTTP 3.1.3", "extension attributes", binary("Ce-Comexampleextension1", "value", "Ce-Sampledrate", "5", `{}`)),
+		accepted("HTTP 3.1.3.2", "percent-encoded value", binary("Ce-Subject", "Euro%20%E2%82%AC%20%F0%9F%98%80", `{}`)),
+		accepted("HTTP 3.1.3.2", "lower-case and needless percent-encoding", binary("Ce-Subject", "%e2%82%ac%61", `{}`)),
+		accepted("HTTP 3.1.3.2", "quoted value", binary("Ce-Subject", `"a \"b\""`, `{}`)),
+		accepted("HTTP 3.2", "structured mode", structured(jsonMedia, `{`+required+`,"datacontenttype":"application/json","data":{"a":1}}`)),
+		accepted("HTTP 3.2.1", "structured mode, with charset", structured(jsonMedia+"; charset=UTF-8", noData)),
+		accepted("HTTP 3.2.1", "structured mode, media type in capitals", structured("Application/CloudEvents+JSON", noData)),
+		accepted("JSON 2.2", "an attribute that is null", structured(jsonMedia, `{`+required+`,"subject":null}`)),
+		accepted("JSON 2.2", "extensions of type boolean, integer and string", structured(jsonMedia, `{`+required+`,"a":true,"b":-2147483648,"c":"x"}`)),
+		accepted("JSON 3.1", "data of any JSON type", structured(jsonMedia, `{`+required+`,"data":[1,null,"x"]}`)),
+		accepted("JSON 3.1.1", "data_base64", structured(jsonMedia, `{`+required+`,"datacontenttype":"image/png","data_base64":"iVBORw0KGgo="}`)),
+		batch(accepted("HTTP 3.3", "batched mode", structured(batchMedia, `[`+noData+`,`+strings.Replace(noData, "-1", "-2", 1)+`]`))),
+		batch(accepted("JSON 4", "an empty batch", structured(batchMedia, `[]`))),
+		should(accepted("core, Size Limits", "an event of 64 KiB", binary(`{"a":"`+strings.Repeat("x", 64<<10-600)+`"}`))),
+
+		refused("core, REQUIRED", "no id", binary("Ce-Id", "", `{}`)),
+		refused("core, REQUIRED", "no source", binary("Ce-Source", "", `{}`)),
+		refused("core, REQUIRED", "no type", binary("Ce-Type", "", `{}`)),
+		refused("core, REQUIRED", "no specversion", binary("Ce-Specversion", "", `{}`)),
+		refused("core, specversion", "an unknown specversion", binary("Ce-Specversion", "9.9", `{}`)),
+		refused("core, time", "a time that is none", binary("Ce-Time", "yesterday", `{}`)),
+		refused("core, Naming", "an attribute name with a dash", binary("Ce-My-Extension", "x", `{}`)),
+		refused("HTTP 3.1.3.2", "a value that is no UTF-8", binary("Ce-Subject", "%C0%A0", `{}`)),
+		refused("JSON 3", "no JSON", structured(jsonMedia, `{`)),
+		refused("JSON 3", "a required member is missing", structured(jsonMedia, `{"specversion":"1.0","id":"1","source":"/"}`)),
+		refused("JSON 3", "an id that is a number", structured(jsonMedia, strings.Replace(noData, `"conformance-1"`, `1`, 1))),
+		refused("JSON 3.1.1", "data and data_base64", structured(jsonMedia, `{`+required+`,"data":1,"data_base64":"AA=="}`)),
+		refused("JSON 3.1.1", "data_base64 that is none", structured(jsonMedia, `{`+required+`,"data_base64":"*"}`)),
+		refused("JSON 2.2", "an extension that is an object", structured(jsonMedia, `{`+required+`,"ext":{"a":1}}`)),
+		refused("core, Attributes", "a member twice", structured(jsonMedia, `{`+required+`,"id":"2"}`)),
+		refused("webhook 2.2", "an unknown event format", structured("application/cloudevents+nosuchformat", "x")),
+		batch(refused("JSON 4", "a batch that is an object", structured(batchMedia, noData))),
+		batch(refused("JSON 4", "a batch with an event that is none", structured(batchMedia, `[`+noData+`,{}]`))),
+	}
+}

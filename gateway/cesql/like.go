@@ -1,0 +1,137 @@
+package cesql
+
+import (
+	"strings"
+	"unicode/utf8"
+)
+
+// pattern is a compiled pattern of LIKE: the pieces between its runs of %. The first one is bound to the beginning and the
+// last one to the end; those between are looked for from left to right, and the leftmost hit is as good as any other. So
+// nothing is ever tried again, and a match takes no more than (characters of the text) x (characters of the pattern) steps.
+type pattern struct {
+	pieces []piece
+}
+
+// piece is a part of a pattern without %.
+type piece struct {
+	text  string
+	chars []string // one for each character, "" for any; nil when text stands for itself
+	count int      // of characters
+}
+
+func compilePattern(s string) pattern {
+	var p pattern
+	var current piece
+	anyChar := false
+	flush := func() {
+		if !anyChar {
+			current.chars = nil
+		}
+		p.pieces = append(p.pieces, current)
+		current, anyChar = piece{}, false
+	}
+	for i := 0; i < len(s); {
+		_, size := utf8.DecodeRuneInString(s[i:])
+		char := s[i : i+size]
+		i += size
+		switch {
+		case char == `\` && i < len(s) && (s[i] == '%' || s[i] == '_'):
+			char = s[i : i+1]
+			i++
+		case char == "%":
+			flush()
+			continue
+		case char == "_":
+			char, anyChar = "", true
+		}
+		current.text += char
+		current.chars = append(current.chars, char)
+		current.count++
+	}
+	flush()
+	return p
+}
+
+// exact returns the only text that matches, if there is just one.
+func (p *pattern) exact() (string, bool) {
+	if len(p.pieces) == 1 && p.pieces[0].chars == nil {
+		return p.pieces[0].text, true
+	}
+	return "", false
+}
+
+func (p *pattern) match(s string) bool {
+	first, last := &p.pieces[0], &p.pieces[len(p.pieces)-1]
+	end, ok := first.prefix(s)
+	if !ok {
+		return false
+	}
+	s = s[end:]
+	if len(p.pieces) == 1 {
+		return s == ""
+	}
+	start, ok := last.suffix(s)
+	if !ok {
+		return false
+	}
+	s = s[:start]
+	for i := 1; i < len(p.pieces)-1; i++ {
+		end, ok := p.pieces[i].find(s)
+		if !ok {
+			return false
+		}
+		s = s[end:]
+	}
+	return true
+}
+
+// prefix returns where the piece ends, if s begins with it.
+func (p *piece) prefix(s string) (end int, ok bool) {
+	if p.chars == nil {
+		return len(p.text), strings.HasPrefix(s, p.text)
+	}
+	for _, char := range p.chars {
+		if end == len(s) {
+			return 0, false
+		}
+		_, size := utf8.DecodeRuneInString(s[end:])
+		if char != "" && s[end:end+size] != char {
+			return 0, false
+		}
+		end += size
+	}
+	return end, true
+}
+
+// suffix returns where the piece begins, if s ends with it.
+func (p *piece) suffix(s string) (start int, ok bool) {
+	if p.chars == nil {
+		return len(s) - len(p.text), strings.HasSuffix(s, p.text)
+	}
+	start = len(s)
+	for range p.count {
+		if start == 0 {
+			return 0, false
+		}
+		_, size := utf8.DecodeLastRuneInString(s[:start])
+		start -= size
+	}
+	_, ok = p.prefix(s[start:])
+	return start, ok
+}
+
+// find returns where the leftmost occurrence of the piece ends.
+func (p *piece) find(s string) (end int, ok bool) {
+	if p.chars == nil {
+		i := strings.Index(s, p.text)
+		return i + len(p.text), i >= 0
+	}
+	for i := 0; i < len(s); {
+		if length, ok := p.prefix(s[i:]); ok {
+			return i + length, true
+		}
+		_, size := utf8.DecodeRuneInString(s[i:])
+		i += size
+	}
+	return 0, false
+}

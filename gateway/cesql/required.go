@@ -1,0 +1,105 @@
+package cesql
+
+import (
+	"slices"
+)
+
+// Required returns what an index can use: attributes, each with the values of which it must have one, byte by byte, for Match
+// to return true. An attribute that is not in the map may have any value or be absent. The values are sorted. No value at all
+// means that Match is never true, because the demands contradict each other. Nil means that nothing is known. That Match is
+// true does not follow from the values. The caller owns the result.
+func (x *Expr) Required() map[string][]string {
+	if required := required(x.root); len(required) > 0 {
+		return required
+	}
+	return nil
+}
+
+// required returns what must hold for n to be true without an error.
+func required(n node) map[string][]string {
+	switch n := n.(type) {
+	case *logic:
+		switch n.op {
+		case "AND":
+			return bothRequired(required(n.x[0].node), required(n.x[1].node))
+		case "OR":
+			return eitherRequired(required(n.x[0].node), required(n.x[1].node))
+		}
+	case *equal:
+		return equalRequired(n)
+	case *in:
+		return inRequired(n)
+	case *like:
+		a, isAttribute := n.x[0].node.(*attribute)
+		text, exact := n.pattern.exact()
+		if isAttribute && exact && !n.negated {
+			return map[string][]string{a.name: {text}}
+		}
+	}
+	return nil
+}
+
+// equalRequired knows comparisons as Strings only: as an Integer, 7 and +07 are equal, as a Boolean TRUE and true.
+func equalRequired(n *equal) map[string][]string {
+	if n.negated || n.x[0].want != String {
+		return nil
+	}
+	a, isAttribute := n.x[0].node.(*attribute)
+	l, isLiteral := n.x[1].node.(*literal)
+	if !isAttribute || !isLiteral {
+		a, isAttribute = n.x[1].node.(*attribute)
+		l, isLiteral = n.x[0].node.(*literal)
+	}
+	if !isAttribute || !isLiteral {
+		return nil
+	}
+	return map[string][]string{a.name: {l.value.String()}}
+}
+
+func inRequired(n *in) map[string][]string {
+	a, ok := n.x[0].node.(*attribute)
+	if !ok || n.negated {
+		return nil
+	}
+	var values []string
+	for i := 1; i < len(n.x); i++ {
+		l, ok := n.x[i].node.(*literal)
+		if !ok {
+			return nil
+		}
+		values = append(values, l.value.String())
+	}
+	return map[string][]string{a.name: sorted(values)}
+}
+
+func sorted(values []string) []string {
+	slices.Sort(values)
+	return slices.Compact(values)
+}
+
+// bothRequired changes a.
+func bothRequired(a, b map[string][]string) map[string][]string {
+	if a == nil {
+		return b
+	}
+	for name, values := range b {
+		if have, ok := a[name]; ok {
+			values = slices.DeleteFunc(have, func(v string) bool { _, found := slices.BinarySearch(values, v); return !found })
+		}
+		a[name] = values
+	}
+	return a
+}
+
+// eitherRequired changes a.
+func eitherRequired(a, b map[string][]string) map[string][]string {
+	for name, values := range a {
+		other, ok := b[name]
+		if !ok {
+			delete(a, name)
+			continue
+		}
+		a[name] = sorted(append(values, other...))
+	}
+	return a
+}

@@ -84,6 +84,7 @@ func evalTable() map[string]result {
 		"hop IN ('05', 5)": good(true), "5 IN ('05')": good(true), "1 IN ('a', 1)": {false, "cast"}, "1 IN (1, 'a')": good(true),
 		"1 NOT IN ('a', 1)": {false, "cast"}, "true IN ('TRUE')": good(true), "'a' IN ('b', 'A')": good(false), "2 not in (1)": good(true),
 		"type IN ('a','b','c','d','e','f','g','com.example.created')": good(true), "hop NOT IN (1,2,3,4,6,7,8,9)": good(true),
+		"INT(hop) IN (1,2,3,4,'05',7,8,9)": good(true), "INT(hop) IN (1,2,3,4,'x',5,8,9)": {false, "cast"},
 		"hop IN (1,2,3,4,5,7,8,9)": good(true),
 		// Functions: characters, not bytes.
 		"LENGTH(name)": good(int32(3)), "LENGTH('日本語')": good(int32(3)), "LENGTH(123)": good(int32(3)), "length('')": good(int32(0)),
@@ -146,5 +147,19 @@ func TestErrorsNameThePlace(t *testing.T) {
 	}
 	if strings.Contains(err.Error(), "12a") || !strings.Contains(err.Error(), "line 2, column 22 (offset 33): cast error in `nodigits`: ") {
 		t.Errorf("got %s", err)
+	}
+}
+
+// By the specification the required attributes always exist, since an event is valid.
+func TestRequiredAttributesAlwaysExist(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"id", "source", "type", "specversion"} {
+		x, err := Compile("EXISTS " + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if match, err := x.Match(&rawevent.Event{}); !match || err != nil {
+			t.Errorf("%s: %v, %v", x, match, err)
+		}
 	}
 }

@@ -1,0 +1,154 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/streamgate/streamgate/internal/redistest"
+)
+
+// inWork is how much both replicas may have delivered and not acknowledged when Redis, or the way to it, is lost: what is
+// in the hands of workers, and as much again that waits for its acknowledgement.
+const inWork = 2 * 2 * faultConcurrency
+
+// TestFaultRedisStops freezes Redis for half a minute, with SIGSTOP.
+func TestFaultRedisStops(t *testing.T) {
+	needFaults(t)
+	t.Parallel()
+	server := redistest.Start(t)
+	r := newRig(t, rigConfig{redis: server.URL(), client: server.Client()})
+	stop := r.produce(200)
+	r.during(5 * time.Second)
+	server.Pause()
+	r.during(30 * time.Second)
+	server.Resume()
+	r.during(5 * time.Second)
+	stop()
+	r.check("SIGSTOP of Redis for 30 s", "200/s", allowance{duplicates: inWork})
+}
+
+// TestFaultRedisKilled kills Redis with kill -9 and starts it again after a second, three times.
+func TestFaultRedisKilled(t *testing.T) {
+	needFaults(t)
+	t.Parallel()
+	for name, c := range map[string]struct {
+		options    []redistest.Option
+		durability string
+		loses      bool
+	}{
+		"fsync always":   {options: []redistest.Option{redistest.WithAOF("always")}, durability: ", durability: fsync"},
+		"fsync everysec": {options: []redistest.Option{redistest.WithAOF("everysec")}, loses: true},
+		"no file":        {loses: true},
+	} {
+		t.Run(strings.ReplaceAll(name, " ", "-"), func(t *testing.T) {
+			t.Parallel()
+			server := redistest.Start(t, c.options...)
+			r := newRig(t, rigConfig{redis: server.URL(), client: server.Client(), stream: c.durability})
+			r.sink.setSlow(10 * time.Millisecond)
+			stop := r.produce(200)
+			var kills []time.Time
+			for range 3 {
+				r.during(5 * time.Second)
+				kills = append(kills, time.Now())
+				server.Kill()
+				r.during(time.Second)
+				server.Restart()
+			}
+			r.during(5 * time.Second)
+			stop()
+			allow := allowance{duplicates: 3 * inWork, disorder: c.loses}
+			if c.loses {
+				allow.lost = withinLastSecond(kills)
+				allow.duplicates += r.ledger.reposts // what is stored twice is not to be seen in a stream that is gone
+			}
+			r.check("kill -9 of Redis, 3 times, "+name+c.durability, "200/s", allow)
+		})
+	}
+}
+
+// withinLastSecond permits the loss of what was accepted within the second before a kill.
+func withinLastSecond(kills []time.Time) func(v *verdict) error {
+	return func(v *verdict) error {
+		for _, at := range v.lostAt {
+			ok := false
+			for _, kill := range kills {
+				ok = ok || !at.After(kill.Add(time.Second)) && at.After(kill.Add(-time.Second))
+			}
+			if !ok {
+				return fmt.Errorf("lost an event that was accepted at %s, and Redis was killed at %s", at, kills)
+			}
+		}
+		return nil
+	}
+}
+
+// TestFaultFlushAll empties Redis under load, with a sink that cannot keep up: what had not been delivered is lost, and is
+// reported; what comes then is delivered.
+func TestFaultFlushAll(t *testing.T) {
+	needFaults(t)
+	t.Parallel()
+	server := redistest.Start(t)
+	r := newRig(t, rigConfig{redis: server.URL(), client: server.Client()})
+	r.sink.setSlow(100 * time.Millisecond)
+	stop := r.produce(300)
+	r.during(8 * time.Second)
+	if err := server.Client().FlushAll(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	flushed := time.Now()
+	r.sink.setSlow(0)
+	r.during(8 * time.Second)
+	stop()
+	r.check("FLUSHALL", "300/s, backlog", allowance{duplicates: inWork + r.ledger.reposts, disorder: true, lost: func(v *verdict) error {
+		if v.lost == 0 || v.reported == 0 {
+			return fmt.Errorf("%d lost, %d reported; the sink could not keep up, so there was a backlog", v.lost, v.reported)
+		}
+		for _, at := range v.lostAt {
+			if at.After(flushed.Add(time.Second)) {
+				return fmt.Errorf("lost an event that was accepted %s after FLUSHALL", at.Sub(flushed))
+			}
+		}
+		// The last look at the stream is up to 2.5 s old, and counts what was added later not, what was delivered later yes.
+		if off := v.lost - v.reported; max(off, -off) > 300*5/2+inWork {
+			return fmt.Errorf("%d lost, %d reported", v.lost, v.reported)
+		}
+		return nil
+	}})
+}
+
+// TestFaultRedisFull fills a Redis that evicts nothing: producers get 503 until there is room again.
+func TestFaultRedisFull(t *testing.T) {
+	needFaults(t)
+	t.Parallel()
+	server := redistest.Start(t, redistest.WithArgs("--maxmemory", "8mb", "--maxmemory-policy", "noeviction"))
+	r := newRig(t, rigConfig{redis: server.URL(), client: server.Client()})
+	stop := r.produce(400)
+	redistest.Eventually(t, "producers get 503", func() bool { return r.ledger.answered(503) > 500 })
+	r.during(5 * time.Second)
+	full := r.ledger.count()
+	if err := server.Client().ConfigSet(t.Context(), "maxmemory", "0").Err(); err != nil {
+		t.Fatal(err)
+	}
+	redistest.Eventually(t, "producers get 202 again", func() bool { return r.ledger.count() > full+1000 })
+	stop()
+	r.notes = append(r.notes, fmt.Sprintf("503: %d", r.ledger.answered(503)))
+	r.check("Redis out of memory (maxmemory, noeviction)", "400/s", allowance{duplicates: inWork})
+}
+
+// TestFaultProxy breaks the connections of the gateways with Redis in all ways that a proxy can, for 20 s.
+func TestFaultProxy(t *testing.T) {
+	needFaults(t)
+	t.Parallel()
+	const seed = 20261123
+	server := redistest.Start(t)
+	proxy := redistest.StartProxy(t, server.Addr())
+	r := newRig(t, rigConfig{redis: "redis://" + proxy.Addr(), client: server.Client()})
+	stop := r.produce(200)
+	faults := breakConnections(r, proxy, seed, 20*time.Second)
+	r.during(3 * time.Second)
+	stop()
+	r.notes = append(r.notes, fmt.Sprintf("%d faults, seed %d", faults, seed))
+	r.check("proxy drops and cuts replies, closes, delays", "200/s", allowance{duplicates: faults * inWork})
+}

@@ -54,7 +54,7 @@ func (r *rig) acknowledged() bool {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
 	groups, err := r.client.XInfoGroups(ctx, "STREAM").Result()
-	if err != nil || len(groups) < 2 {
+	if err != nil || len(groups) < len(r.names) {
 		return false
 	}
 	return !slices.ContainsFunc(groups, func(g redis.XInfoGroup) bool { return g.Pending > 0 || g.Lag > 0 })
@@ -69,8 +69,8 @@ func (r *rig) check(fault, load string, allow allowance) {
 		r.t.Errorf("read the stream: %v", err)
 	}
 	twice, firsts := storedTwice(entries)
-	for _, name := range []string{plain, ordered} {
-		v := r.judge(name, allow)
+	for _, name := range r.names {
+		v := r.judge(name)
 		v.storedTwice, v.bound = twice, allow.duplicates+twice
 		r.complain(&v, allow)
 		if name == ordered && !allow.disorder {
@@ -85,7 +85,7 @@ func (r *rig) check(fault, load string, allow allowance) {
 	r.end()
 }
 
-func (r *rig) judge(name string, _ allowance) verdict {
+func (r *rig) judge(name string) verdict {
 	r.t.Helper()
 	dead := r.deadLetters(name)
 	v := verdict{subscription: name, reported: r.reported(name)}

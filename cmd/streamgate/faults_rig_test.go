@@ -43,7 +43,8 @@ type rigConfig struct {
 	stream   string                // further keys of the stream, in flow style
 	delivery string                // delivery of both subscriptions; "" is a short delay
 	replicas int                   // 0 is two
-	more     string                // further subscriptions
+	more     string                // further subscriptions, in YAML; SINK is the address of the sink
+	names    []string              // of those among them that are checked
 }
 
 // rig is gateways as processes of their own, a producer that posts to all of them, and a sink that remembers.
@@ -54,6 +55,7 @@ type rig struct {
 	http   *http.Client
 	sink   *faultSink
 	ledger ledger
+	names  []string // of the subscriptions
 	notes  []string // for the report
 
 	mu       sync.Mutex
@@ -72,7 +74,7 @@ func newRig(t *testing.T, c rigConfig) *rig {
 		c.delivery = "{ backoffDelay: 100ms }"
 	}
 	transport := &http.Transport{MaxIdleConnsPerHost: producers}
-	r := &rig{t: t, client: c.client, http: &http.Client{Transport: transport, Timeout: 10 * time.Second}, sink: newFaultSink(t)}
+	r := &rig{t: t, client: c.client, http: &http.Client{Transport: transport, Timeout: 10 * time.Second}, sink: newFaultSink(t), names: append([]string{plain, ordered}, c.names...)}
 	t.Cleanup(transport.CloseIdleConnections)
 	r.ledger.accepted = map[string]acceptance{}
 	var b strings.Builder

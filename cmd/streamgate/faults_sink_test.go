@@ -1,11 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -19,7 +21,7 @@ type faultSink struct {
 	mu       sync.Mutex
 	books    map[string]*book
 	refusing map[string]http.HandlerFunc // answers instead of taking
-	slow     time.Duration               // before an answer
+	slow     map[string]time.Duration    // before an answer; "" is for those that are not named
 }
 
 // book is what the sink knows of one subscription.
@@ -38,7 +40,7 @@ type taking struct {
 }
 
 func newFaultSink(t testing.TB) *faultSink {
-	s := &faultSink{books: map[string]*book{}, refusing: map[string]http.HandlerFunc{}}
+	s := &faultSink{books: map[string]*book{}, refusing: map[string]http.HandlerFunc{}, slow: map[string]time.Duration{}}
 	s.Server = httptest.NewServer(s)
 	t.Cleanup(s.Close)
 	return s
@@ -54,7 +56,7 @@ func (s *faultSink) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	b := s.bookOf(name)
 	b.attempts++
-	refuse, slow := s.refusing[name], s.slow
+	refuse, slow := s.refusing[name], cmp.Or(s.slow[name], s.slow[""])
 	if refuse == nil {
 		b.take(r.Header.Get("Ce-Id"), body)
 	}
@@ -79,10 +81,11 @@ func (s *faultSink) refuse(subscription string, answer http.HandlerFunc) {
 	s.refusing[subscription] = answer
 }
 
-func (s *faultSink) setSlow(d time.Duration) {
+// setSlow makes the sink of a subscription, or "" all others, answer after d.
+func (s *faultSink) setSlow(subscription string, d time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.slow = d
+	s.slow[subscription] = d
 }
 
 func (s *faultSink) bookOf(name string) *book {
@@ -103,10 +106,12 @@ func (s *faultSink) total() int {
 	return sum
 }
 
-func (s *faultSink) delivered(subscription string) int {
+// latencies returns how long the first deliveries to a subscription took, from the making of the event, without the
+// first few.
+func (s *faultSink) latencies(subscription string, from int) []time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.bookOf(subscription).taken)
+	return slices.Clone(s.bookOf(subscription).took[from:])
 }
 
 func (b *book) take(id string, body []byte) {

@@ -16,7 +16,7 @@ func TestFaultKillNine(t *testing.T) {
 	const kills, rate = 50, 300
 	server := redistest.Start(t)
 	r := newRig(t, rigConfig{redis: server.URL(), client: server.Client()})
-	r.sink.setSlow("", 5 * time.Millisecond)
+	r.sink.setSlow("", 5*time.Millisecond)
 	stop := r.produce(rate)
 	for range kills {
 		before := r.ledger.count()

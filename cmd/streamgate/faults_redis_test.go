@@ -107,7 +107,7 @@ func TestFaultFlushAll(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
 	r := newRig(t, rigConfig{redis: server.URL(), client: server.Client()})
-	r.sink.setSlow("", 100 * time.Millisecond)
+	r.sink.setSlow("", 100*time.Millisecond)
 	stop := r.produce(300)
 	r.during(8 * time.Second)
 	if err := server.Client().FlushAll(t.Context()).Err(); err != nil {

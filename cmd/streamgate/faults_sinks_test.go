@@ -19,7 +19,9 @@ const badSinks = `
   - { name: flap, stream: STREAM, startFrom: earliest, concurrency: 8, leaseDuration: 1s, sink: { uri: 'SINK/flap' }, delivery: { timeout: 5s, backoffDelay: 100ms } }
 `
 
-func unavailable(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) }
+func unavailable(w http.ResponseWriter, _ *http.Request) {
+	w.WriteHeader(http.StatusServiceUnavailable)
+}
 
 // TestFaultBadSinks compares the latency of a healthy sink with and without bad ones beside it. It runs alone, because it
 // measures.

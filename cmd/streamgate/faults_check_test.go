@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"testing"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -22,10 +23,10 @@ type allowance struct {
 
 // verdict is what became of the accepted events in one subscription.
 type verdict struct {
-	subscription                                string
-	accepted, delivered, dead, lost, reported   int
-	duplicates, storedTwice, bound, notAccepted int
-	lostAt                                      []time.Time // when they were accepted
+	subscription                               string
+	accepted, delivered, dead, lost, reported  int
+	duplicates, storedTwice, bound, otherBytes int
+	lostAt                                     []time.Time // when they were accepted
 }
 
 // settle waits until every group has delivered and acknowledged all that there is, and nothing comes any more.
@@ -68,7 +69,7 @@ func (r *rig) acknowledged() bool {
 	})
 }
 
-// check settles, compares the books of producers and sink, and reports a row for each subscription.
+// check settles, compares the books of producers and sink, and prints a line of figures.
 func (r *rig) check(fault, load string, allow allowance) {
 	r.t.Helper()
 	r.settle()
@@ -77,20 +78,62 @@ func (r *rig) check(fault, load string, allow allowance) {
 		r.t.Errorf("read the stream: %v", err)
 	}
 	twice, firsts := storedTwice(entries)
-	for _, name := range r.names {
+	verdicts := make([]verdict, len(r.names))
+	for i, name := range r.names {
 		v := r.judge(name)
 		v.storedTwice, v.bound = twice, allow.duplicates+twice
-		r.complain(&v, allow)
+		for _, complaint := range v.complaints(allow) {
+			r.t.Errorf("%s: %s", name, complaint)
+		}
 		if name == ordered && !allow.disorder {
 			r.checkOrder(firsts)
 		}
-		r.t.Logf("ROW | %s | %s, %s | %d | %d | %d | %d (%d + %d) | %d, reported %d |%s", fault, load, name,
-			v.accepted, v.delivered, v.dead, v.duplicates, allow.duplicates, twice, v.lost, v.reported, strings.Join(r.notes, " "))
+		verdicts[i] = v
 	}
-	r.ledger.mu.Lock()
-	r.t.Logf("offered %d, posted again %d, answers %v", r.ledger.offered, r.ledger.reposts, r.ledger.answers)
-	r.ledger.mu.Unlock()
+	r.report(fault, load, verdicts)
 	r.end()
+}
+
+// report prints the line of docs/reliability.md.
+func (r *rig) report(fault, load string, verdicts []verdict) {
+	r.t.Helper()
+	column := func(number func(v verdict) int) string {
+		var b strings.Builder
+		for i, v := range verdicts {
+			if i > 0 {
+				b.WriteByte('/')
+			}
+			fmt.Fprint(&b, number(v))
+		}
+		return b.String()
+	}
+	r.sink.mu.Lock()
+	delivering := longestPause(r.sink.bookOf(plain).at)
+	r.sink.mu.Unlock()
+	r.ledger.mu.Lock()
+	defer r.ledger.mu.Unlock()
+	if n := r.ledger.offered - len(r.ledger.accepted); n > 0 {
+		r.t.Errorf("%d events were not accepted, however often they were sent", n)
+	}
+	var accepting []time.Time
+	for _, a := range r.ledger.accepted {
+		accepting = append(accepting, a.at)
+	}
+	r.t.Logf("FIGURES %s; %s, subscriptions %s: accepted %d, refused or unanswered and sent again %d %v, stored twice %d, lost %s, reported %s, dead letters %s, "+
+		"duplicates %s (allowed %d), longest pause of 202 %s, of deliveries %s %s", fault, load, strings.Join(r.names, "/"),
+		len(r.ledger.accepted), r.ledger.reposts, r.ledger.answers, verdicts[0].storedTwice, column(func(v verdict) int { return v.lost }),
+		column(func(v verdict) int { return v.reported }), column(func(v verdict) int { return v.dead }),
+		column(func(v verdict) int { return v.duplicates }), verdicts[0].bound, longestPause(accepting).Round(time.Millisecond),
+		delivering.Round(time.Millisecond), strings.Join(r.notes, " "))
+}
+
+// longestPause returns the longest time between two of the times that follow each other.
+func longestPause(times []time.Time) (pause time.Duration) {
+	slices.SortFunc(times, time.Time.Compare)
+	for i := 1; i < len(times); i++ {
+		pause = max(pause, times[i].Sub(times[i-1]))
+	}
+	return pause
 }
 
 func (r *rig) judge(name string) verdict {
@@ -109,7 +152,7 @@ func (r *rig) judge(name string) verdict {
 		case got != nil:
 			v.delivered++
 			if !got.sums[a.sum] || len(got.sums) != 1 {
-				r.t.Errorf("%s: event %s has arrived with other bytes", name, id)
+				v.otherBytes++
 			}
 		case dead[id]:
 			v.dead++
@@ -118,34 +161,33 @@ func (r *rig) judge(name string) verdict {
 			v.lostAt = append(v.lostAt, a.at)
 		}
 	}
-	for id := range b.taken {
-		if _, ok := r.ledger.accepted[id]; !ok {
-			v.notAccepted++
-		}
-	}
 	return v
 }
 
-func (r *rig) complain(v *verdict, allow allowance) {
-	r.t.Helper()
+// complaints says what is not as the scenario permits.
+func (v *verdict) complaints(allow allowance) (all []string) {
+	complain := func(format string, args ...any) { all = append(all, fmt.Sprintf(format, args...)) }
 	if v.duplicates > v.bound {
-		r.t.Errorf("%s: %d duplicates, more than %d", v.subscription, v.duplicates, v.bound)
+		complain("%d duplicates, more than %d", v.duplicates, v.bound)
 	}
 	if v.dead > 0 {
-		r.t.Errorf("%s: %d dead letters", v.subscription, v.dead)
+		complain("%d dead letters", v.dead)
 	}
 	if v.accepted == 0 {
-		r.t.Errorf("%s: nothing was accepted", v.subscription)
+		complain("nothing was accepted")
+	}
+	if v.otherBytes > 0 {
+		complain("%d events have arrived with other bytes", v.otherBytes)
+	}
+	if allow.lost == nil && (v.lost > 0 || v.reported > 0) {
+		complain("%d accepted events are lost, %d reported", v.lost, v.reported)
 	}
 	if allow.lost != nil {
 		if err := allow.lost(v); err != nil {
-			r.t.Errorf("%s: %v", v.subscription, err)
+			complain("%v", err)
 		}
-		return
 	}
-	if v.lost > 0 || v.reported > 0 {
-		r.t.Errorf("%s: %d accepted events are lost, %d reported", v.subscription, v.lost, v.reported)
-	}
+	return all
 }
 
 // checkOrder compares, for each key, the order of first deliveries with that of the stream.
@@ -217,4 +259,33 @@ func quantile(d []time.Duration, part float64) time.Duration {
 	}
 	sorted := slices.Sorted(slices.Values(d))
 	return sorted[min(int(float64(len(sorted))*part), len(sorted)-1)]
+}
+
+// TestFaultVerdicts: a loss, a report of one that was none, a dead letter, other bytes and too many duplicates are noticed.
+func TestFaultVerdicts(t *testing.T) {
+	t.Parallel()
+	kill := time.Now()
+	good := verdict{accepted: 10, delivered: 10, duplicates: 2, bound: 2}
+	for name, c := range map[string]struct {
+		change func(v *verdict)
+		lost   func(v *verdict) error
+		want   int
+	}{
+		"good":           {func(*verdict) {}, nil, 0},
+		"lost":           {func(v *verdict) { v.lost = 1 }, nil, 1},
+		"reported":       {func(v *verdict) { v.reported = 1 }, nil, 1},
+		"dead":           {func(v *verdict) { v.dead = 1 }, nil, 1},
+		"nothing":        {func(v *verdict) { v.accepted = 0 }, nil, 1},
+		"bytes":          {func(v *verdict) { v.otherBytes = 1 }, nil, 1},
+		"duplicates":     {func(v *verdict) { v.duplicates = 3 }, nil, 1},
+		"at the kill":    {func(v *verdict) { v.lostAt = []time.Time{kill.Add(-time.Second / 2)} }, withinLastSecond([]time.Time{kill}), 0},
+		"long before it": {func(v *verdict) { v.lostAt = []time.Time{kill.Add(-2 * time.Second)} }, withinLastSecond([]time.Time{kill}), 1},
+		"after it":       {func(v *verdict) { v.lostAt = []time.Time{kill.Add(2 * time.Second)} }, before([]time.Time{kill}), 1},
+	} {
+		v := good
+		c.change(&v)
+		if got := v.complaints(allowance{lost: c.lost}); len(got) != c.want {
+			t.Errorf("%s: %q, want %d complaints", name, got, c.want)
+		}
+	}
 }

@@ -151,7 +151,9 @@ func faultBody() []byte {
 
 func (r *rig) post(url, id, key string, body []byte) int {
 	e := rawevent.New(id, "/fault", "com.example.fault")
-	e.Set("partitionkey", key)
+	if key != "" {
+		e.Set("partitionkey", key)
+	}
 	e.DataContentType = "application/octet-stream"
 	request, err := http.NewRequestWithContext(context.Background(), http.MethodPost, url, bytes.NewReader(body))
 	if err != nil {

@@ -17,13 +17,15 @@ import (
 	"github.com/streamgate/streamgate/internal/redistest"
 )
 
-// faultSwitch is the environment variable that runs the scenarios of docs/reliability.md; `make fault` sets it. Each takes
-// up to a minute or two, so that `make test` leaves them out.
+// faultSwitch is the environment variable that runs all scenarios of docs/reliability.md; `make fault` sets it. Each takes
+// up to a minute or two, so that `make test` runs only two of them, and these in short.
 const faultSwitch = "STREAMGATE_FAULTS"
+
+func allFaults() bool { return os.Getenv(faultSwitch) != "" }
 
 func needFaults(t *testing.T) {
 	t.Helper()
-	if os.Getenv(faultSwitch) == "" {
+	if !allFaults() {
 		t.Skip("a scenario of docs/reliability.md: run `make fault`, which sets " + faultSwitch)
 	}
 }

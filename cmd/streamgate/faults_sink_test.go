@@ -27,7 +27,8 @@ type faultSink struct {
 // book is what the sink knows of one subscription.
 type book struct {
 	taken    map[string]*taking
-	first    []string // ids, in the order of their first deliveries
+	first    []string    // ids, in the order of their first deliveries
+	at       []time.Time // of these
 	took     []time.Duration
 	times    int // deliveries
 	attempts int // requests, also those that were refused
@@ -106,8 +107,8 @@ func (s *faultSink) total() int {
 	return sum
 }
 
-// latencies returns how long the first deliveries to a subscription took, from the making of the event, without the
-// first few.
+// latencies returns how long the first deliveries to a subscription took, from the making of the event, without those
+// before the given one.
 func (s *faultSink) latencies(subscription string, from int) []time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -120,7 +121,7 @@ func (b *book) take(id string, body []byte) {
 	if known == nil {
 		known = &taking{sums: map[[sha256.Size]byte]bool{}}
 		b.taken[id] = known
-		b.first = append(b.first, id)
+		b.first, b.at = append(b.first, id), append(b.at, time.Now())
 		if len(body) >= 8 {
 			sent := time.Unix(0, int64(binary.BigEndian.Uint64(body))) //nolint:gosec // is the test's own
 			b.took = append(b.took, time.Since(sent))

@@ -66,7 +66,7 @@ fuzz: test-deps ## run every fuzz target for FUZZTIME (10s)
 		go test -run '^$$' -fuzz "^$${target#*:}\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 5x "$$(dirname "$${target%%:*}")" </dev/null; \
 	done
 
-fault: test-deps ## run the scenarios of docs/reliability.md, about five minutes; FAULT=regexp chooses
+fault: test-deps ## run the scenarios of docs/reliability.md, about four minutes; FAULT=regexp chooses
 	STREAMGATE_FAULTS=1 go test -count=1 -timeout 20m -parallel 4 -v -run '^TestFault.*($(FAULT))' ./cmd/streamgate
 
 interop: ## run against others: a real STAC server, real redis-py, the binding in Python, the peers' own writers

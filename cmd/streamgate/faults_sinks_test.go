@@ -60,7 +60,7 @@ func TestFaultBadSinks(t *testing.T) { //nolint:paralleltest // it measures
 	r.notes = append(r.notes, fmt.Sprintf("p50 %s and %s, p99 %s and %s, without and with the bad sinks, ratio %.2f", millis(quantile(without, 0.5)),
 		millis(quantile(with, 0.5)), millis(quantile(without, 0.99)), millis(quantile(with, 0.99)), ratio))
 	r.check("a slow, a hanging and a flapping sink", fmt.Sprintf("%d/s", rate), allowance{duplicates: 0})
-	if ratio > 1.5 {
+	if ratio > 1.5 && quantile(with, 0.99)-quantile(without, 0.99) > 5*time.Millisecond { // less is chance
 		t.Errorf("p99 of the healthy sink is %s, and %s without the bad ones", quantile(with, 0.99), quantile(without, 0.99))
 	}
 }

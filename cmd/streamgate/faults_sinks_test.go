@@ -40,7 +40,8 @@ func TestFaultBadSinks(t *testing.T) { //nolint:paralleltest // it measures
 		return r.sink.latencies(plain, from)
 	}
 	server := redistest.Start(t)
-	r := newRig(t, rigConfig{redis: server.URL(), client: server.Client()})
+	// The same subscriptions, all healthy: what is measured is that they are bad, not that they are more.
+	r := newRig(t, rigConfig{redis: server.URL(), client: server.Client(), more: badSinks, names: []string{"slow", "hole", "flap"}})
 	without := measure(r, func() { r.during(time.Second) })
 	r.check("no fault", fmt.Sprintf("%d/s", rate), allowance{duplicates: 0})
 

@@ -337,7 +337,7 @@ func TestKeeperOnCluster(t *testing.T) {
 	}
 }
 
-// TestCounterFromAnotherServer: after a failover Redis before 7.2.5 says that a group has read as much as when the replica
+// TestCounterFromAnotherServer: after a failover Redis 7.0 says that a group has read as much as when the replica
 // copied everything. That is neither a loss nor a lag; what is removed afterwards is one.
 func TestCounterFromAnotherServer(t *testing.T) {
 	t.Parallel()

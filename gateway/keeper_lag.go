@@ -106,7 +106,7 @@ func (k *keeper) measure(ctx context.Context, v *view) error {
 
 // count finds out how many entries the group has before it. What XINFO calls lag is not enough: it is nil for a group that
 // was made or set somewhere in the middle, or behind which an entry was deleted, and too large after a trim (Redis 7.0
-// for good, Valkey until the next read) and after a failover (Redis before 7.2.5, for good).
+// for good, Valkey until the next read) and after a failover (Redis 7.0, for good).
 func (k *keeper) count(ctx context.Context, v *view, g *groupView, t *tally) error {
 	same := t.exact && t.view != nil && t.last == g.last && t.view.gone == v.gone && v.added >= t.view.added && v.added >= 0
 	if g.read < t.read || t.view != nil && t.view.gone != v.gone && redisstreams.CompareIDs(v.first, t.last) > 0 {
@@ -173,7 +173,7 @@ func (k *keeper) behind(ctx context.Context, id string, limit int) (n int64, fir
 // noteUnseen finds out whether somebody has removed entries before they were delivered. Of the entries that there ever
 // were, those that the group has read and those that it has before it must be all; what is missing it will not see.
 //
-// That needs the right number of those read. Redis before 7.2.5 does not tell its replicas (redis/redis#12898): after a
+// That needs the right number of those read. Redis 7.0 does not tell its replicas (redis/redis#12898): after a
 // failover the number is that of the time when the replica copied everything, and goes on from there. Where it has gone
 // back, or more are missing than were ever removed, the difference is taken as it is, and only what is added to it counts.
 func (k *keeper) noteUnseen(ctx context.Context, v *view, s *SubscriptionConfig, g *groupView, t *tally) error {

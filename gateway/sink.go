@@ -111,6 +111,9 @@ func newHTTPSink(c *SubscriptionConfig, userAgent string) *httpSink {
 			DisableCompression: true, MaxResponseHeaderBytes: maxResponseBytes,
 		},
 	}
+	if c.Sink.Guard != nil { // a proxy would be asked for what the guard cannot see
+		s.transport.Proxy, s.transport.DialContext = nil, c.Sink.Guard.dial(dialer)
+	}
 	for name, value := range c.Sink.Header {
 		s.header = setHeader(s.header, name, value)
 	}

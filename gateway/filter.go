@@ -5,6 +5,7 @@ import (
 	"sort"
 	"strings"
 
+	"github.com/streamgate/streamgate/gateway/area"
 	"github.com/streamgate/streamgate/gateway/cesql"
 	"github.com/streamgate/streamgate/protocol/rawevent"
 )
@@ -21,6 +22,9 @@ type FilterConfig struct {
 	// CESQL matches when the expression in the CloudEvents SQL Expression Language (CESQL 1.0.0) is true, and there is no
 	// error; see docs/filters.md.
 	CESQL string `mapstructure:"cesql"`
+	// Intersects matches when the event's data, a STAC item or anything else with a GeoJSON geometry or a bbox at its top,
+	// meets an area. An event without a place does not.
+	Intersects *IntersectsConfig `mapstructure:"intersects"`
 	// All matches when every filter of the list does.
 	All []FilterConfig `mapstructure:"all"`
 	// Any matches when one filter of the list does.
@@ -67,13 +71,19 @@ func (f *FilterConfig) validate(depth int) Problems {
 			p.Add("cesql", err.Error(), "write an expression like type LIKE 'com.example.%' AND subject = 'x'; try it with: streamgate filter test")
 		}
 	}
+	if f.Intersects != nil {
+		dialects++
+		if _, err := f.Intersects.area(); err != nil {
+			p.Add("intersects", err.Error(), "write { bbox: [west, south, east, north] } or { geometry: '{\"type\":\"Polygon\",\"coordinates\":[...]}' }")
+		}
+	}
 	if f.Not != nil {
 		dialects++
 		p.AddAll("not", f.Not.validate(depth+1))
 	}
 	if dialects != 1 {
 		p.Add("", fmt.Sprintf("a filter must have exactly one dialect, this one has %d", dialects),
-			"write one of exact, prefix, suffix, cesql, all, any, not; put several filters into a list")
+			"write one of exact, prefix, suffix, cesql, intersects, all, any, not; put several filters into a list")
 	}
 	sort.SliceStable(p, func(i, j int) bool { return p[i].Path < p[j].Path })
 	return p
@@ -104,20 +114,27 @@ func checkCESQL(text string) error {
 	return expression.CheckFilter()
 }
 
-// predicate says whether an event matches. With an error it does not: a filter that cannot be evaluated lets nothing
-// through, also under not. It does not allocate, but for some expressions.
-type predicate func(*rawevent.Event) (bool, error)
+// predicate says whether the event of an entry matches. With an error it does not: a filter that cannot be evaluated lets
+// nothing through, also under not. It does not allocate, but for some expressions, and for areas once for each entry.
+type predicate func(e *rawevent.Event, entry string) (bool, error)
 
-// compileFilters makes one predicate of a list, all of which must match; an empty list matches everything. The filters
-// must be valid.
-func compileFilters(filters []FilterConfig) predicate {
-	compiled := compileEach(filters)
+// filterCompiler makes predicates of filters, which must be valid.
+type filterCompiler struct {
+	board *areaBoard   // nil: each area is looked at by itself
+	areas []*area.Area // that were added to the board
+}
+
+// compileFilters makes one predicate of a list, all of which must match; an empty list matches everything.
+func compileFilters(filters []FilterConfig) predicate { return new(filterCompiler).all(filters) }
+
+func (c *filterCompiler) all(filters []FilterConfig) predicate {
+	compiled := c.each(filters)
 	if len(compiled) == 1 {
 		return compiled[0]
 	}
-	return func(e *rawevent.Event) (bool, error) {
+	return func(e *rawevent.Event, entry string) (bool, error) {
 		for _, p := range compiled {
-			if ok, err := p(e); !ok {
+			if ok, err := p(e, entry); !ok {
 				return false, err
 			}
 		}
@@ -125,15 +142,15 @@ func compileFilters(filters []FilterConfig) predicate {
 	}
 }
 
-func compileEach(filters []FilterConfig) []predicate {
+func (c *filterCompiler) each(filters []FilterConfig) []predicate {
 	compiled := make([]predicate, len(filters))
 	for i := range filters {
-		compiled[i] = filters[i].compile()
+		compiled[i] = c.compile(&filters[i])
 	}
 	return compiled
 }
 
-func (f *FilterConfig) compile() predicate {
+func (c *filterCompiler) compile(f *FilterConfig) predicate {
 	switch {
 	case f.Exact != nil:
 		return match(f.Exact, func(have, want string) bool { return have == want })
@@ -144,17 +161,21 @@ func (f *FilterConfig) compile() predicate {
 	case f.CESQL != "":
 		expression, err := cesql.Compile(f.CESQL)
 		if err != nil {
-			return func(*rawevent.Event) (bool, error) { return false, err } // Validate has refused it
+			return func(*rawevent.Event, string) (bool, error) { return false, err } // Validate has refused it
 		}
-		return expression.Match
+		return func(e *rawevent.Event, _ string) (bool, error) { return expression.Match(e) }
+	case f.Intersects != nil:
+		p, areas := f.Intersects.compile(c.board)
+		c.areas = append(c.areas, areas...)
+		return p
 	case f.All != nil:
-		return compileFilters(f.All)
+		return c.all(f.All)
 	case f.Any != nil:
-		return anyOf(compileEach(f.Any))
+		return anyOf(c.each(f.Any))
 	default:
-		inner := f.Not.compile()
-		return func(e *rawevent.Event) (bool, error) {
-			ok, err := inner(e)
+		inner := c.compile(f.Not)
+		return func(e *rawevent.Event, entry string) (bool, error) {
+			ok, err := inner(e, entry)
 			return err == nil && !ok, err
 		}
 	}
@@ -162,10 +183,10 @@ func (f *FilterConfig) compile() predicate {
 
 // anyOf matches when one does; an alternative that cannot be evaluated is an error only if no other matches.
 func anyOf(alternatives []predicate) predicate {
-	return func(e *rawevent.Event) (bool, error) {
+	return func(e *rawevent.Event, entry string) (bool, error) {
 		var failure error
 		for _, alternative := range alternatives {
-			ok, err := alternative(e)
+			ok, err := alternative(e, entry)
 			if ok {
 				return true, nil
 			}
@@ -183,7 +204,7 @@ func match(values map[string]string, compare func(have, want string) bool) predi
 	for name, value := range values {
 		wanted = append(wanted, rawevent.Attribute{Name: name, Value: value})
 	}
-	return func(e *rawevent.Event) (bool, error) {
+	return func(e *rawevent.Event, _ string) (bool, error) {
 		for i := range wanted {
 			have, found := e.Attribute(wanted[i].Name)
 			if !found || !compare(have, wanted[i].Value) {

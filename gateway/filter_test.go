@@ -1,12 +1,15 @@
 package gateway
 
 import (
+	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
 
+	"github.com/streamgate/streamgate/gateway/area"
 	"github.com/streamgate/streamgate/protocol/rawevent"
 )
 
@@ -72,6 +75,8 @@ func TestFilters(t *testing.T) {
 		"cesql":                          {[]FilterConfig{{CESQL: "type = 'com.example.created' AND EXISTS subject"}}, true},
 		"cesql, no":                      {[]FilterConfig{{CESQL: "LENGTH(subject) < 3"}}, false},
 		"not of cesql":                   {[]FilterConfig{{Not: &FilterConfig{CESQL: "id = '2'"}}}, true},
+		"intersects, no place":           {[]FilterConfig{{Intersects: &IntersectsConfig{BBox: []float64{0, 0, 1, 1}}}}, false},
+		"not of intersects, no place":    {[]FilterConfig{{Not: &FilterConfig{Intersects: &IntersectsConfig{BBox: []float64{0, 0, 1, 1}}}}}, true},
 		"not of prefix of what is there": {[]FilterConfig{{Not: &FilterConfig{Prefix: map[string]string{"id": "1"}}}}, false},
 	} {
 		event := sampleEvent()
@@ -80,7 +85,7 @@ func TestFilters(t *testing.T) {
 				t.Errorf("%s: %v", name, problems)
 			}
 		}
-		if got, err := compileFilters(c.filters)(&event); got != c.want || err != nil {
+		if got, err := compileFilters(c.filters)(&event, ""); got != c.want || err != nil {
 			t.Errorf("%s: %v, %v", name, got, err)
 		}
 	}
@@ -108,7 +113,7 @@ func TestFilterErrors(t *testing.T) {
 		if problems := c.filter.Validate(); len(problems) > 0 {
 			t.Errorf("%s: %v", name, problems)
 		}
-		if ok, err := compileFilters([]FilterConfig{c.filter})(&event); ok != c.ok || (err != nil) != c.isError {
+		if ok, err := compileFilters([]FilterConfig{c.filter})(&event, ""); ok != c.ok || (err != nil) != c.isError {
 			t.Errorf("%s: %v, %v", name, ok, err)
 		}
 	}
@@ -121,7 +126,7 @@ func TestNotNegates(t *testing.T) {
 		a, b := randomFilter(t, 3), randomFilter(t, 3)
 		event := sampleEvent()
 		matches := func(f FilterConfig) bool {
-			ok, err := compileFilters([]FilterConfig{f})(&event)
+			ok, err := compileFilters([]FilterConfig{f})(&event, "")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -251,7 +256,7 @@ func TestFiltersDoNotAllocate(t *testing.T) {
 	match, event := compileFilters(sampleFilters()), sampleEvent()
 	matched := true
 	if n := testing.AllocsPerRun(1000, func() {
-		ok, err := match(&event)
+		ok, err := match(&event, "")
 		matched = ok && err == nil && matched
 	}); n != 0 || !matched {
 		t.Errorf("%v allocations an event, matched %v", n, matched)
@@ -262,8 +267,70 @@ func BenchmarkFilters(b *testing.B) {
 	match, event := compileFilters(sampleFilters()), sampleEvent()
 	b.ReportAllocs()
 	for b.Loop() {
-		if ok, err := match(&event); !ok || err != nil {
+		if ok, err := match(&event, ""); !ok || err != nil {
 			b.Fatal("no match")
 		}
+	}
+}
+
+// TestAreaBoard agrees with a look at each area, while areas come and go.
+func TestAreaBoard(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		board, compiled := newAreaBoard(), []predicate{}
+		var alone []predicate
+		var added [][]*area.Area
+		for step := range rapid.IntRange(1, 60).Draw(t, "steps") {
+			x := float64(rapid.IntRange(0, 20).Draw(t, "x"))
+			switch rapid.IntRange(0, 3).Draw(t, "what") {
+			case 0:
+				f := FilterConfig{Intersects: &IntersectsConfig{BBox: []float64{x, 0, x + 3, 3}}}
+				c := filterCompiler{board: board}
+				compiled, alone = append(compiled, c.compile(&f)), append(alone, compileFilters([]FilterConfig{f}))
+				added = append(added, c.areas)
+			case 1:
+				if len(compiled) > 0 {
+					board.remove(added[0][0])
+					compiled, alone, added = compiled[1:], alone[1:], added[1:]
+				}
+			default:
+				e := sampleEvent()
+				e.Data = fmt.Appendf(nil, `{"bbox":[%g,1,%g,2]}`, x, x+1)
+				for i := range compiled {
+					for range 2 {
+						got, err := compiled[i](&e, fmt.Sprint(step))
+						want, err2 := alone[i](&e, "")
+						if got != want || err != nil || err2 != nil {
+							t.Fatalf("%v, want %v (%v, %v)", got, want, err, err2)
+						}
+					}
+				}
+			}
+		}
+	})
+}
+
+// BenchmarkAreas is the cost of the filters of 1,000 subscriptions with an area each, for one event.
+func BenchmarkAreas(b *testing.B) {
+	const n = 1000
+	e := sampleEvent()
+	e.Data = []byte(`{"type":"Feature","properties":{"pad":"` + strings.Repeat("x", 800) + `"},"geometry":{"type":"Polygon","coordinates":[[[10,10],[11,10],[11,11],[10,11],[10,10]]]}}`)
+	for name, board := range map[string]*areaBoard{"board": newAreaBoard(), "each": nil} {
+		b.Run(name, func(b *testing.B) {
+			var predicates []predicate
+			for i := range n {
+				x, y := float64(i%360-180), float64(i%170-85)
+				c := filterCompiler{board: board}
+				predicates = append(predicates, c.compile(&FilterConfig{Intersects: &IntersectsConfig{BBox: []float64{x, y, x + 1, y + 1}}}))
+			}
+			b.ReportAllocs()
+			for i := range b.N {
+				entry := strconv.Itoa(i)
+				for _, p := range predicates {
+					_, _ = p(&e, entry)
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/n, "ns/area")
+		})
 	}
 }

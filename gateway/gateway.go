@@ -51,6 +51,7 @@ type Gateway struct {
 	roster    roster
 	changes   chan change
 	hubs      map[string]*redisstreams.Hub // by stream
+	areas     map[string]*areaBoard        // by stream
 	keepers   []*keeper
 	listener  net.Listener
 	running   atomic.Bool
@@ -65,13 +66,14 @@ func New(config Config, env Env) (*Gateway, error) {
 	}
 	countDuplicates(env.Registry, publisher)
 	g := &Gateway{
-		config: config, env: env, publisher: publisher, metrics: m, changes: make(chan change), hubs: map[string]*redisstreams.Hub{},
+		config: config, env: env, publisher: publisher, metrics: m, changes: make(chan change), hubs: map[string]*redisstreams.Hub{}, areas: map[string]*areaBoard{},
 		ingress: &Ingress{
 			publisher: publisher, maxEventBytes: config.Server.MaxEventBytes, maxBatchBytes: config.Server.MaxBatchBytes, budget: maxBodies, metrics: m,
 		},
 	}
 	for i := range config.Streams {
 		stream := &config.Streams[i]
+		g.areas[stream.Name] = newAreaBoard()
 		g.hubs[stream.Name] = redisstreams.NewHub(env.Redis, stream.Name)
 		g.keepers = append(g.keepers, newKeeper(env.Redis, stream, &g.roster, publisher.streams[stream.Name].room, m, env.Logger))
 	}
@@ -97,7 +99,7 @@ func (g *Gateway) newSubscription(c *SubscriptionConfig) (*subscription, error) 
 		return nil, err
 	}
 	return newSubscription(*c, subscriptionEnv{
-		client: g.env.Redis, hub: g.hubs[c.Stream], publisher: g.publisher, streams: g.config.Streams, dead: dead,
+		client: g.env.Redis, hub: g.hubs[c.Stream], areas: g.areas[c.Stream], publisher: g.publisher, streams: g.config.Streams, dead: dead,
 		log: g.env.Logger, metrics: g.metrics, userAgent: g.env.UserAgent,
 	})
 }

@@ -182,7 +182,7 @@ func (r *replayRun) step(ctx context.Context, entries []redisstreams.Entry) (don
 		event, err := entries[i].Event()
 		matched := false
 		if err == nil {
-			matched, err = r.matches(&event)
+			matched, err = r.matches(&event, entries[i].ID)
 		}
 		switch {
 		case err != nil:

@@ -179,6 +179,9 @@ func (gs *guests) begin(readCtx, workCtx context.Context, c *SubscriptionConfig,
 		grace := time.AfterFunc(g.config.Server.ShutdownTimeout.Std(), stopWork)
 		defer grace.Stop()
 		<-one.gone
+		for _, a := range s.areas {
+			g.areas[c.Stream].remove(a)
+		}
 		g.metrics.drop(c.Name)
 	}
 	s.left = ownRead.Done()

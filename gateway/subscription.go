@@ -10,6 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"golang.org/x/time/rate"
 
+	"github.com/streamgate/streamgate/gateway/area"
 	"github.com/streamgate/streamgate/protocol/redisstreams"
 )
 
@@ -19,6 +20,7 @@ type subscription struct {
 	config  SubscriptionConfig
 	env     subscriptionEnv
 	matches predicate
+	areas   []*area.Area // of its filters, which are on the stream's board
 	// consumer makes the group. Without order it also is the session's.
 	consumer *redisstreams.Consumer
 	circuit  *circuit
@@ -36,6 +38,7 @@ type subscription struct {
 type subscriptionEnv struct {
 	client    redis.UniversalClient
 	hub       *redisstreams.Hub // of the subscription's stream
+	areas     *areaBoard        // of the subscription's stream
 	publisher *Publisher
 	streams   []StreamConfig
 	dead      *redisstreams.Sender
@@ -48,10 +51,12 @@ func newSubscription(c SubscriptionConfig, env subscriptionEnv) (*subscription, 
 	if c.ReplyStream == "" {
 		c.ReplyStream = c.Stream
 	}
+	compiler := filterCompiler{board: env.areas}
 	s := &subscription{
-		config: c, env: env, matches: compileFilters(c.Filters), circuit: newCircuit(c.Delivery.Retry),
+		config: c, env: env, matches: compiler.all(c.Filters), circuit: newCircuit(c.Delivery.Retry),
 		log: env.log.With("subscription", c.Name), metrics: env.metrics, figures: env.metrics.of(c.Name),
 	}
+	s.areas = compiler.areas
 	if c.RateLimit > 0 {
 		s.limiter = rate.NewLimiter(rate.Limit(c.RateLimit), max(1, min(c.Concurrency, int(c.RateLimit))))
 	}

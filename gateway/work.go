@@ -36,7 +36,7 @@ func (s *session) prepare(ctx context.Context, d *redisstreams.Delivery) (job, b
 
 // passes applies the filters. What they cannot be evaluated on is not delivered, and counted.
 func (s *session) passes(event *rawevent.Event, entry string) bool {
-	ok, err := s.matches(event)
+	ok, err := s.matches(event, entry)
 	if err != nil {
 		s.metrics.filterErrors.WithLabelValues(s.config.Name).Inc()
 		s.log.Debug("a filter cannot be evaluated on an event, which is not delivered", "entry_id", entry, "err", err)

@@ -30,6 +30,8 @@ func parseFilter(raw json.RawMessage, depth int, left *int) (f gateway.FilterCon
 			err = json.Unmarshal(value, &f.Suffix)
 		case "sql", "cesql":
 			err = json.Unmarshal(value, &f.CESQL)
+		case "intersects":
+			f.Intersects, err = parseArea(value)
 		case "all":
 			f.All, err = parseList(dialect, value, depth, left, &p)
 		case "any":
@@ -39,13 +41,33 @@ func parseFilter(raw json.RawMessage, depth int, left *int) (f gateway.FilterCon
 			p.AddAll(dialect, problems)
 			f.Not = &inner
 		default:
-			p.Add("", fmt.Sprintf("the dialect %q is not supported", dialect), "write exact, prefix, suffix, sql, all, any or not")
+			p.Add("", fmt.Sprintf("the dialect %q is not supported", dialect), "write exact, prefix, suffix, sql, intersects, all, any or not")
 		}
 		if err != nil {
 			p.Add(dialect, "it does not have the form of this dialect", "give a map of attributes and values, or for all and any a list of filters")
 		}
 	}
 	return f, p
+}
+
+// parseArea reads {"bbox": [west, south, east, north]}, or GeoJSON as it is or under geometry.
+func parseArea(raw json.RawMessage) (*gateway.IntersectsConfig, error) {
+	var members struct {
+		Type     string          `json:"type"`
+		BBox     []float64       `json:"bbox"`
+		Geometry json.RawMessage `json:"geometry"`
+	}
+	if err := json.Unmarshal(raw, &members); err != nil {
+		return nil, err
+	}
+	c := &gateway.IntersectsConfig{BBox: members.BBox}
+	switch {
+	case members.Type != "":
+		c.BBox, c.Geometry = nil, string(raw)
+	case members.Geometry != nil:
+		c.Geometry = string(members.Geometry)
+	}
+	return c, nil
 }
 
 func parseList(dialect string, raw json.RawMessage, depth int, left *int, p *gateway.Problems) ([]gateway.FilterConfig, error) {
@@ -80,6 +102,10 @@ func encodeFilter(f *gateway.FilterConfig) map[string]any {
 		return map[string]any{"suffix": f.Suffix}
 	case f.CESQL != "":
 		return map[string]any{"sql": f.CESQL}
+	case f.Intersects != nil && f.Intersects.BBox != nil:
+		return map[string]any{"intersects": map[string]any{"bbox": f.Intersects.BBox}}
+	case f.Intersects != nil:
+		return map[string]any{"intersects": json.RawMessage(f.Intersects.Geometry)}
 	case f.All != nil:
 		return map[string]any{"all": list(f.All)}
 	case f.Any != nil:

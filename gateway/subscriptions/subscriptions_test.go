@@ -285,6 +285,8 @@ func TestRefused(t *testing.T) {
 		"header with a line": {good(object{"protocolsettings": object{"headers": object{"A": "b\r\nc"}}}), 400, "headers.A"},
 		"dialect":            {good(object{"filters": []any{object{"sqlx": "true"}}}), 400, "the dialect"},
 		"two dialects":       {good(object{"filters": []any{object{"exact": object{"type": "a"}, "prefix": object{"type": "a"}}}}), 400, "one member"},
+		"area":               {good(object{"filters": []any{object{"intersects": object{"type": "Circle"}}}}), 400, "no type of GeoJSON"},
+		"no area":            {good(object{"filters": []any{object{"intersects": object{}}}}), 400, "either a box or a geometry"},
 		"nested dialect":     {good(object{"filters": []any{object{"all": []any{object{"not": object{"nope": 1}}}}}}), 400, "filters[0].all[0].not"},
 		"attribute":          {good(object{"filters": []any{object{"exact": object{"Type": "a"}}}}), 400, "no attribute name"},
 		"no types":           {good(object{"types": []string{}}), 400, "types"},

@@ -47,6 +47,7 @@ func house() []floor {
 		{path: "protocol/rawevent", level: 0, onlyThese: []string{}},
 		{path: "protocol/redisstreams", level: 1, onlyThese: []string{sdkGo, goRedis, uuid}},
 		{path: "gateway/cesql", level: 1, onlyThese: []string{}},
+		{path: "gateway/area", level: 1, onlyThese: []string{}},
 		{path: "gateway", level: 2},
 		{path: "gateway/source", level: 3, subtree: true},
 		{path: "gateway/admin", level: 3, subtree: true},

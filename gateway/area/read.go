@@ -1,0 +1,269 @@
+package area
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"unsafe"
+)
+
+// Read finds the footprint in the JSON of a STAC item, or of anything with a member geometry or bbox at its top: the geometry,
+// or where that is missing or makes no sense, the box. It returns nil where there is neither. The data are not kept, and
+// must not change until Read returns.
+func Read(data []byte) *Footprint {
+	text := unsafe.String(unsafe.SliceData(data), len(data))
+	var geometry, bbox string
+	err := members(text, func(name, value string) error {
+		switch {
+		case name == "geometry" && geometry == "":
+			geometry = value
+		case name == "bbox" && bbox == "":
+			bbox = value
+		}
+		return nil
+	})
+	if err != nil {
+		return nil
+	}
+	r := reader{text: geometry, left: maxFootprint}
+	if r.object(maxNesting) == nil && len(r.shapes) > 0 {
+		return &Footprint{around(r.shapes)}
+	}
+	var numbers []float64
+	err = elements(bbox, func(value string) error {
+		n, err := strconv.ParseFloat(value, 64)
+		if numbers = append(numbers, n); len(numbers) > 6 {
+			return errJSON
+		}
+		return err
+	})
+	if err != nil {
+		return nil
+	}
+	shapes, err := boxShapes(numbers)
+	if err != nil {
+		return nil
+	}
+	return &Footprint{around(shapes)}
+}
+
+// reader reads GeoJSON.
+type reader struct {
+	text   string
+	shapes []shape
+	left   int  // vertices that there may still be
+	strict bool // an area; otherwise a footprint, which somebody else has made
+}
+
+var (
+	errVertices = errors.New("there are too many vertices; simplify it")
+	errPosition = errors.New("a position is no pair of longitude and latitude in degrees")
+)
+
+// object reads a geometry, a Feature or a FeatureCollection.
+func (r *reader) object(depth int) error {
+	if depth == 0 {
+		return fmt.Errorf("collections are nested deeper than %d levels; write it flatter", maxNesting)
+	}
+	found := map[string]string{}
+	err := members(r.text, func(name, value string) error {
+		switch name {
+		case "type", "coordinates", "geometries", "geometry", "features":
+			found[name] = value
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	inner := func(value string) error {
+		if value == "null" {
+			return nil // a Feature without a place
+		}
+		outer := r.text
+		r.text = value
+		err := r.object(depth - 1)
+		r.text = outer
+		return err
+	}
+	switch kind := strings.Trim(found["type"], `"`); kind {
+	case "Feature":
+		return inner(found["geometry"])
+	case "FeatureCollection":
+		return elements(found["features"], inner)
+	case "GeometryCollection":
+		return elements(found["geometries"], inner)
+	default:
+		return r.geometry(kind, found["coordinates"])
+	}
+}
+
+func (r *reader) geometry(kind, coordinates string) error {
+	each := func(f func(string) error) error { return elements(coordinates, f) }
+	switch kind {
+	case "Point":
+		return r.point(coordinates)
+	case "MultiPoint":
+		return each(r.point)
+	case "LineString":
+		return r.line(coordinates)
+	case "MultiLineString":
+		return each(r.line)
+	case "Polygon":
+		return r.polygon(coordinates)
+	case "MultiPolygon":
+		return each(r.polygon)
+	default:
+		return fmt.Errorf("%q is no type of GeoJSON; write one like Polygon or MultiPolygon", shorten(kind))
+	}
+}
+
+func shorten(text string) string { return text[:min(len(text), 40)] }
+
+func (r *reader) point(text string) error {
+	p, err := r.position(text)
+	if err != nil {
+		return err
+	}
+	r.shapes = append(r.shapes, newShape(false, []point{p}))
+	return nil
+}
+
+func (r *reader) line(text string) error {
+	path, err := r.path(text)
+	if err != nil {
+		return err
+	}
+	if len(path) == 0 {
+		return errPosition
+	}
+	if !r.strict {
+		path, _ = shortWay(path)
+	}
+	r.shapes = append(r.shapes, newShape(false, path))
+	return nil
+}
+
+func (r *reader) polygon(text string) error {
+	var rings [][]point
+	err := elements(text, func(value string) error {
+		ring, err := r.path(value)
+		if err != nil {
+			return err
+		}
+		if len(ring) > 0 && ring[0] != ring[len(ring)-1] {
+			ring = append(ring, ring[0])
+		}
+		if len(ring) < 4 && (r.strict || len(ring) == 0) {
+			return errors.New("a ring has fewer than four positions, of which the last repeats the first")
+		}
+		rings = append(rings, ring)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if len(rings) == 0 {
+		return errors.New("a polygon has no ring")
+	}
+	if !r.strict {
+		untangle(rings)
+	}
+	r.shapes = append(r.shapes, newShape(len(rings[0]) >= 4, rings...))
+	return nil
+}
+
+func (r *reader) path(text string) (path []point, err error) {
+	err = elements(text, func(value string) error {
+		p, err := r.position(value)
+		path = append(path, p)
+		return err
+	})
+	return path, err
+}
+
+func (r *reader) position(text string) (p point, err error) {
+	if r.left--; r.left < 0 {
+		return p, errVertices
+	}
+	n := 0
+	err = elements(text, func(value string) error {
+		number, err := strconv.ParseFloat(value, 64)
+		if err != nil {
+			return errPosition
+		}
+		switch n++; n {
+		case 1:
+			p.x = number
+		case 2:
+			p.y = number
+		}
+		return nil
+	})
+	if err != nil || n < 2 || !(math.Abs(p.x) <= 2*turn && math.Abs(p.y) <= latitudeBound) { // not a number is neither
+		return p, errPosition
+	}
+	return p, nil
+}
+
+// untangle lets the rings of a footprint go the short way around the Earth, and around a pole where they do.
+func untangle(rings [][]point) {
+	outer, around := shortWay(rings[0])
+	if around != 0 { // it encloses the pole to which it is nearer
+		sum := 0.0
+		for _, p := range outer {
+			sum += p.y
+		}
+		pole := math.Copysign(latitudeBound, sum)
+		outer = append(outer, point{outer[len(outer)-1].x, pole}, point{outer[0].x, pole}, outer[0])
+	}
+	rings[0] = outer
+	bounds := newShape(true, outer).box
+	for i, hole := range rings[1:] {
+		hole, _ = shortWay(hole)
+		at := newShape(true, hole).box
+		by := 0.0
+		if at.maxX < bounds.minX {
+			by = turn
+		} else if at.minX > bounds.maxX {
+			by = -turn
+		}
+		for j := range hole {
+			hole[j].x += by
+		}
+		rings[i+1] = hole
+	}
+}
+
+// shortWay returns the path such that no step is longer than half a turn, where that makes it narrower; and how many turns
+// a ring then makes around the Earth. A step of exactly a turn is one along the whole Earth, as of a global product.
+func shortWay(path []point) ([]point, int) {
+	jumps := false
+	for i := 1; i < len(path); i++ {
+		step := math.Abs(path[i].x - path[i-1].x)
+		if step == turn {
+			return path, 0
+		}
+		jumps = jumps || step > halfTurn
+	}
+	if !jumps {
+		return path, 0
+	}
+	short := make([]point, len(path))
+	short[0] = path[0]
+	for i := 1; i < len(path); i++ {
+		step := math.Remainder(path[i].x-path[i-1].x, turn)
+		short[i] = point{short[i-1].x + step, path[i].y}
+	}
+	turns := int(math.Round((short[len(short)-1].x - short[0].x) / turn))
+	was, is := newShape(false, path).box, newShape(false, short).box
+	if path[0] == path[len(path)-1] && turns != 0 {
+		return short, turns
+	}
+	if is.maxX-is.minX >= was.maxX-was.minX {
+		return path, 0
+	}
+	return short, 0
+}

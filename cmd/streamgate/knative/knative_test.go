@@ -112,6 +112,13 @@ func FuzzImport(f *testing.F) {
 		}
 		f.Add(text)
 	}
+	for _, text := range []string{
+		"{apiVersion: eventing.knative.dev/v1, kind: Trigger, metadata: {name: t}, spec: {subscriber: {uri: !!binary /w==}, filters: [{exact: {? [a] : b}}]}}",
+		"{apiVersion: eventing.knative.dev/v1, kind: \"a\\e\\x85b\", metadata: {name: t}}",
+		list("&a {apiVersion: v1, kind: List, items: [*a]}"),
+	} {
+		f.Add([]byte(text))
+	}
 	f.Fuzz(func(t *testing.T, text []byte) {
 		result, err := knative.Import([]knative.File{{Name: "f", Data: text}})
 		if err != nil {

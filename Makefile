@@ -13,8 +13,9 @@ GOLANGCI_VERSION := 2.15.0
 GOLANGCI         := bin/golangci-lint
 FUZZTIME         ?= 10s
 BENCH            ?= .
+FAULT            ?= .
 
-.PHONY: help demo test test-servers test-deps build vet lint lint-deps floors bench fuzz interop ci
+.PHONY: help demo test test-servers test-deps build vet lint lint-deps floors bench fuzz fault interop ci
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -64,6 +65,9 @@ fuzz: test-deps ## run every fuzz target for FUZZTIME (10s)
 		echo "fuzzing $${target#*:} in $$(dirname "$${target%%:*}")"; \
 		go test -run '^$$' -fuzz "^$${target#*:}\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 5x "$$(dirname "$${target%%:*}")" </dev/null; \
 	done
+
+fault: test-deps ## run the scenarios of docs/reliability.md, about four minutes; FAULT=regexp chooses
+	STREAMGATE_FAULTS=1 go test -count=1 -timeout 20m -parallel 4 -v -run '^TestFault.*($(FAULT))' ./cmd/streamgate
 
 interop: ## run against others: a real STAC server, real redis-py, the binding in Python, the peers' own writers
 	docs/interop/binding.sh

@@ -129,6 +129,8 @@ func setFromText(field reflect.Value, text string) (remedy string) {
 	switch field.Kind() {
 	case reflect.String:
 		field.SetString(text)
+	case reflect.Slice: // of texts
+		field.Set(reflect.ValueOf(strings.Split(text, ",")))
 	case reflect.Bool:
 		b, err := strconv.ParseBool(text)
 		if err != nil {

@@ -86,6 +86,9 @@ type AdminConfig struct {
 	Address string `mapstructure:"address"`
 	// AllowAnonymous permits an address other than loopback; default false.
 	AllowAnonymous bool `mapstructure:"allowAnonymous"`
+	// AllowSinks names what subscriptions of the API may deliver to although it is not public: host names, patterns like
+	// *.svc.cluster.local, addresses and networks; default none. See [NewAddressGuard].
+	AllowSinks []string `mapstructure:"allowSinks"`
 }
 
 // NewAdminConfig returns the defaults.
@@ -93,10 +96,16 @@ func NewAdminConfig() AdminConfig { return AdminConfig{Address: "127.0.0.1:8081"
 
 // Validate returns everything that is wrong.
 func (c *AdminConfig) Validate() Problems {
+	var p Problems
 	if problem := checkAddress(c.Address, c.AllowAnonymous, "look at the gateway"); problem != nil {
-		return Problems{*problem}
+		p = append(p, *problem)
 	}
-	return nil
+	for i, one := range c.AllowSinks {
+		if _, err := NewAddressGuard([]string{one}); err != nil {
+			p.Add(fmt.Sprintf("allowSinks[%d]", i), err.Error(), "write one like localhost, *.svc.cluster.local, 10.1.2.3 or 10.0.0.0/8")
+		}
+	}
+	return p
 }
 
 // StreamConfig is one stream: where events are kept.

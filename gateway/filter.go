@@ -5,6 +5,7 @@ import (
 	"sort"
 	"strings"
 
+	"github.com/streamgate/streamgate/gateway/cesql"
 	"github.com/streamgate/streamgate/protocol/rawevent"
 )
 
@@ -17,6 +18,9 @@ type FilterConfig struct {
 	Prefix map[string]string `mapstructure:"prefix"`
 	// Suffix matches when the attribute ends with the value.
 	Suffix map[string]string `mapstructure:"suffix"`
+	// CESQL matches when the expression in the CloudEvents SQL Expression Language (CESQL 1.0.0) is true, and there is no
+	// error; see docs/filters.md.
+	CESQL string `mapstructure:"cesql"`
 	// All matches when every filter of the list does.
 	All []FilterConfig `mapstructure:"all"`
 	// Any matches when one filter of the list does.
@@ -57,13 +61,19 @@ func (f *FilterConfig) validate(depth int) Problems {
 			p.AddAll(fmt.Sprintf("%s[%d]", name, i), list[i].validate(depth+1))
 		}
 	}
+	if f.CESQL != "" {
+		dialects++
+		if err := checkCESQL(f.CESQL); err != nil {
+			p.Add("cesql", err.Error(), "write an expression like type LIKE 'com.example.%' AND subject = 'x'; try it with: streamgate filter test")
+		}
+	}
 	if f.Not != nil {
 		dialects++
 		p.AddAll("not", f.Not.validate(depth+1))
 	}
 	if dialects != 1 {
 		p.Add("", fmt.Sprintf("a filter must have exactly one dialect, this one has %d", dialects),
-			"write one of exact, prefix, suffix, all, any, not; put several filters into a list")
+			"write one of exact, prefix, suffix, cesql, all, any, not; put several filters into a list")
 	}
 	sort.SliceStable(p, func(i, j int) bool { return p[i].Path < p[j].Path })
 	return p
@@ -85,17 +95,42 @@ func validateMatch(values map[string]string) Problems {
 	return p
 }
 
-// predicate says whether an event matches. It does not allocate.
-type predicate func(*rawevent.Event) bool
+// checkCESQL returns what is wrong with an expression as a filter: also what can never be true.
+func checkCESQL(text string) error {
+	expression, err := cesql.Compile(text)
+	if err != nil {
+		return err
+	}
+	return expression.CheckFilter()
+}
+
+// predicate says whether an event matches. With an error it does not: a filter that cannot be evaluated lets nothing
+// through, also under not. It does not allocate, but for some expressions.
+type predicate func(*rawevent.Event) (bool, error)
 
 // compileFilters makes one predicate of a list, all of which must match; an empty list matches everything. The filters
 // must be valid.
 func compileFilters(filters []FilterConfig) predicate {
+	compiled := compileEach(filters)
+	if len(compiled) == 1 {
+		return compiled[0]
+	}
+	return func(e *rawevent.Event) (bool, error) {
+		for _, p := range compiled {
+			if ok, err := p(e); !ok {
+				return false, err
+			}
+		}
+		return true, nil
+	}
+}
+
+func compileEach(filters []FilterConfig) []predicate {
 	compiled := make([]predicate, len(filters))
 	for i := range filters {
 		compiled[i] = filters[i].compile()
 	}
-	return allOf(compiled)
+	return compiled
 }
 
 func (f *FilterConfig) compile() predicate {
@@ -106,38 +141,39 @@ func (f *FilterConfig) compile() predicate {
 		return match(f.Prefix, strings.HasPrefix)
 	case f.Suffix != nil:
 		return match(f.Suffix, strings.HasSuffix)
+	case f.CESQL != "":
+		expression, err := cesql.Compile(f.CESQL)
+		if err != nil {
+			return func(*rawevent.Event) (bool, error) { return false, err } // Validate has refused it
+		}
+		return expression.Match
 	case f.All != nil:
 		return compileFilters(f.All)
 	case f.Any != nil:
-		alternatives := make([]predicate, len(f.Any))
-		for i := range f.Any {
-			alternatives[i] = f.Any[i].compile()
-		}
-		return func(e *rawevent.Event) bool {
-			for _, alternative := range alternatives {
-				if alternative(e) {
-					return true
-				}
-			}
-			return false
-		}
+		return anyOf(compileEach(f.Any))
 	default:
 		inner := f.Not.compile()
-		return func(e *rawevent.Event) bool { return !inner(e) }
+		return func(e *rawevent.Event) (bool, error) {
+			ok, err := inner(e)
+			return err == nil && !ok, err
+		}
 	}
 }
 
-func allOf(predicates []predicate) predicate {
-	if len(predicates) == 1 {
-		return predicates[0]
-	}
-	return func(e *rawevent.Event) bool {
-		for _, p := range predicates {
-			if !p(e) {
-				return false
+// anyOf matches when one does; an alternative that cannot be evaluated is an error only if no other matches.
+func anyOf(alternatives []predicate) predicate {
+	return func(e *rawevent.Event) (bool, error) {
+		var failure error
+		for _, alternative := range alternatives {
+			ok, err := alternative(e)
+			if ok {
+				return true, nil
+			}
+			if failure == nil {
+				failure = err
 			}
 		}
-		return true
+		return false, failure
 	}
 }
 
@@ -147,13 +183,13 @@ func match(values map[string]string, compare func(have, want string) bool) predi
 	for name, value := range values {
 		wanted = append(wanted, rawevent.Attribute{Name: name, Value: value})
 	}
-	return func(e *rawevent.Event) bool {
+	return func(e *rawevent.Event) (bool, error) {
 		for i := range wanted {
 			have, found := e.Attribute(wanted[i].Name)
 			if !found || !compare(have, wanted[i].Value) {
-				return false
+				return false, nil
 			}
 		}
-		return true
+		return true, nil
 	}
 }

@@ -69,6 +69,9 @@ func TestFilters(t *testing.T) {
 		"any, none":                      {[]FilterConfig{{Any: []FilterConfig{no, no}}}, false},
 		"not":                            {[]FilterConfig{{Not: &no}}, true},
 		"not of a missing attribute":     {[]FilterConfig{{Not: &FilterConfig{Exact: map[string]string{"nosuch": "x"}}}}, true},
+		"cesql":                          {[]FilterConfig{{CESQL: "type = 'com.example.created' AND EXISTS subject"}}, true},
+		"cesql, no":                      {[]FilterConfig{{CESQL: "LENGTH(subject) < 3"}}, false},
+		"not of cesql":                   {[]FilterConfig{{Not: &FilterConfig{CESQL: "id = '2'"}}}, true},
 		"not of prefix of what is there": {[]FilterConfig{{Not: &FilterConfig{Prefix: map[string]string{"id": "1"}}}}, false},
 	} {
 		event := sampleEvent()
@@ -77,8 +80,36 @@ func TestFilters(t *testing.T) {
 				t.Errorf("%s: %v", name, problems)
 			}
 		}
-		if got := compileFilters(c.filters)(&event); got != c.want {
-			t.Errorf("%s: %v", name, got)
+		if got, err := compileFilters(c.filters)(&event); got != c.want || err != nil {
+			t.Errorf("%s: %v, %v", name, got, err)
+		}
+	}
+}
+
+// TestFilterErrors: what cannot be evaluated lets nothing through, under not neither, and is an error unless something else
+// has decided.
+func TestFilterErrors(t *testing.T) {
+	t.Parallel()
+	failing := FilterConfig{CESQL: "INT(nosuch) = 1"}
+	yes, no := exact("id", "1"), exact("id", "2")
+	event := sampleEvent()
+	for name, c := range map[string]struct {
+		filter      FilterConfig
+		ok, isError bool
+	}{
+		"alone":                    {failing, false, true},
+		"not":                      {FilterConfig{Not: &failing}, false, true},
+		"not not":                  {FilterConfig{Not: &FilterConfig{Not: &failing}}, false, true},
+		"any with what matches":    {FilterConfig{Any: []FilterConfig{failing, yes}}, true, false},
+		"any with what does not":   {FilterConfig{Any: []FilterConfig{failing, no}}, false, true},
+		"all with what matches":    {FilterConfig{All: []FilterConfig{yes, failing}}, false, true},
+		"all behind what does not": {FilterConfig{All: []FilterConfig{no, failing}}, false, false},
+	} {
+		if problems := c.filter.Validate(); len(problems) > 0 {
+			t.Errorf("%s: %v", name, problems)
+		}
+		if ok, err := compileFilters([]FilterConfig{c.filter})(&event); ok != c.ok || (err != nil) != c.isError {
+			t.Errorf("%s: %v, %v", name, ok, err)
 		}
 	}
 }
@@ -89,7 +120,13 @@ func TestNotNegates(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		a, b := randomFilter(t, 3), randomFilter(t, 3)
 		event := sampleEvent()
-		matches := func(f FilterConfig) bool { return compileFilters([]FilterConfig{f})(&event) }
+		matches := func(f FilterConfig) bool {
+			ok, err := compileFilters([]FilterConfig{f})(&event)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return ok
+		}
 		if problems := a.Validate(); len(problems) > 0 {
 			t.Fatal(problems)
 		}
@@ -204,6 +241,7 @@ func sampleFilters() []FilterConfig {
 	return []FilterConfig{
 		exact("type", "com.example.created", "datacontenttype", "application/json"),
 		{Any: []FilterConfig{{Suffix: map[string]string{"subject": "_L1C"}}, {Prefix: map[string]string{"source": "https://"}}}},
+		{CESQL: "subject LIKE 'items/%' AND type IN ('com.example.created', 'com.example.deleted')"},
 		{All: []FilterConfig{{Not: &other}, {Not: &FilterConfig{Exact: map[string]string{"nosuch": "x"}}}}},
 	}
 }
@@ -212,7 +250,10 @@ func sampleFilters() []FilterConfig {
 func TestFiltersDoNotAllocate(t *testing.T) {
 	match, event := compileFilters(sampleFilters()), sampleEvent()
 	matched := true
-	if n := testing.AllocsPerRun(1000, func() { matched = match(&event) && matched }); n != 0 || !matched {
+	if n := testing.AllocsPerRun(1000, func() {
+		ok, err := match(&event)
+		matched = ok && err == nil && matched
+	}); n != 0 || !matched {
 		t.Errorf("%v allocations an event, matched %v", n, matched)
 	}
 }
@@ -221,7 +262,7 @@ func BenchmarkFilters(b *testing.B) {
 	match, event := compileFilters(sampleFilters()), sampleEvent()
 	b.ReportAllocs()
 	for b.Loop() {
-		if !match(&event) {
+		if ok, err := match(&event); !ok || err != nil {
 			b.Fatal("no match")
 		}
 	}

@@ -64,6 +64,7 @@ type tally struct {
 
 	trusted bool // when it was counted last, Redis had the right lag
 
+	read        int64 // what the group had read, as Redis said last
 	unseen      int64 // entries that the group has never seen and will not see, as noted for all replicas
 	unseenKnown bool
 }
@@ -105,11 +106,11 @@ func (k *keeper) measure(ctx context.Context, v *view) error {
 
 // count finds out how many entries the group has before it. What XINFO calls lag is not enough: it is nil for a group that
 // was made or set somewhere in the middle, or behind which an entry was deleted, and too large after a trim (Redis 7.0
-// for good, Valkey until the next read).
+// for good, Valkey until the next read) and after a failover (Redis 7.0, for good).
 func (k *keeper) count(ctx context.Context, v *view, g *groupView, t *tally) error {
 	same := t.exact && t.view != nil && t.last == g.last && t.view.gone == v.gone && v.added >= t.view.added && v.added >= 0
-	if t.view != nil && t.view.gone != v.gone && redisstreams.CompareIDs(v.first, t.last) > 0 {
-		t.trusted = false // somebody has trimmed past where the group was
+	if g.read < t.read || t.view != nil && t.view.gone != v.gone && redisstreams.CompareIDs(v.first, t.last) > 0 {
+		t.trusted = false // the number is another server's, or somebody has trimmed past where the group was
 	}
 	exact := true
 	switch {
@@ -119,15 +120,19 @@ func (k *keeper) count(ctx context.Context, v *view, g *groupView, t *tally) err
 		t.behind = v.length
 	case same:
 		t.behind += v.added - t.view.added
-	case g.lag >= 0 && t.trusted || g.lag > countBound:
+	case g.lag >= 0 && t.trusted:
 		t.behind, exact = g.lag, false
 	default:
-		n, whole, err := k.countBehind(ctx, g, t)
+		bound := countBound
+		if g.lag > countBound {
+			bound = countStep // few, where Redis is wrong; if not, counting them all would say no more
+		}
+		n, whole, err := k.countBehind(ctx, g, t, int64(bound))
 		if err != nil {
 			return err
 		}
 		if exact = whole; !exact {
-			n = max(n, g.lag)
+			n = max(n, min(g.lag, v.length))
 		}
 		t.behind = n
 	}
@@ -139,8 +144,8 @@ func (k *keeper) count(ctx context.Context, v *view, g *groupView, t *tally) err
 }
 
 // countBehind counts the entries behind the group, up to a bound.
-func (k *keeper) countBehind(ctx context.Context, g *groupView, t *tally) (n int64, whole bool, err error) {
-	for from := g.last; n < countBound && k.budget > 0; {
+func (k *keeper) countBehind(ctx context.Context, g *groupView, t *tally, bound int64) (n int64, whole bool, err error) {
+	for from := g.last; n < bound && k.budget > 0; {
 		found, first, last, err := k.behind(ctx, from, countStep)
 		if err != nil {
 			return 0, false, err
@@ -167,8 +172,16 @@ func (k *keeper) behind(ctx context.Context, id string, limit int) (n int64, fir
 
 // noteUnseen finds out whether somebody has removed entries before they were delivered. Of the entries that there ever
 // were, those that the group has read and those that it has before it must be all; what is missing it will not see.
+//
+// That needs the right number of those read. Redis 7.0 does not tell its replicas (redis/redis#12898): after a
+// failover the number is that of the time when the replica copied everything, and goes on from there. Where it has gone
+// back, or more are missing than were ever removed, the difference is taken as it is, and only what is added to it counts.
 func (k *keeper) noteUnseen(ctx context.Context, v *view, s *SubscriptionConfig, g *groupView, t *tally) error {
 	unseen := v.added - g.read - t.behind
+	wrong := g.read < t.read || unseen > v.gone
+	if g.read >= 0 {
+		t.read = g.read
+	}
 	if s.Forget || !t.exact || g.read < 0 || v.added < 0 || unseen < 0 || t.unseenKnown && t.unseen == unseen || !t.unseenKnown && unseen == 0 {
 		return nil
 	}
@@ -177,7 +190,7 @@ func (k *keeper) noteUnseen(ctx context.Context, v *view, s *SubscriptionConfig,
 		return fmt.Errorf("note what was removed from stream %q: %w", k.stream.Name, err)
 	}
 	t.unseen, t.unseenKnown = unseen, true
-	if lost > 0 {
+	if lost > 0 && !wrong {
 		k.metrics.trimmed.WithLabelValues(s.Name).Add(float64(lost))
 		k.log.Error("entries were removed from the stream before they were delivered",
 			"subscription", s.Name, "entries", lost, "after", g.last, "before", v.first)

@@ -27,6 +27,7 @@ type metrics struct {
 	pending        *prometheus.GaugeVec   // subscription
 	oldest         *prometheus.GaugeVec   // subscription
 	forgotten      *prometheus.CounterVec // subscription
+	filterErrors   *prometheus.CounterVec // subscription
 }
 
 func newMetrics(registry prometheus.Registerer) *metrics {
@@ -68,6 +69,7 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 	m.pending = gauge("subscription_pending", "Entries that were delivered to a replica and are not acknowledged yet.", "subscription")
 	m.oldest = gauge("subscription_oldest_seconds", "Age of the oldest entry that is not acknowledged.", "subscription")
 	m.forgotten = counter("entries_forgotten_total", "Entries that retention removed before a subscription with forget acknowledged them.", "subscription")
+	m.filterErrors = counter("filter_errors_total", "Events that were not delivered because a filter could not be evaluated on them.", "subscription")
 	registry.MustRegister(m.deliveryTime)
 	return m
 }
@@ -97,7 +99,7 @@ func (m *metrics) drop(subscription string) {
 	labels := prometheus.Labels{"subscription": subscription}
 	for _, vec := range []interface{ DeletePartialMatch(prometheus.Labels) int }{
 		m.deliveries, m.attempts, m.deliveryTime, m.malformed, m.parked, m.trimmed, m.reclaimed, m.groupRecreated, m.circuit, m.inFlight,
-		m.heldBack, m.replies, m.lag, m.pending, m.oldest, m.forgotten,
+		m.heldBack, m.replies, m.lag, m.pending, m.oldest, m.forgotten, m.filterErrors,
 	} {
 		vec.DeletePartialMatch(labels)
 	}

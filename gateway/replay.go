@@ -180,10 +180,14 @@ func (r *replayRun) step(ctx context.Context, entries []redisstreams.Entry) (don
 		r.Looked++
 		r.Cursor = entries[i].ID
 		event, err := entries[i].Event()
+		matched := false
+		if err == nil {
+			matched, err = r.matches(&event)
+		}
 		switch {
 		case err != nil:
 			r.Skipped++
-		case r.matches(&event):
+		case matched:
 			event.Set(attrReplay, r.Name())
 			events = append(events, event)
 		}

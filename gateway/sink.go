@@ -124,6 +124,9 @@ func newHTTPSink(c *SubscriptionConfig, userAgent string) *httpSink {
 		s.overrides = append(s.overrides, rawevent.Attribute{Name: name, Value: c.Sink.Extensions[name]})
 	}
 	s.transport.TLSClientConfig = trusting(c.Sink.CACerts)
+	if c.Sink.Guard != nil { // a proxy would be asked for what the guard cannot see
+		s.transport.Proxy, s.transport.DialContext = nil, c.Sink.Guard.dial(dialer)
+	}
 	for name, value := range c.Sink.Header {
 		s.header = setHeader(s.header, name, value)
 	}

@@ -30,6 +30,8 @@ type SinkConfig struct {
 
 	// Header goes with every request to uri. It may hold secrets, and comes from the subscriptions API alone.
 	Header map[string]string `mapstructure:"-"`
+	// Guard says which addresses uri may lead to; nil for any. It is for addresses that do not come from the file.
+	Guard *AddressGuard `json:"-" mapstructure:"-"`
 }
 
 // Describe names the sink for events, logs and documents, without secrets.

@@ -57,7 +57,7 @@ func newSubscription(c SubscriptionConfig, env subscriptionEnv) (*subscription, 
 	}
 	if uri := c.Delivery.DeadLetterSink.URI; uri != "" {
 		dead := c
-		dead.Sink, dead.ReplyStream = SinkConfig{URI: uri}, noReplies
+		dead.Sink, dead.ReplyStream = SinkConfig{URI: uri, Guard: c.Sink.Guard}, noReplies
 		s.deadSink = newHTTPSink(&dead, env.userAgent)
 	}
 	var err error

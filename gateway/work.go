@@ -24,7 +24,7 @@ func (s *session) prepare(ctx context.Context, d *redisstreams.Delivery) (job, b
 	case err != nil:
 		s.bury(ctx, d, err)
 		return job{}, false
-	case !s.matches(&event):
+	case !s.passes(&event, d.ID):
 		s.finish(d, s.figures.filtered)
 		return job{}, false
 	}
@@ -32,6 +32,16 @@ func (s *session) prepare(ctx context.Context, d *redisstreams.Delivery) (job, b
 		return job{}, false
 	}
 	return job{delivery: d, event: event}, true
+}
+
+// passes applies the filters. What they cannot be evaluated on is not delivered, and counted.
+func (s *session) passes(event *rawevent.Event, entry string) bool {
+	ok, err := s.matches(event)
+	if err != nil {
+		s.metrics.filterErrors.WithLabelValues(s.config.Name).Inc()
+		s.log.Debug("a filter cannot be evaluated on an event, which is not delivered", "entry_id", entry, "err", err)
+	}
+	return ok
 }
 
 // finish acknowledges an entry.

@@ -15,8 +15,8 @@ type conformanceCheck struct {
 	batch   bool // 415 means that the receiver does without
 }
 
-// binary is a request in binary mode: name, value, name, value, and the body last.
-func binary(parts ...string) func() (http.Header, string) {
+// binaryMode is a request in binary mode: name, value, name, value, and the body last.
+func binaryMode(parts ...string) func() (http.Header, string) {
 	return func() (http.Header, string) {
 		h := http.Header{
 			"Ce-Specversion": {"1.0"}, "Ce-Id": {"conformance-1"}, "Ce-Source": {"/streamgate/conformance"}, "Ce-Type": {"com.example.conformance"},
@@ -31,7 +31,7 @@ func binary(parts ...string) func() (http.Header, string) {
 	}
 }
 
-func structured(media, body string) func() (http.Header, string) {
+func structuredMode(media, body string) func() (http.Header, string) {
 	return func() (http.Header, string) { return http.Header{"Content-Type": {media}}, body }
 }
 
@@ -54,43 +54,43 @@ func conformanceChecks() []conformanceCheck {
 	batch := func(c conformanceCheck) conformanceCheck { c.batch = true; return c }
 	noData := `{` + required + `}`
 	return []conformanceCheck{
-		accepted("HTTP 3.1", "binary mode", binary(`{"a":1}`)),
-		accepted("HTTP 3.1.1", "binary mode, text data", binary("Content-Type", "text/plain; charset=utf-8", "Grüße")),
-		accepted("HTTP 3.1.1", "binary mode, bytes as data", binary("Content-Type", "application/octet-stream", "\x00\xff\xfe")),
-		accepted("HTTP 3.1.2", "binary mode, without data", binary("Content-Type", "", "")),
-		accepted("HTTP 3.1.3", "all optional attributes", binary("Ce-Subject", "a", "Ce-Time", "2026-11-23T01:02:03.5Z", "Ce-Dataschema", "https://example.com/s", `{}`)),
-		accepted("HTTP 3.1.3", "extension attributes", binary("Ce-Comexampleextension1", "value", "Ce-Sampledrate", "5", `{}`)),
-		accepted("HTTP 3.1.3.2", "percent-encoded value", binary("Ce-Subject", "Euro%20%E2%82%AC%20%F0%9F%98%80", `{}`)),
-		accepted("HTTP 3.1.3.2", "lower-case and needless percent-encoding", binary("Ce-Subject", "%e2%82%ac%61", `{}`)),
-		accepted("HTTP 3.1.3.2", "quoted value", binary("Ce-Subject", `"a \"b\""`, `{}`)),
-		accepted("HTTP 3.2", "structured mode", structured(jsonMedia, `{`+required+`,"datacontenttype":"application/json","data":{"a":1}}`)),
-		accepted("HTTP 3.2.1", "structured mode, with charset", structured(jsonMedia+"; charset=UTF-8", noData)),
-		accepted("HTTP 3.2.1", "structured mode, media type in capitals", structured("Application/CloudEvents+JSON", noData)),
-		accepted("JSON 2.2", "an attribute that is null", structured(jsonMedia, `{`+required+`,"subject":null}`)),
-		accepted("JSON 2.2", "extensions of type boolean, integer and string", structured(jsonMedia, `{`+required+`,"a":true,"b":-2147483648,"c":"x"}`)),
-		accepted("JSON 3.1", "data of any JSON type", structured(jsonMedia, `{`+required+`,"data":[1,null,"x"]}`)),
-		accepted("JSON 3.1.1", "data_base64", structured(jsonMedia, `{`+required+`,"datacontenttype":"image/png","data_base64":"iVBORw0KGgo="}`)),
-		batch(accepted("HTTP 3.3", "batched mode", structured(batchMedia, `[`+noData+`,`+strings.Replace(noData, "-1", "-2", 1)+`]`))),
-		batch(accepted("JSON 4", "an empty batch", structured(batchMedia, `[]`))),
-		should(accepted("core, Size Limits", "an event of 64 KiB", binary(`{"a":"`+strings.Repeat("x", 64<<10-600)+`"}`))),
+		accepted("HTTP 3.1", "binary mode", binaryMode(`{"a":1}`)),
+		accepted("HTTP 3.1.1", "binary mode, text data", binaryMode("Content-Type", "text/plain; charset=utf-8", "Grüße")),
+		accepted("HTTP 3.1.1", "binary mode, bytes as data", binaryMode("Content-Type", "application/octet-stream", "\x00\xff\xfe")),
+		accepted("HTTP 3.1.2", "binary mode, without data", binaryMode("Content-Type", "", "")),
+		accepted("HTTP 3.1.3", "all optional attributes", binaryMode("Ce-Subject", "a", "Ce-Time", "2026-11-23T01:02:03.5Z", "Ce-Dataschema", "https://example.com/s", `{}`)),
+		accepted("HTTP 3.1.3", "extension attributes", binaryMode("Ce-Comexampleextension1", "value", "Ce-Sampledrate", "5", `{}`)),
+		accepted("HTTP 3.1.3.2", "percent-encoded value", binaryMode("Ce-Subject", "Euro%20%E2%82%AC%20%F0%9F%98%80", `{}`)),
+		accepted("HTTP 3.1.3.2", "lower-case and needless percent-encoding", binaryMode("Ce-Subject", "%e2%82%ac%61", `{}`)),
+		accepted("HTTP 3.1.3.2", "quoted value", binaryMode("Ce-Subject", `"a \"b\""`, `{}`)),
+		accepted("HTTP 3.2", "structured mode", structuredMode(jsonMedia, `{`+required+`,"datacontenttype":"application/json","data":{"a":1}}`)),
+		accepted("HTTP 3.2.1", "structured mode, with charset", structuredMode(jsonMedia+"; charset=UTF-8", noData)),
+		accepted("HTTP 3.2.1", "structured mode, media type in capitals", structuredMode("Application/CloudEvents+JSON", noData)),
+		accepted("JSON 2.2", "an attribute that is null", structuredMode(jsonMedia, `{`+required+`,"subject":null}`)),
+		accepted("JSON 2.2", "extensions of type boolean, integer and string", structuredMode(jsonMedia, `{`+required+`,"a":true,"b":-2147483648,"c":"x"}`)),
+		accepted("JSON 3.1", "data of any JSON type", structuredMode(jsonMedia, `{`+required+`,"data":[1,null,"x"]}`)),
+		accepted("JSON 3.1.1", "data_base64", structuredMode(jsonMedia, `{`+required+`,"datacontenttype":"image/png","data_base64":"iVBORw0KGgo="}`)),
+		batch(accepted("HTTP 3.3", "batched mode", structuredMode(batchMedia, `[`+noData+`,`+strings.Replace(noData, "-1", "-2", 1)+`]`))),
+		batch(accepted("JSON 4", "an empty batch", structuredMode(batchMedia, `[]`))),
+		should(accepted("core, Size Limits", "an event of 64 KiB", binaryMode(`{"a":"`+strings.Repeat("x", 64<<10-600)+`"}`))),
 
-		refused("core, REQUIRED", "no id", binary("Ce-Id", "", `{}`)),
-		refused("core, REQUIRED", "no source", binary("Ce-Source", "", `{}`)),
-		refused("core, REQUIRED", "no type", binary("Ce-Type", "", `{}`)),
-		refused("core, REQUIRED", "no specversion", binary("Ce-Specversion", "", `{}`)),
-		refused("core, specversion", "an unknown specversion", binary("Ce-Specversion", "9.9", `{}`)),
-		refused("core, time", "a time that is none", binary("Ce-Time", "yesterday", `{}`)),
-		refused("core, Naming", "an attribute name with a dash", binary("Ce-My-Extension", "x", `{}`)),
-		refused("HTTP 3.1.3.2", "a value that is no UTF-8", binary("Ce-Subject", "%C0%A0", `{}`)),
-		refused("JSON 3", "no JSON", structured(jsonMedia, `{`)),
-		refused("JSON 3", "a required member is missing", structured(jsonMedia, `{"specversion":"1.0","id":"1","source":"/"}`)),
-		refused("JSON 3", "an id that is a number", structured(jsonMedia, strings.Replace(noData, `"conformance-1"`, `1`, 1))),
-		refused("JSON 3.1.1", "data and data_base64", structured(jsonMedia, `{`+required+`,"data":1,"data_base64":"AA=="}`)),
-		refused("JSON 3.1.1", "data_base64 that is none", structured(jsonMedia, `{`+required+`,"data_base64":"*"}`)),
-		refused("JSON 2.2", "an extension that is an object", structured(jsonMedia, `{`+required+`,"ext":{"a":1}}`)),
-		refused("core, Attributes", "a member twice", structured(jsonMedia, `{`+required+`,"id":"2"}`)),
-		refused("webhook 2.2", "an unknown event format", structured("application/cloudevents+nosuchformat", "x")),
-		batch(refused("JSON 4", "a batch that is an object", structured(batchMedia, noData))),
-		batch(refused("JSON 4", "a batch with an event that is none", structured(batchMedia, `[`+noData+`,{}]`))),
+		refused("core, REQUIRED", "no id", binaryMode("Ce-Id", "", `{}`)),
+		refused("core, REQUIRED", "no source", binaryMode("Ce-Source", "", `{}`)),
+		refused("core, REQUIRED", "no type", binaryMode("Ce-Type", "", `{}`)),
+		refused("core, REQUIRED", "no specversion", binaryMode("Ce-Specversion", "", `{}`)),
+		refused("core, specversion", "an unknown specversion", binaryMode("Ce-Specversion", "9.9", `{}`)),
+		refused("core, time", "a time that is none", binaryMode("Ce-Time", "yesterday", `{}`)),
+		refused("core, Naming", "an attribute name with a dash", binaryMode("Ce-My-Extension", "x", `{}`)),
+		refused("HTTP 3.1.3.2", "a value that is no UTF-8", binaryMode("Ce-Subject", "%C0%A0", `{}`)),
+		refused("JSON 3", "no JSON", structuredMode(jsonMedia, `{`)),
+		refused("JSON 3", "a required member is missing", structuredMode(jsonMedia, `{"specversion":"1.0","id":"1","source":"/"}`)),
+		refused("JSON 3", "an id that is a number", structuredMode(jsonMedia, strings.Replace(noData, `"conformance-1"`, `1`, 1))),
+		refused("JSON 3.1.1", "data and data_base64", structuredMode(jsonMedia, `{`+required+`,"data":1,"data_base64":"AA=="}`)),
+		refused("JSON 3.1.1", "data_base64 that is none", structuredMode(jsonMedia, `{`+required+`,"data_base64":"*"}`)),
+		refused("JSON 2.2", "an extension that is an object", structuredMode(jsonMedia, `{`+required+`,"ext":{"a":1}}`)),
+		refused("core, Attributes", "a member twice", structuredMode(jsonMedia, `{`+required+`,"id":"2"}`)),
+		refused("webhook 2.2", "an unknown event format", structuredMode("application/cloudevents+nosuchformat", "x")),
+		batch(refused("JSON 4", "a batch that is an object", structuredMode(batchMedia, noData))),
+		batch(refused("JSON 4", "a batch with an event that is none", structuredMode(batchMedia, `[`+noData+`,{}]`))),
 	}
 }

@@ -106,7 +106,11 @@ func (n *node) start(ctx context.Context) error {
 		return fmt.Errorf("%w; set server.address or STREAMGATE_SERVER_ADDRESS to another one", err)
 	}
 	n.eventsURL = "http://" + address.String()
-	n.subscriptions = subscriptions.New(n.gateway, &n.config.Gateway, n.client, n.log)
+	guard, err := gateway.NewAddressGuard(n.config.Admin.AllowSinks)
+	if err != nil {
+		return err
+	}
+	n.subscriptions = subscriptions.New(n.gateway, &n.config.Gateway, n.client, guard, n.log)
 	operators := http.NewServeMux()
 	operators.Handle("/", admin.Handler(n.gateway, n.registry, n.gateway))
 	for _, path := range []string{"/subscriptions", "/subscriptions/", "/openapi.json"} {

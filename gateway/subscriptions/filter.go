@@ -28,6 +28,8 @@ func parseFilter(raw json.RawMessage, depth int, left *int) (f gateway.FilterCon
 			err = json.Unmarshal(value, &f.Prefix)
 		case "suffix":
 			err = json.Unmarshal(value, &f.Suffix)
+		case "sql", "cesql":
+			err = json.Unmarshal(value, &f.CESQL)
 		case "all":
 			f.All, err = parseList(dialect, value, depth, left, &p)
 		case "any":
@@ -37,7 +39,7 @@ func parseFilter(raw json.RawMessage, depth int, left *int) (f gateway.FilterCon
 			p.AddAll(dialect, problems)
 			f.Not = &inner
 		default:
-			p.Add("", fmt.Sprintf("the dialect %q is not supported", dialect), "write exact, prefix, suffix, all, any or not")
+			p.Add("", fmt.Sprintf("the dialect %q is not supported", dialect), "write exact, prefix, suffix, sql, all, any or not")
 		}
 		if err != nil {
 			p.Add(dialect, "it does not have the form of this dialect", "give a map of attributes and values, or for all and any a list of filters")
@@ -76,6 +78,8 @@ func encodeFilter(f *gateway.FilterConfig) map[string]any {
 		return map[string]any{"prefix": f.Prefix}
 	case f.Suffix != nil:
 		return map[string]any{"suffix": f.Suffix}
+	case f.CESQL != "":
+		return map[string]any{"sql": f.CESQL}
 	case f.All != nil:
 		return map[string]any{"all": list(f.All)}
 	case f.Any != nil:

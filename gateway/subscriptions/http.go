@@ -244,7 +244,7 @@ func (s *Service) read(w http.ResponseWriter, r *http.Request) (*Object, bool) {
 
 // check answers what is wrong with an object.
 func (s *Service) check(w http.ResponseWriter, o *Object) bool {
-	c, problems := o.configuration(s.defaultStream())
+	c, problems := s.configuration(o)
 	if len(problems) == 0 {
 		problems = s.gateway.Check(&c)
 	}

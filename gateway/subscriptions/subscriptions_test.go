@@ -55,7 +55,11 @@ func startReplica(t *testing.T, client redis.UniversalClient) *replica {
 	if r.gateway, err = gateway.New(c, gateway.Env{Redis: client, Logger: log, Registry: prometheus.NewRegistry(), UserAgent: "test"}); err != nil {
 		t.Fatal(err)
 	}
-	service := subscriptions.New(r.gateway, &c, client, log)
+	guard, err := gateway.NewAddressGuard([]string{"127.0.0.1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	service := subscriptions.New(r.gateway, &c, client, guard, log)
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() { _ = r.gateway.Run(ctx) })
@@ -274,6 +278,8 @@ func TestRefused(t *testing.T) {
 		"no protocol":        {good(object{"protocol": ""}), 400, "write HTTP or REDIS"},
 		"other protocol":     {good(object{"protocol": "KAFKA"}), 400, "not supported"},
 		"no address":         {good(object{"sink": "example.com"}), 400, "sink.uri"},
+		"private address":    {good(object{"sink": "http://169.254.169.254/latest"}), 400, "admin.allowSinks"},
+		"private dead end":   {good(object{"config": object{"delivery": object{"deadLetterSink": object{"uri": "http://10.0.0.1/"}}}}), 400, "admin.allowSinks"},
 		"method":             {good(object{"protocolsettings": object{"method": "PUT"}}), 400, "protocolsettings.method"},
 		"header of an event": {good(object{"protocolsettings": object{"headers": object{"Ce-Id": "1"}}}), 400, "protocolsettings.headers.Ce-Id"},
 		"header with a line": {good(object{"protocolsettings": object{"headers": object{"A": "b\r\nc"}}}), 400, "headers.A"},

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net/url"
 	"slices"
 	"time"
 
@@ -30,12 +31,14 @@ type Service struct {
 	gateway *gateway.Gateway
 	config  *gateway.Config
 	store   store
+	guard   *gateway.AddressGuard
 	log     *slog.Logger
 }
 
-// New returns a service. It does no I/O. The client stays the caller's.
-func New(g *gateway.Gateway, config *gateway.Config, client redis.UniversalClient, log *slog.Logger) *Service {
-	return &Service{gateway: g, config: config, store: store{client}, log: log}
+// New returns a service. It does no I/O. The client stays the caller's. guard says which addresses the subscriptions may
+// deliver to.
+func New(g *gateway.Gateway, config *gateway.Config, client redis.UniversalClient, guard *gateway.AddressGuard, log *slog.Logger) *Service {
+	return &Service{gateway: g, config: config, store: store{client}, guard: guard, log: log}
 }
 
 // running is what Run knows.
@@ -98,7 +101,7 @@ func (s *Service) apply(ctx context.Context, r *running, objects map[string]*Obj
 	var failures []error
 	streams := make(map[string]string, len(objects))
 	for _, id := range slices.Sorted(maps.Keys(objects)) {
-		c, problems := objects[id].configuration(s.defaultStream())
+		c, problems := s.configuration(objects[id])
 		switch {
 		case !s.hasStream(c.Stream):
 			continue
@@ -147,6 +150,20 @@ func (s *Service) forget(ctx context.Context, r *running) error {
 		}
 	}
 	return nil
+}
+
+// configuration translates an object for this gateway.
+func (s *Service) configuration(o *Object) (gateway.SubscriptionConfig, gateway.Problems) {
+	c, p := o.configuration(s.defaultStream())
+	c.Sink.Guard = s.guard
+	for _, address := range []string{c.Sink.URI, c.Delivery.DeadLetterSink.URI} {
+		if u, err := url.Parse(address); err == nil && u.Hostname() != "" {
+			if err := s.guard.CheckHost(u.Hostname()); err != nil {
+				p.Add("sink", err.Error(), "give a public address, or name the host in admin.allowSinks of the configuration")
+			}
+		}
+	}
+	return c, p
 }
 
 func (s *Service) defaultStream() string { return s.config.Streams[0].Name }

@@ -1,0 +1,148 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/streamgate/streamgate/gateway/cesql"
+	"github.com/streamgate/streamgate/protocol/rawevent"
+)
+
+func newFilter() *cobra.Command {
+	c := &cobra.Command{Use: "filter", Short: "Try filters"}
+	c.AddCommand(newFilterTest())
+	return c
+}
+
+func newFilterTest() *cobra.Command {
+	var file, output string
+	c := &cobra.Command{
+		Use:   "test EXPRESSION --event FILE",
+		Short: "Show how a CESQL expression is evaluated on an event",
+		Long: "Evaluate an expression in the CloudEvents SQL Expression Language on an event in JSON format, and show the value of\n" +
+			"each part. The first line says whether a filter with this expression lets the event through.",
+		Example: "  streamgate tail events --no-follow -o json | head -1 | streamgate filter test \"type LIKE 'com.example.%'\" --event -",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			if output != "text" && output != "json" {
+				return fmt.Errorf("--output %q is no format; write text or json", output)
+			}
+			expression, err := cesql.Compile(args[0])
+			if err != nil {
+				return fmt.Errorf("the expression cannot be read: %w", err)
+			}
+			event, err := readEvent(c.InOrStdin(), file)
+			if err != nil {
+				return err
+			}
+			return failed(explainFilter(c.OutOrStdout(), expression, event, output))
+		},
+	}
+	c.Flags().StringVar(&file, "event", "", "a file with an event in JSON format; - for stdin")
+	c.Flags().StringVarP(&output, "output", "o", "text", "text or json")
+	return c
+}
+
+func readEvent(stdin io.Reader, file string) (*rawevent.Event, error) {
+	var text []byte
+	var err error
+	switch file {
+	case "":
+		return nil, errors.New("--event is missing; name a file with an event in JSON format, or - for stdin")
+	case "-":
+		text, err = io.ReadAll(io.LimitReader(stdin, maxLine))
+	default:
+		text, err = os.ReadFile(file) //nolint:gosec // the user names it
+	}
+	if err != nil {
+		return nil, failed(err)
+	}
+	event, err := rawevent.FromJSON(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s holds no CloudEvent in JSON format: %w", file, err)
+	}
+	return &event, nil
+}
+
+// shownStep is a step as JSON.
+type shownStep struct {
+	Expression string      `json:"expression"`
+	Skipped    bool        `json:"skipped,omitempty"`
+	Value      string      `json:"value,omitempty"`
+	Error      string      `json:"error,omitempty"`
+	Steps      []shownStep `json:"steps,omitempty"`
+}
+
+func showStep(s *cesql.Step) shownStep {
+	shown := shownStep{Expression: s.Expression, Skipped: s.Skipped}
+	if !s.Skipped {
+		shown.Value = s.Value.String()
+	}
+	if s.Err != nil {
+		shown.Error = s.Err.Error()
+	}
+	for i := range s.Steps {
+		shown.Steps = append(shown.Steps, showStep(&s.Steps[i]))
+	}
+	return shown
+}
+
+func explainFilter(w io.Writer, expression *cesql.Expr, event *rawevent.Event, output string) error {
+	step := expression.Explain(event)
+	passes := step.Err == nil && step.Value.IsTrue()
+	root := showStep(&step)
+	never := expression.CheckFilter()
+	if output == "json" {
+		answer := struct {
+			Passes   bool      `json:"passes"`
+			Refused  string    `json:"refused,omitempty"` // why a configuration with this filter is not accepted
+			Warnings []string  `json:"warnings,omitempty"`
+			Result   shownStep `json:"result"`
+		}{Passes: passes, Result: root}
+		if never != nil {
+			answer.Refused = never.Error()
+		}
+		for _, warning := range expression.Warnings() {
+			answer.Warnings = append(answer.Warnings, warning.Message)
+		}
+		encoder := json.NewEncoder(w)
+		encoder.SetIndent("", "  ")
+		return encoder.Encode(answer)
+	}
+	text := "the event does not pass\n"
+	if passes {
+		text = "the event passes\n"
+	}
+	if never != nil {
+		text += "as a filter this expression is refused: " + never.Error() + "\n"
+	}
+	for _, warning := range expression.Warnings() {
+		text += "warning: " + warning.Message + "\n"
+	}
+	_, err := io.WriteString(w, text+root.text(0))
+	return err
+}
+
+// text writes the steps, each below the one that needs it.
+func (s *shownStep) text(depth int) string {
+	line := strings.Repeat("  ", depth+1) + s.Expression
+	switch {
+	case s.Skipped:
+		line += "   not evaluated"
+	case s.Error != "":
+		line += "   " + s.Value + ", error: " + s.Error
+	default:
+		line += "   " + s.Value
+	}
+	line += "\n"
+	for i := range s.Steps {
+		line += s.Steps[i].text(depth + 1)
+	}
+	return line
+}

@@ -31,6 +31,7 @@ type Config struct {
 type Options struct {
 	Types     []gateway.SourceType
 	LookupEnv func(name string) (string, bool) // nil means os.LookupEnv
+	TokenFile string                           // where Knative mounts the token for K_SINK; "" means /oidc/token
 }
 
 func (o *Options) lookup(name string) (string, bool) {
@@ -57,14 +58,26 @@ func Load(path string, o Options) (*Config, error) {
 	return Parse(path, data, o)
 }
 
-// Default returns the configuration without a file: embedded Redis, one stream, HTTP in.
-func Default(o Options) (*Config, error) { return Parse("no file", nil, o) }
+// Default returns the configuration without a file: embedded Redis, one stream, HTTP in. Where Knative's K_SINK is set, there
+// is a subscription that hands everything on to it.
+func Default(o Options) (*Config, error) {
+	d := newDocument("no file", o)
+	d.withoutFile = true
+	return d.load(nil)
+}
 
 // Parse reads the content of a file; name stands in its findings. A non-nil error is an *[Error].
 func Parse(name string, data []byte, o Options) (*Config, error) {
-	d := &document{
+	return newDocument(name, o).load(data)
+}
+
+func newDocument(name string, o Options) *document {
+	return &document{
 		file: name, options: &o, fromEnv: map[string]string{}, fromVariable: map[*yaml.Node]bool{}, broken: map[*yaml.Node]bool{},
 	}
+}
+
+func (d *document) load(data []byte) (*Config, error) {
 	d.root = d.parse(data)
 	if d.root == nil && len(d.findings) > 0 {
 		return nil, asError(d.findings)
@@ -116,12 +129,13 @@ func (d *document) isConsequence(path string, node *yaml.Node) bool {
 
 // document is one file on its way to a configuration.
 type document struct {
-	file     string
-	options  *Options
-	root     *yaml.Node        // the top-level mapping; nil if the file is empty
-	fromEnv  map[string]string // keys whose value a variable has set, with its name
-	findings []Finding
-	refused  []string // keys that were found wrong and taken out
+	file        string
+	withoutFile bool // nobody has named one
+	options     *Options
+	root        *yaml.Node        // the top-level mapping; nil if the file is empty
+	fromEnv     map[string]string // keys whose value a variable has set, with its name
+	findings    []Finding
+	refused     []string // keys that were found wrong and taken out
 
 	fromVariable map[*yaml.Node]bool // values that are one ${NAME} and nothing else
 	broken       map[*yaml.Node]bool // values whose variables are wrong

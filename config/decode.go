@@ -29,6 +29,7 @@ func (d *document) decode() *Config {
 		d.decodeBlock(node, &subscription, fmt.Sprintf("subscriptions[%d]", i))
 		c.Gateway.Subscriptions = append(c.Gateway.Subscriptions, subscription)
 	}
+	d.knativeEnv(c)
 	return c
 }
 

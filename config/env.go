@@ -75,7 +75,7 @@ func (d *document) originEnv(c *Config) {
 	}
 	if port := d.variable("PORT"); port != "" && !d.isSet("server", "address") {
 		d.checkPort("PORT", port)
-		c.Gateway.Server.Address = net.JoinHostPort("127.0.0.1", port)
+		c.Gateway.Server.Address = d.portAddress(c, port)
 		d.fromEnv["server.address"] = "PORT"
 	}
 }

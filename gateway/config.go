@@ -112,6 +112,9 @@ func (c *AdminConfig) Validate() Problems {
 type StreamConfig struct {
 	// Name is the key in Redis, and the path that producers post to.
 	Name string `mapstructure:"name"`
+	// Path is one more path that producers post to, like the /{namespace}/{broker} of a Knative Broker; default none. It is
+	// compared after percent-decoding, and the name of a stream goes before it.
+	Path string `mapstructure:"path"`
 	// ContentMode is how events are written: binary (default), or structured.
 	ContentMode string `mapstructure:"contentMode"`
 	// Mirror names attributes, or top-level members of JSON data, that are repeated as plain fields of the entry, for
@@ -128,6 +131,9 @@ type StreamConfig struct {
 	// Retention says what is removed; default nothing.
 	Retention RetentionConfig `mapstructure:"retention"`
 }
+
+// streamPath has no characters that would have to be percent-encoded, and no segments that clients resolve, like "..".
+var streamPath = regexp.MustCompile(`^(/[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}){1,4}$`)
 
 const (
 	durabilityMemory     = "memory"
@@ -152,6 +158,9 @@ func (c *StreamConfig) Validate() Problems {
 		p.Add("name", "the name is longer than 512 bytes or has control characters", "choose another name")
 	case redisstreams.CheckStreamName(c.Name) != nil:
 		p.Add("name", fmt.Sprintf("%q has braces that are no hash tag of Redis Cluster", c.Name), "write the tag as {tag}, or use no braces")
+	}
+	if c.Path != "" && !streamPath.MatchString(c.Path) {
+		p.Add("path", fmt.Sprintf("%q is no path to post to", c.Path), "write one to four segments of letters, digits, dots, dashes and underscores, like /default/broker")
 	}
 	if c.ContentMode != "binary" && c.ContentMode != "structured" {
 		p.Add("contentMode", fmt.Sprintf("%q is no content mode", c.ContentMode), "write binary or structured")
@@ -225,52 +234,6 @@ type SubscriptionConfig struct {
 	ReplyStream string `mapstructure:"replyStream"`
 	// Delivery says what happens when the sink does not take an event.
 	Delivery DeliveryConfig `mapstructure:"delivery"`
-}
-
-// SinkConfig is the address of a sink: one of its keys.
-type SinkConfig struct {
-	// URI is an http or https address to which events are posted.
-	URI string `mapstructure:"uri"`
-	// Stream is a configured stream to which events are added, in one step with their acknowledgement where Redis can.
-	Stream string `mapstructure:"stream"`
-	// Channel is a Pub/Sub channel on which events are published in JSON. Who does not listen misses them.
-	Channel string `mapstructure:"channel"`
-
-	// Header goes with every request to uri. It may hold secrets, and comes from the subscriptions API alone.
-	Header map[string]string `mapstructure:"-"`
-	// Guard says which addresses uri may lead to; nil for any. It is for addresses that do not come from the file.
-	Guard *AddressGuard `json:"-" mapstructure:"-"`
-}
-
-// Describe names the sink for events, logs and documents, without secrets.
-func (c *SinkConfig) Describe() string {
-	switch {
-	case c.Stream != "":
-		return "stream:" + c.Stream
-	case c.Channel != "":
-		return "channel:" + c.Channel
-	default:
-		return redactedURI(c.URI)
-	}
-}
-
-func (c *SinkConfig) validate() Problems {
-	var p Problems
-	given := 0
-	for _, address := range []string{c.URI, c.Stream, c.Channel} {
-		if address != "" {
-			given++
-		}
-	}
-	if given > 1 {
-		p.Add("", "the sink has more than one address", "keep one of uri, stream and channel")
-	}
-	if given == 0 || c.URI != "" {
-		if u, err := url.Parse(c.URI); c.URI == "" || err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-			p.Add("uri", "the sink has no http or https address", "write an address like http://localhost:9000/, or name a stream or a channel")
-		}
-	}
-	return p
 }
 
 // DeliveryConfig is Knative's delivery specification, with its words.
@@ -452,6 +415,7 @@ func (c *Config) Validate() Problems {
 		}
 		streams[c.Streams[i].Name] = true
 	}
+	c.checkPaths(&p, streams)
 	sources := map[string]bool{}
 	for i := range c.Sources {
 		source, path := &c.Sources[i], fmt.Sprintf("sources[%d]", i)
@@ -468,6 +432,24 @@ func (c *Config) Validate() Problems {
 		c.checkSubscription(&p, fmt.Sprintf("subscriptions[%d]", i), &c.Subscriptions[i], subscriptions, streams)
 	}
 	return p
+}
+
+// checkPaths checks that a path leads to one stream.
+func (c *Config) checkPaths(p *Problems, streams map[string]bool) {
+	paths := map[string]bool{}
+	for i := range c.Streams {
+		stream, path := &c.Streams[i], c.Streams[i].Path
+		key := fmt.Sprintf("streams[%d].path", i)
+		switch {
+		case path == "":
+			continue
+		case paths[path]:
+			p.Add(key, fmt.Sprintf("there are two streams with the path %q", path), "give each a path of its own")
+		case streams[path[1:]] && stream.Name != path[1:]:
+			p.Add(key, fmt.Sprintf("%q is the path of the stream %q already", path, path[1:]), "choose another path")
+		}
+		paths[path] = true
+	}
 }
 
 // checkSubscription checks a subscription beside others, whose names are known.

@@ -90,8 +90,11 @@ func (in *Ingress) stream(r *http.Request) (string, bool) {
 	if err != nil {
 		return "", false
 	}
-	_, known := in.publisher.streams[name]
-	return name, known
+	if _, known := in.publisher.streams[name]; known {
+		return name, true
+	}
+	stream, known := in.publisher.paths[name]
+	return stream, known
 }
 
 func (in *Ingress) takeEvent(w http.ResponseWriter, r *http.Request, stream string, body []byte) {

@@ -19,7 +19,8 @@ var ErrUnknownStream = errors.New("unknown stream")
 // Publisher puts events into the configured streams. It is safe for concurrent use.
 type Publisher struct {
 	streams map[string]*outlet
-	first   string // the stream of POST /
+	paths   map[string]string // the streams that have a path besides their name, by it, without the slash at its beginning
+	first   string            // the stream of POST /
 	log     *slog.Logger
 }
 
@@ -31,12 +32,15 @@ type outlet struct {
 }
 
 func newPublisher(client redis.UniversalClient, streams []StreamConfig, log *slog.Logger, m *metrics) (*Publisher, error) {
-	p := &Publisher{streams: make(map[string]*outlet, len(streams)), first: streams[0].Name, log: log}
+	p := &Publisher{streams: make(map[string]*outlet, len(streams)), paths: map[string]string{}, first: streams[0].Name, log: log}
 	for i := range streams {
 		options := append(streams[i].senderOptions(), redisstreams.WithDedup(streams[i].DedupWindow.Std()))
 		sender, err := redisstreams.NewSender(client, streams[i].Name, options...)
 		if err != nil {
 			return nil, err
+		}
+		if path := streams[i].Path; path != "" {
+			p.paths[path[1:]] = streams[i].Name
 		}
 		p.streams[streams[i].Name] = &outlet{Sender: sender, room: newRoom(&streams[i], log, m)}
 	}

@@ -3,6 +3,8 @@ package gateway
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/base64"
 	"fmt"
 	"io"
@@ -10,7 +12,11 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/streamgate/streamgate/protocol/rawevent"
@@ -85,9 +91,11 @@ func (o *outcome) sinkIsDown() bool {
 
 // httpSink posts events to one address.
 type httpSink struct {
-	target    *url.URL    // nil if the address is not usable
-	basicAuth string      // of the address's user; goes into the header, and nowhere else
-	header    http.Header // of every request
+	target    *url.URL             // nil if the address is not usable
+	basicAuth string               // of the address's user; goes into the header, and nowhere else
+	header    http.Header          // of every request
+	tokenFile string               // of the bearer token; "" for none
+	overrides []rawevent.Attribute // of every event
 	structure bool
 	timeout   time.Duration
 	transport *http.Transport
@@ -111,6 +119,11 @@ func newHTTPSink(c *SubscriptionConfig, userAgent string) *httpSink {
 			DisableCompression: true, MaxResponseHeaderBytes: maxResponseBytes,
 		},
 	}
+	s.tokenFile = c.Sink.TokenFile
+	for _, name := range slices.Sorted(maps.Keys(c.Sink.Extensions)) {
+		s.overrides = append(s.overrides, rawevent.Attribute{Name: name, Value: c.Sink.Extensions[name]})
+	}
+	s.transport.TLSClientConfig = trusting(c.Sink.CACerts)
 	if c.Sink.Guard != nil { // a proxy would be asked for what the guard cannot see
 		s.transport.Proxy, s.transport.DialContext = nil, c.Sink.Guard.dial(dialer)
 	}
@@ -130,6 +143,19 @@ func newHTTPSink(c *SubscriptionConfig, userAgent string) *httpSink {
 	return s
 }
 
+// trusting returns a configuration for certificates besides those of the system, or nil if there are none.
+func trusting(caCerts string) *tls.Config {
+	if caCerts == "" {
+		return nil
+	}
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		pool = x509.NewCertPool() // a container may have none
+	}
+	pool.AppendCertsFromPEM([]byte(caCerts))
+	return &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
+}
+
 func setHeader(h http.Header, name, value string) http.Header {
 	if h == nil {
 		h = http.Header{}
@@ -147,7 +173,11 @@ func (s *httpSink) deliver(ctx context.Context, j *job) outcome {
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
-	response, err := s.transport.RoundTrip(s.request(ctx, &j.event))
+	request := s.request(ctx, &j.event)
+	if err := s.authorize(request); err != nil {
+		return outcome{code: noResponse, detail: []byte(err.Error())}
+	}
+	response, err := s.transport.RoundTrip(request)
 	if err != nil {
 		return outcome{code: noResponse, detail: []byte(err.Error())}
 	}
@@ -166,7 +196,47 @@ func (s *httpSink) deliver(ctx context.Context, j *job) outcome {
 	return o
 }
 
+// maxTokenBytes bounds a bearer token.
+const maxTokenBytes = 64 << 10
+
+// authorize adds the bearer token. Without one nothing is sent: a sink that wants it would refuse the event for good, and a
+// token that is just being replaced comes back.
+func (s *httpSink) authorize(r *http.Request) error {
+	if s.tokenFile == "" {
+		return nil
+	}
+	f, err := os.Open(filepath.Clean(s.tokenFile))
+	if err != nil {
+		return fmt.Errorf("read the token (sink.tokenFile): %w", err)
+	}
+	defer func() { _ = f.Close() }() // it was only read
+	text, err := io.ReadAll(io.LimitReader(f, maxTokenBytes))
+	if err != nil {
+		return fmt.Errorf("read the token (sink.tokenFile): %w", err)
+	}
+	token := strings.TrimSpace(string(text))
+	if token == "" || strings.ContainsFunc(token, func(c rune) bool { return c <= ' ' || c > '~' }) {
+		return fmt.Errorf("the file %s (sink.tokenFile) holds no token", s.tokenFile)
+	}
+	r.Header["Authorization"] = []string{"Bearer " + token}
+	return nil
+}
+
+// overridden returns the event with the sink's extensions. It shares its data with the event, which is not changed.
+func (s *httpSink) overridden(event *rawevent.Event) *rawevent.Event {
+	if len(s.overrides) == 0 || len(event.Attributes) == 0 { // one without attributes is an encoded one
+		return event
+	}
+	changed := *event
+	changed.Attributes = slices.Clone(event.Attributes)
+	for i := range s.overrides {
+		changed.Set(s.overrides[i].Name, s.overrides[i].Value)
+	}
+	return &changed
+}
+
 func (s *httpSink) request(ctx context.Context, event *rawevent.Event) *http.Request {
+	event = s.overridden(event)
 	header, body := make(http.Header, len(event.Attributes)+4), event.Data
 	header["User-Agent"] = []string{s.userAgent}
 	maps.Copy(header, s.header)

@@ -2,7 +2,7 @@ package gateway
 
 import (
 	"context"
-	"crypto/tls"
+	"encoding/pem"
 	"io"
 	"net"
 	"net/http"
@@ -15,8 +15,7 @@ import (
 	"github.com/streamgate/streamgate/protocol/rawevent"
 )
 
-// tlsSink serves HTTP/2 over TLS, and returns a sink for it that trusts its certificate if told to. It is here, beside the
-// sink, because the configuration knows no other authorities than those of the system.
+// tlsSink serves HTTP/2 over TLS, and returns a sink for it whose configuration trusts its certificate if told to.
 func tlsSink(t *testing.T, handler http.HandlerFunc, trusted bool) (*httpSink, *atomic.Int64) {
 	t.Helper()
 	var opened atomic.Int64
@@ -32,15 +31,11 @@ func tlsSink(t *testing.T, handler http.HandlerFunc, trusted bool) (*httpSink, *
 	t.Cleanup(server.Close)
 	c := NewSubscriptionConfig()
 	c.Sink.URI, c.Concurrency = server.URL+"/?token=secret", 8
+	if trusted {
+		c.Sink.CACerts = string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))
+	}
 	s := newHTTPSink(&c, "streamgate/test")
 	t.Cleanup(s.close)
-	if trusted {
-		clientTransport, ok := server.Client().Transport.(*http.Transport)
-		if !ok {
-			t.Fatal("the server's client is another one")
-		}
-		s.transport.TLSClientConfig = &tls.Config{RootCAs: clientTransport.TLSClientConfig.RootCAs, MinVersion: tls.VersionTLS12}
-	}
 	return s, &opened
 }
 

@@ -46,13 +46,19 @@ type process struct {
 // startProcess runs streamgate in a directory of its own, with nothing of the environment that it would understand.
 func startProcess(t testing.TB, args ...string) *process {
 	t.Helper()
+	return startProcessWith(t, nil, args...)
+}
+
+// startProcessWith runs streamgate with some variables.
+func startProcessWith(t testing.TB, variables []string, args ...string) *process {
+	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
 	p := &process{t: t, cmd: exec.Command(self, args...), done: make(chan struct{}), lines: make(chan struct{}, 1)} //nolint:noctx // ended by cleanup
 	p.cmd.Dir = t.TempDir()
-	p.cmd.Env = []string{asProgram + "=1", "PATH=" + os.Getenv("PATH"), "TMPDIR=" + os.Getenv("TMPDIR"), "GORACE=halt_on_error=1"}
+	p.cmd.Env = append([]string{asProgram + "=1", "PATH=" + os.Getenv("PATH"), "TMPDIR=" + os.Getenv("TMPDIR"), "GORACE=halt_on_error=1"}, variables...)
 	out, in, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)

@@ -30,7 +30,7 @@ func newServe() *cobra.Command {
 		Use:   "serve",
 		Short: "Run the gateway",
 		Long: "Run the gateway. Without --config it needs no set-up: it starts a Redis of its own under streamgate-data, keeps one\n" +
-			"stream named events, and takes CloudEvents in on 127.0.0.1:8080.",
+			"stream named events, and takes CloudEvents in on 127.0.0.1:8080. Under Knative it hands them on to $K_SINK.",
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			log, err := newLogger(c.ErrOrStderr(), logFormat, logLevel)

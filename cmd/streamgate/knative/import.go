@@ -1,0 +1,352 @@
+package knative
+
+import (
+	"fmt"
+	"maps"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// File is one file with manifests.
+type File struct {
+	Name string
+	Data []byte
+}
+
+// Result is a configuration and what it does not hold.
+type Result struct {
+	YAML  []byte   // always valid; the notes stand in it as comments
+	Notes []string // what has no equivalent, or is to be looked at, one line each
+}
+
+// Import translates manifests. An error means that a file holds none.
+func Import(files []File) (*Result, error) {
+	var all []manifest
+	for _, file := range files {
+		manifests, err := parse(file.Data)
+		if err != nil {
+			return nil, fmt.Errorf("read %s: %w", file.Name, err)
+		}
+		all = append(all, manifests...)
+	}
+	im := importer{streams: map[string]string{}, defaults: map[string]*deliverySpec{}, owners: map[string]string{}, names: map[string]bool{}}
+	all = im.unique(all)
+	for _, convert := range []map[string]func(*manifest){ // streams first: what refers to them may stand before them
+		{"eventing.knative.dev/Broker": im.stream, "messaging.knative.dev/Channel": im.stream, "messaging.knative.dev/InMemoryChannel": im.stream},
+		{
+			"eventing.knative.dev/Trigger": im.trigger, "messaging.knative.dev/Subscription": im.subscription,
+			"sources.knative.dev/PingSource": im.ping,
+		},
+	} {
+		for i := range all {
+			if f := convert[all[i].group()+"/"+all[i].Kind]; f != nil {
+				f(&all[i])
+				all[i].Kind = "" // done
+			}
+		}
+	}
+	for i := range all {
+		if all[i].Kind != "" {
+			im.note(&all[i], "there is no equivalent of this kind")
+		}
+	}
+	return im.result()
+}
+
+// importer collects the configuration.
+type importer struct {
+	out      document
+	notes    []string
+	streams  map[string]string        // names of the streams, by kind/namespace/name of a broker or channel
+	defaults map[string]*deliverySpec // of brokers and channels, by stream
+	owners   map[string]string        // their namespaces, by stream
+	names    map[string]bool          // that are taken
+}
+
+func (im *importer) note(m *manifest, format string, args ...any) {
+	im.notes = append(im.notes, oneLine(m.String()+": "+fmt.Sprintf(format, args...)))
+}
+
+// unique drops what cannot be named, and what is there twice.
+func (im *importer) unique(all []manifest) []manifest {
+	seen := map[string]bool{}
+	return slices.DeleteFunc(all, func(m manifest) bool {
+		key := m.group() + "/" + m.String()
+		switch {
+		case !validName(m.Metadata.Name) || !validName(m.Metadata.Namespace):
+			im.notes = append(im.notes, oneLine(fmt.Sprintf("%s %q in namespace %q: left out: this is no name of Kubernetes", m.Kind, m.Metadata.Name, m.Metadata.Namespace)))
+			return true
+		case seen[key]:
+			im.note(&m, "left out: it is there twice, and the first one counts")
+			return true
+		}
+		seen[key] = true
+		return false
+	})
+}
+
+// decode reads a specification, and notes what of it has no equivalent.
+func (im *importer) decode(m *manifest, target any) bool {
+	unknown, err := m.decode(target)
+	if err != nil {
+		im.note(m, "left out: %v", err)
+		return false
+	}
+	for _, path := range unknown {
+		im.note(m, "%s has no equivalent", path)
+	}
+	return true
+}
+
+// freeName returns namespace.name, or that with a number.
+func (im *importer) freeName(kind string, m *manifest) string {
+	base := m.Metadata.Namespace + "." + m.Metadata.Name
+	name := base
+	for n := 2; im.names[kind+name]; n++ {
+		name = fmt.Sprintf("%s-%d", base, n)
+	}
+	im.names[kind+name] = true
+	return name
+}
+
+// streamKind: a channel is one, whoever implements it.
+func streamKind(kind string) string {
+	if kind == "InMemoryChannel" {
+		return "Channel"
+	}
+	return kind
+}
+
+// stream makes the stream of a broker or a channel.
+func (im *importer) stream(m *manifest) {
+	var spec brokerSpec
+	if !im.decode(m, &spec) {
+		return
+	}
+	key := streamKind(m.Kind) + "/" + m.Metadata.Namespace + "/" + m.Metadata.Name
+	if im.streams[key] != "" {
+		im.note(m, "a Channel of this name is there already, and they are one stream here")
+		return
+	}
+	name := im.addStream(m, m.Kind == "Broker")
+	im.streams[key], im.defaults[name], im.owners[name] = name, spec.Delivery, m.Metadata.Namespace
+}
+
+func (im *importer) addStream(m *manifest, isBroker bool) string {
+	s := stream{Name: im.freeName("stream ", m)}
+	if isBroker {
+		s.Path = "/" + m.Metadata.Namespace + "/" + m.Metadata.Name
+	}
+	im.out.Streams = append(im.out.Streams, s)
+	return s.Name
+}
+
+// known returns the stream of a broker or channel. One that is not among the manifests gets a stream nevertheless: it is in
+// the cluster.
+func (im *importer) known(m *manifest, kind, namespace, name string) string {
+	if namespace == "" {
+		namespace = m.Metadata.Namespace
+	}
+	key := streamKind(kind) + "/" + namespace + "/" + name
+	if im.streams[key] == "" && validName(namespace) && validName(name) {
+		var missing manifest
+		missing.Kind, missing.Metadata.Namespace, missing.Metadata.Name = kind, namespace, name
+		im.note(m, "its %s is not among the manifests; a stream is made for it", missing.String())
+		im.streams[key] = im.addStream(&missing, kind == "Broker")
+		im.owners[im.streams[key]] = namespace
+	}
+	return im.streams[key]
+}
+
+func isStream(r *reference) bool {
+	group, _, _ := strings.Cut(r.APIVersion, "/")
+	return group == "eventing.knative.dev" && r.Kind == "Broker" ||
+		group == "messaging.knative.dev" && (r.Kind == "Channel" || r.Kind == "InMemoryChannel")
+}
+
+// sink returns where a destination leads, relative to a namespace; at says where it stands. It reports false, with a note,
+// if it has no equivalent.
+func (im *importer) sink(m *manifest, d *destination, namespace, at string) (sink, bool) {
+	switch r := d.Ref; {
+	case r == nil && d.URI != "":
+		return sink{URI: d.URI, CACerts: d.CACerts}, true
+	case r == nil:
+		im.note(m, "left out: %s has neither ref nor uri", at)
+	case isStream(r):
+		if d.URI != "" || d.CACerts != "" {
+			im.note(m, "left out: %s.ref is a stream here, which has no uri and no CACerts", at)
+			return sink{}, false
+		}
+		owner := *m
+		owner.Metadata.Namespace = namespace
+		if name := im.known(&owner, r.Kind, r.Namespace, r.Name); name != "" {
+			return sink{Stream: name}, true
+		}
+		im.note(m, "left out: %s.ref has no usable name", at)
+	case r.Kind == "Service" && (r.APIVersion == "v1" || strings.HasPrefix(r.APIVersion, "serving.knative.dev/")):
+		if r.Namespace != "" {
+			namespace = r.Namespace
+		}
+		path, err := url.Parse(d.URI)
+		if err != nil || !validName(r.Name) || !validName(namespace) {
+			im.note(m, "left out: %s is no usable address", at)
+			return sink{}, false
+		}
+		base := url.URL{Scheme: "http", Host: r.Name + "." + namespace + ".svc.cluster.local", Path: "/"}
+		im.note(m, "%s is taken for %s, which resolves in the cluster alone", at, base.String())
+		return sink{URI: base.ResolveReference(path).String(), CACerts: d.CACerts}, true
+	default:
+		im.note(m, "left out: %s refers to a %s (%s), whose address only the cluster knows; name its uri", at, r.Kind, r.APIVersion)
+	}
+	return sink{}, false
+}
+
+func (im *importer) trigger(m *manifest) {
+	var spec triggerSpec
+	if !im.decode(m, &spec) {
+		return
+	}
+	if spec.Broker == "" {
+		spec.Broker = "default"
+	}
+	s := subscription{Stream: im.known(m, "Broker", "", spec.Broker), Filters: spec.Filters}
+	if len(spec.Filters) == 0 && spec.Filter != nil {
+		exact, ok := im.attributes(m, spec.Filter.Attributes)
+		if !ok {
+			return
+		}
+		if len(exact) > 0 {
+			s.Filters = []any{map[string]any{"exact": exact}}
+		}
+	}
+	var ok bool
+	if s.Sink, ok = im.sink(m, &spec.Subscriber, m.Metadata.Namespace, "spec.subscriber"); ok {
+		im.subscribe(m, &s, spec.Delivery)
+	}
+}
+
+// attributes translates the older form of filters, in which an empty value means any.
+func (im *importer) attributes(m *manifest, attributes map[string]string) (map[string]string, bool) {
+	always := []string{"specversion", "type", "source", "id", "subject", "time", "datacontenttype"} // Knative takes them for there, if empty
+	exact := maps.Clone(attributes)
+	for _, name := range slices.Sorted(maps.Keys(attributes)) {
+		switch {
+		case attributes[name] != "":
+		case slices.Contains(always, name):
+			delete(exact, name)
+		default:
+			im.note(m, "left out: spec.filter.attributes.%s asks that the attribute is there at all, which no filter but cesql can", name)
+			return nil, false
+		}
+	}
+	return exact, true
+}
+
+func (im *importer) subscription(m *manifest) {
+	var spec subscriptionSpec
+	if !im.decode(m, &spec) {
+		return
+	}
+	if !isStream(&spec.Channel) {
+		im.note(m, "left out: spec.channel is no Channel, but a %s (%s)", spec.Channel.Kind, spec.Channel.APIVersion)
+		return
+	}
+	s := subscription{Stream: im.known(m, spec.Channel.Kind, spec.Channel.Namespace, spec.Channel.Name), ReplyStream: "none"}
+	namespace := m.Metadata.Namespace
+	if spec.Subscriber == nil && spec.Reply != nil { // what passes unchanged
+		spec.Subscriber, spec.Reply = spec.Reply, nil
+	}
+	if spec.Reply != nil {
+		reply, ok := im.sink(m, spec.Reply, namespace, "spec.reply")
+		if ok && reply.Stream == "" {
+			im.note(m, "left out: spec.reply is an address, and replies go into streams; refer to a Channel or a Broker")
+		}
+		if s.ReplyStream = reply.Stream; reply.Stream == "" {
+			return
+		}
+	}
+	if spec.Subscriber == nil {
+		im.note(m, "left out: there is neither spec.subscriber nor spec.reply")
+		return
+	}
+	var ok bool
+	if s.Sink, ok = im.sink(m, spec.Subscriber, namespace, "spec.subscriber"); ok {
+		im.subscribe(m, &s, spec.Delivery)
+	}
+}
+
+// subscribe adds a subscription with its own delivery or that of its broker or channel, if the gateway takes it.
+func (im *importer) subscribe(m *manifest, s *subscription, own *deliverySpec) {
+	namespace := m.Metadata.Namespace
+	if own == nil {
+		own, namespace = im.defaults[s.Stream], im.owners[s.Stream]
+	}
+	if own != nil {
+		s.Delivery = &delivery{
+			Retry: own.Retry, Timeout: own.Timeout, BackoffPolicy: own.BackoffPolicy, BackoffDelay: own.BackoffDelay,
+			RetryAfterMax: own.RetryAfterMax, Format: own.Format,
+		}
+		if own.DeadLetterSink != nil {
+			dead, ok := im.sink(m, own.DeadLetterSink, namespace, "spec.delivery.deadLetterSink")
+			if !ok {
+				return
+			}
+			if dead.CACerts != "" {
+				im.note(m, "spec.delivery.deadLetterSink.CACerts has no equivalent: the certificates of the system count")
+				dead.CACerts = ""
+			}
+			s.Delivery.DeadLetterSink = &dead
+		}
+	}
+	s.Name = im.freeName("subscription ", m)
+	part := document{Streams: s.streamsOf(), Subscriptions: []subscription{*s}}
+	if problems := part.check(); len(problems) > 0 {
+		im.note(m, "left out: %s", strings.Join(problems, "; "))
+		return
+	}
+	im.out.Subscriptions = append(im.out.Subscriptions, *s)
+}
+
+// ping makes a source of type cron. Where its sink is no stream, the events go through one of their own.
+func (im *importer) ping(m *manifest) {
+	var spec pingSpec
+	if !im.decode(m, &spec) {
+		return
+	}
+	c := cron{Type: "cron", Schedule: spec.Schedule, TimeZone: spec.TimeZone, Data: spec.Data, ContentType: spec.ContentType}
+	c.Name, c.Stream = m.Metadata.Namespace+"."+m.Metadata.Name, "s"
+	part := document{Streams: []stream{{Name: "s"}}, Sources: []cron{c}}
+	if problems := part.check(); len(problems) > 0 {
+		im.note(m, "left out: %s", strings.Join(problems, "; "))
+		return
+	}
+	to, ok := im.sink(m, &spec.Sink, m.Metadata.Namespace, "spec.sink")
+	if !ok {
+		return
+	}
+	c.Name, c.Stream = im.freeName("source ", m), to.Stream
+	if to.Stream == "" {
+		c.Stream = im.addStream(m, false)
+		to.Extensions = spec.Overrides.Extensions
+		im.subscribe(m, &subscription{Stream: c.Stream, Sink: to, ReplyStream: "none"}, nil)
+	} else if len(spec.Overrides.Extensions) > 0 {
+		im.note(m, "spec.ceOverrides has no equivalent where events go into a stream")
+	}
+	im.out.Sources = append(im.out.Sources, c)
+}
+
+// result encodes the configuration, with the notes before it.
+func (im *importer) result() (*Result, error) {
+	body, err := im.out.encode()
+	if err != nil {
+		return nil, err
+	}
+	var text strings.Builder
+	text.WriteString("# Made of manifests by: streamgate import knative\n")
+	for _, note := range im.notes {
+		text.WriteString("# " + note + "\n")
+	}
+	text.Write(body)
+	return &Result{YAML: []byte(text.String()), Notes: im.notes}, nil
+}

@@ -1,0 +1,201 @@
+// Package knative turns manifests of Knative Eventing into a configuration of the gateway: Broker, Trigger, Channel,
+// InMemoryChannel, Subscription and PingSource. What has no equivalent is told, and never guessed: a Trigger whose filter
+// could not be kept would let through what it should hold back, so it is left out as a whole.
+package knative
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"unicode"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// Bounds on what a file can make the importer do.
+const (
+	maxDocuments = 10_000
+	maxListDepth = 4 // a List within a List
+)
+
+// manifest is one object, whichever it is.
+type manifest struct {
+	APIVersion string `yaml:"apiVersion"`
+	Kind       string `yaml:"kind"`
+	Metadata   struct {
+		Name      string `yaml:"name"`
+		Namespace string `yaml:"namespace"`
+	} `yaml:"metadata"`
+	Spec  yaml.Node   `yaml:"spec"`
+	Items []yaml.Node `yaml:"items"`
+}
+
+func (m *manifest) group() string {
+	group, _, found := strings.Cut(m.APIVersion, "/")
+	if !found {
+		return ""
+	}
+	return group
+}
+
+// String names an object as kubectl does, with its namespace.
+func (m *manifest) String() string {
+	return fmt.Sprintf("%s %s/%s", m.Kind, m.Metadata.Namespace, m.Metadata.Name)
+}
+
+// The specifications, as far as they have an equivalent; everything else in a manifest is told of by its path.
+type (
+	brokerSpec struct {
+		Delivery *deliverySpec `yaml:"delivery"`
+	}
+	triggerSpec struct {
+		Broker     string        `yaml:"broker"`
+		Filter     *filterSpec   `yaml:"filter"`
+		Filters    []any         `yaml:"filters"`
+		Subscriber destination   `yaml:"subscriber"`
+		Delivery   *deliverySpec `yaml:"delivery"`
+	}
+	filterSpec struct {
+		Attributes map[string]string `yaml:"attributes"`
+	}
+	subscriptionSpec struct {
+		Channel    reference     `yaml:"channel"`
+		Subscriber *destination  `yaml:"subscriber"`
+		Reply      *destination  `yaml:"reply"`
+		Delivery   *deliverySpec `yaml:"delivery"`
+	}
+	pingSpec struct {
+		Schedule    string       `yaml:"schedule"`
+		TimeZone    string       `yaml:"timezone"`
+		ContentType string       `yaml:"contentType"`
+		Data        string       `yaml:"data"`
+		Sink        destination  `yaml:"sink"`
+		Overrides   overrideSpec `yaml:"ceOverrides"`
+	}
+	overrideSpec struct {
+		Extensions map[string]string `yaml:"extensions"`
+	}
+	deliverySpec struct {
+		DeadLetterSink *destination `yaml:"deadLetterSink"`
+		Retry          *int         `yaml:"retry"`
+		Timeout        string       `yaml:"timeout"`
+		BackoffPolicy  string       `yaml:"backoffPolicy"`
+		BackoffDelay   string       `yaml:"backoffDelay"`
+		RetryAfterMax  string       `yaml:"retryAfterMax"`
+		Format         string       `yaml:"format"`
+	}
+	destination struct {
+		Ref     *reference `yaml:"ref"`
+		URI     string     `yaml:"uri"`
+		CACerts string     `yaml:"CACerts"`
+	}
+	reference struct {
+		APIVersion string `yaml:"apiVersion"`
+		Kind       string `yaml:"kind"`
+		Name       string `yaml:"name"`
+		Namespace  string `yaml:"namespace"`
+	}
+)
+
+// parse reads the documents of a file, those in a List included.
+func parse(data []byte) ([]manifest, error) {
+	decoder := yaml.NewDecoder(bytes.NewReader(data))
+	var all []manifest
+	for {
+		var root yaml.Node
+		err := decoder.Decode(&root)
+		if errors.Is(err, io.EOF) {
+			return all, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("this is no valid YAML: %s", strings.TrimPrefix(oneLine(err.Error()), "yaml: "))
+		}
+		if len(root.Content) == 0 || root.Content[0].ShortTag() == "!!null" {
+			continue // what stands between two --- may be comments alone
+		}
+		if all, err = appendManifests(all, root.Content[0], maxListDepth); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func appendManifests(all []manifest, node *yaml.Node, depth int) ([]manifest, error) {
+	var m manifest
+	if err := node.Decode(&m); err != nil {
+		return nil, fmt.Errorf("the document at line %d is no manifest: %s", node.Line, oneLine(err.Error()))
+	}
+	if m.Kind == "" || m.APIVersion == "" {
+		return nil, fmt.Errorf("the document at line %d is no manifest: it has no apiVersion and kind", node.Line)
+	}
+	if len(all) >= maxDocuments || depth == 0 {
+		return nil, fmt.Errorf("there are more than %d manifests, or lists within lists; split the file", maxDocuments)
+	}
+	if m.Kind != "List" {
+		if m.Metadata.Namespace == "" {
+			m.Metadata.Namespace = "default"
+		}
+		return append(all, m), nil
+	}
+	for i := range m.Items {
+		var err error
+		if all, err = appendManifests(all, &m.Items[i], depth-1); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
+// decode reads the specification into target, and returns the paths in it that have no equivalent.
+func (m *manifest) decode(target any) (unknown []string, err error) {
+	if m.Spec.Kind == 0 {
+		return nil, nil
+	}
+	if err := m.Spec.Decode(target); err != nil {
+		return nil, fmt.Errorf("its spec cannot be read: %s", oneLine(err.Error()))
+	}
+	return unknownKeys(&m.Spec, reflect.TypeOf(target).Elem(), "spec"), nil
+}
+
+// unknownKeys returns the paths of a node that a type does not have.
+func unknownKeys(node *yaml.Node, t reflect.Type, at string) (unknown []string) {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if node.Kind != yaml.MappingNode || t.Kind() != reflect.Struct {
+		return nil
+	}
+	for i := 0; i+1 < len(node.Content); i += 2 {
+		name, found := node.Content[i].Value, false
+		for f := range t.NumField() {
+			if field := t.Field(f); field.Tag.Get("yaml") == name {
+				unknown = append(unknown, unknownKeys(node.Content[i+1], field.Type, at+"."+name)...)
+				found = true
+			}
+		}
+		if !found {
+			unknown = append(unknown, at+"."+name)
+		}
+	}
+	slices.Sort(unknown)
+	return unknown
+}
+
+// validName: the names of Kubernetes, which are safe in paths, keys and comments.
+func validName(name string) bool {
+	return len(name) <= 63 && regexp.MustCompile(`^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$`).MatchString(name)
+}
+
+// oneLine makes text that can stand in a comment of YAML.
+func oneLine(text string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, strings.Join(strings.Fields(strings.ToValidUTF8(text, "?")), " "))
+}

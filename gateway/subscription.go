@@ -76,13 +76,13 @@ func newSubscription(c SubscriptionConfig, env subscriptionEnv) (*subscription, 
 }
 
 // newStreamConsumer returns a new member of the group that reads the subscription's stream.
-func (s *subscription) newStreamConsumer() (*redisstreams.Consumer, error) {
+func (s *subscription) newStreamConsumer(opts ...redisstreams.ConsumerOption) (*redisstreams.Consumer, error) {
 	start, err := startPosition(s.config.StartFrom)
 	if err != nil {
 		return nil, err
 	}
-	return s.newConsumer(s.config.Stream,
-		redisstreams.WithStart(start), redisstreams.WithHub(s.env.hub), redisstreams.WithLostGroup(s.lostGroup))
+	return s.newConsumer(s.config.Stream, append(opts,
+		redisstreams.WithStart(start), redisstreams.WithHub(s.env.hub), redisstreams.WithLostGroup(s.lostGroup))...)
 }
 
 func (s *subscription) newConsumer(stream string, opts ...redisstreams.ConsumerOption) (*redisstreams.Consumer, error) {
@@ -136,8 +136,8 @@ func (s *subscription) run(readCtx, workCtx context.Context) {
 	}
 	// Order over all replicas: one of them reads, the others stand by.
 	l := lease{client: s.env.client, key: orderKey(s.config.Stream, s.config.Name), length: s.config.LeaseDuration.Std(), log: s.log}
-	l.whileHeld(readCtx, func(leadCtx context.Context, _ string) {
-		consumer, err := s.newStreamConsumer() // a new member of the group each time: it begins with what is pending
+	l.whileHeld(readCtx, func(leadCtx context.Context, token string) {
+		consumer, err := s.newStreamConsumer(redisstreams.WithFence(l.key, token)) // a new member of the group each time: it begins with what is pending
 		if err != nil {
 			s.log.Error("cannot read the stream", "err", err) // the same options have worked before
 			return

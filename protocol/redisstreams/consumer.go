@@ -77,6 +77,8 @@ type Consumer struct {
 	hooks    Hooks
 	onLost   func(ctx context.Context, position string) (string, error) // nil: a lost group goes on at position
 
+	fenceKey   string // "": no fence
+	fenceToken string
 	poked      chan struct{} // capacity 1: the hub wants this member to look for entries of dead ones
 	suspicious atomic.Bool   // why
 
@@ -154,6 +156,12 @@ func WithLayout(l *Layout) ConsumerOption {
 	return func(c *Consumer) { c.layout = l }
 }
 
+// WithFence lets the member read only while the value of a key, in the stream's slot, is the token: for a member that knows
+// that it is the only one, as long as it has a lease. It needs [WithHub].
+func WithFence(key, token string) ConsumerOption {
+	return func(c *Consumer) { c.fenceKey, c.fenceToken = key, token }
+}
+
 // NewConsumer returns a member of the group. It does no I/O; the group is created, with the stream if need be, when
 // ReceiveBatch first reaches Redis. The client stays the caller's.
 func NewConsumer(client redis.UniversalClient, stream, group string, opts ...ConsumerOption) (*Consumer, error) {
@@ -170,6 +178,9 @@ func NewConsumer(client redis.UniversalClient, stream, group string, opts ...Con
 	}
 	for _, opt := range opts {
 		opt(c)
+	}
+	if c.fenceKey != "" && c.hub == nil {
+		return nil, errors.New("redisstreams: a fenced consumer needs a hub")
 	}
 	if c.hub != nil && c.hub.stream != stream {
 		return nil, fmt.Errorf("redisstreams: the hub reads stream %q, not %q", c.hub.stream, stream)

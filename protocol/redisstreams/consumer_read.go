@@ -90,14 +90,7 @@ func (c *Consumer) setClaiming(known bool) bool {
 func (c *Consumer) read(ctx context.Context, args []any, block time.Duration, bytes int) ([]*Delivery, error) {
 	ctx, cancel := context.WithTimeout(ctx, block+commandTimeout)
 	defer cancel()
-	cmd := redis.NewCmd(ctx, args...)
-	cmd.SetFirstKeyPos(int8(len(args) - 2)) //nolint:gosec // at most 11
-	if c.hub != nil {
-		c.hub.process(once{cmd}, bytes)
-	} else {
-		_ = c.client.Process(ctx, once{cmd}) // the command carries the error
-	}
-	reply, err := cmd.Result()
+	reply, err := c.runRead(ctx, args, bytes).Result()
 	if errors.Is(err, redis.Nil) {
 		return nil, nil
 	}
@@ -106,6 +99,42 @@ func (c *Consumer) read(ctx context.Context, args []any, block time.Duration, by
 	}
 	return c.deliver(reply)
 }
+
+// runRead runs a read: through the hub where there is one, and only if the fence holds where there is one.
+func (c *Consumer) runRead(ctx context.Context, args []any, bytes int) *redis.Cmd {
+	if c.fenceKey != "" {
+		keys, fenced := []string{c.stream, c.fenceKey}, append([]any{c.fenceToken}, args[1:len(args)-3]...)
+		cmd := fencedReadScript.byHash(ctx, keys, fenced)
+		if c.hub.process(once{cmd}, bytes); unknownScript(cmd) {
+			cmd = fencedReadScript.inFull(ctx, keys, fenced)
+			c.hub.process(once{cmd}, bytes)
+		}
+		return cmd
+	}
+	cmd := redis.NewCmd(ctx, args...)
+	cmd.SetFirstKeyPos(int8(len(args) - 2)) //nolint:gosec // at most 11
+	if c.hub != nil {
+		c.hub.process(once{cmd}, bytes)
+	} else {
+		_ = c.client.Process(ctx, once{cmd}) // the command carries the error
+	}
+	return cmd
+}
+
+// fencedReadScript reads while somebody's token is the value of a key.
+//
+//	KEYS[1] stream, KEYS[2] key; ARGV[1] token, ARGV[2...] the arguments of XREADGROUP up to STREAMS
+//	returns what XREADGROUP does, or nothing
+//
+// It is a script because whoever had the lease before may still have a read on its way, and what that brings would be
+// missing in the order of the one who has it now.
+var fencedReadScript = newScript(`
+if redis.call('GET', KEYS[2]) ~= ARGV[1] then return false end
+local args = {unpack(ARGV, 2)}
+args[#args + 1] = 'STREAMS'
+args[#args + 1] = KEYS[1]
+args[#args + 1] = '>'
+return redis.call('XREADGROUP', unpack(args))`)
 
 // deliver holds what a read brought.
 func (c *Consumer) deliver(reply any) ([]*Delivery, error) {

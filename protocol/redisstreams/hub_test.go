@@ -198,3 +198,44 @@ func TestHubOfAnotherStream(t *testing.T) {
 		t.Error("it is accepted")
 	}
 }
+
+// TestFence: a member reads while its token is in the key, and not when another one is.
+func TestFence(t *testing.T) {
+	t.Parallel()
+	redistest.EachFlavor(t, func(t *testing.T, flavor redistest.Flavor) {
+		client, stream := redistest.Start(t, redistest.WithBinary(flavor.Binary)).Client(), "{tag}stream"
+		hub := redisstreams.NewHub(client, stream)
+		ctx, stop := context.WithCancel(context.Background())
+		var running sync.WaitGroup
+		running.Go(func() { _ = hub.Run(ctx) })
+		defer running.Wait()
+		defer stop()
+		if _, err := redisstreams.NewConsumer(client, stream, "group", redisstreams.WithFence("{tag}lease", "a")); err == nil {
+			t.Error("a fence without a hub")
+		}
+		if err := client.Set(ctx, "{tag}lease", "a", 0).Err(); err != nil {
+			t.Fatal(err)
+		}
+		c, _ := startConsumer(t, client, stream, redisstreams.WithHub(hub), redisstreams.WithFence("{tag}lease", "a"))
+		s := newSender(t, client, stream)
+		mustAppend(t, s, sample("1"))
+		if batch := receive(t, c, 1); len(batch) != 1 {
+			t.Fatal(batch)
+		}
+		if err := client.Set(ctx, "{tag}lease", "b", 0).Err(); err != nil {
+			t.Fatal(err)
+		}
+		mustAppend(t, s, sample("2"))
+		for range 3 {
+			if batch, err := c.Poll(ctx, 10, 100*time.Millisecond); err != nil || len(batch) != 0 {
+				t.Errorf("read %v behind the fence, %v", batch, err)
+			}
+		}
+		if err := client.Set(ctx, "{tag}lease", "a", 0).Err(); err != nil {
+			t.Fatal(err)
+		}
+		if batch := receive(t, c, 1); len(batch) != 1 {
+			t.Fatal(batch)
+		}
+	})
+}

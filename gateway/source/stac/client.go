@@ -98,7 +98,7 @@ type statusError struct {
 
 func (e *statusError) Error() string {
 	if e.code == http.StatusOK {
-		return "the server answered 200 with something that is not JSON: " + e.text
+		return "the server answered 200 with something else than JSON of the right form: " + e.text
 	}
 	return fmt.Sprintf("the server answered %d: %s", e.code, e.text)
 }

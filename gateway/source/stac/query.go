@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -114,6 +115,50 @@ func parameter(name string, value any) string {
 		return fmt.Sprint(value)
 	}
 }
+
+// restore puts back what a next link has forgotten of the search. Links that repeat the search are known to leave out the
+// filter, and links that count items to leave out everything, which gives items that were not asked for (pycsw issue 1182,
+// stac-auth-proxy pull request 162). Anything else is a token, which holds the search.
+func (q *query) restore(r *request) {
+	values := r.url.Query()
+	has := func(name string) bool { return values.Has(name) }
+	names := slices.Collect(maps.Keys(values))
+	if r.method == http.MethodPost {
+		has = func(name string) bool { return r.body[name] != nil }
+		names = slices.Collect(maps.Keys(r.body))
+	}
+	isToken := func(name string) bool { return !slices.Contains(countingParameters(), name) }
+	if len(names) == 0 || !has("collections") && slices.ContainsFunc(names, isToken) {
+		return
+	}
+	missing := q.body()
+	if has("bbox") || has("intersects") { // perhaps in the other form
+		delete(missing, "bbox")
+		delete(missing, "intersects")
+	}
+	if has("filter") { // perhaps in the other language
+		delete(missing, "filter")
+		delete(missing, "filter-lang")
+	}
+	for name, value := range missing {
+		if has(name) {
+			continue
+		}
+		if r.method == http.MethodPost {
+			r.body[name] = value
+		} else {
+			values.Set(name, parameter(name, value))
+		}
+	}
+	if r.method != http.MethodPost {
+		u := *r.url
+		u.RawQuery = values.Encode()
+		r.url = &u
+	}
+}
+
+// countingParameters are the names with which servers page that count.
+func countingParameters() []string { return []string{"limit", "offset", "page", "skip", "startindex"} }
 
 // link is a link of a landing page, a page of items or an item.
 type link struct {

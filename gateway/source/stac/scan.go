@@ -80,24 +80,25 @@ func (s *scan) walk(ctx context.Context, w interval) (suspicious bool, err error
 			return false, err
 		}
 		if p.next == nil {
-			return s.mayHaveMore(ctx, r, p, seen)
+			return s.mayHaveMore(ctx, &q, r, p, seen)
 		}
 		s.full = max(s.full, len(p.items))
 		if idle > maxIdlePages {
 			return false, fmt.Errorf("%d pages in a row bring nothing new and have a next link", idle)
 		}
-		if r, err = s.follow(r, p); err != nil {
+		if r, err = s.follow(&q, r, p); err != nil {
 			return false, err
 		}
 	}
 	return false, fmt.Errorf("the search has more than %d pages; use smaller windows", maxPages)
 }
 
-func (s *scan) follow(r *request, p *page) (*request, error) {
+func (s *scan) follow(q *query, r *request, p *page) (*request, error) {
 	next, err := p.next.follow(r, p.from)
 	if err != nil {
 		return nil, err
 	}
+	q.restore(next)
 	next.url = s.client.withBaseQuery(next.url)
 	return next, nil
 }
@@ -106,7 +107,7 @@ func (s *scan) follow(r *request, p *page) (*request, error) {
 // server says, or it does not say how many there are and the page is as full as a page can be. Servers have lost their
 // next links before; so a full page is asked for again, one item smaller, where a server that pages must show a next link,
 // and that must lead to nothing new.
-func (s *scan) mayHaveMore(ctx context.Context, r *request, p *page, seen map[uint64]struct{}) (bool, error) {
+func (s *scan) mayHaveMore(ctx context.Context, q *query, r *request, p *page, seen map[uint64]struct{}) (bool, error) {
 	n := len(p.items)
 	switch {
 	case p.matched >= len(seen): // fewer than were seen are an estimate
@@ -129,7 +130,7 @@ func (s *scan) mayHaveMore(ctx context.Context, r *request, p *page, seen map[ui
 	if probe.next == nil {
 		return n > 1 || s.note(seen, probe) > 0, nil
 	}
-	after, err := s.follow(smaller, probe)
+	after, err := s.follow(q, smaller, probe)
 	if err != nil {
 		return false, err
 	}

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -375,6 +376,34 @@ func TestBaseQueryIsOnEveryRequest(t *testing.T) {
 			t.Errorf("style %d: %d items, %v", style, len(w.ids), w.err)
 		}
 		s.URL = plain
+		s.Close()
+	}
+}
+
+// TestFilterForgottenByNextLinks: what does not match is not found on the later pages either.
+func TestFilterForgottenByNextLinks(t *testing.T) {
+	t.Parallel()
+	for name, style := range map[string]stacsample.NextStyle{"POST": stacsample.PostTokenNoMerge, "GET": stacsample.GetHref} {
+		catalogue := stacsample.New(stacsample.WithQuirks(stacsample.Quirks{NextStyle: style}))
+		for i := range 40 {
+			catalogue.Put(stacsample.Item{Collection: collection, ID: fmt.Sprintf("%03d", i), Datetime: day(i), CloudCover: float64(i % 2 * 50), BBox: [4]float64{1, 2, 3, 4}})
+		}
+		s := serve(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			recorder := httptest.NewRecorder()
+			catalogue.ServeHTTP(recorder, r)
+			body := regexp.MustCompile(`"filter":\{.*?\]\},|"filter-lang":"cql2-json",|filter=[^&"]*\\u0026|filter-lang=[^&"\\]*\\u0026`).ReplaceAllString(recorder.Body.String(), "")
+			w.WriteHeader(recorder.Code)
+			_, _ = io.WriteString(w, body)
+		}))
+		w := walkAll(t, s, func(c *Config) { c.Limit, c.Filter = 7, `{"op":"<","args":[{"property":"eo:cloud_cover"},20]}` })
+		if w.err != nil || len(w.ids) != 20 {
+			t.Errorf("%s: %d items, %v", name, len(w.ids), w.err)
+		}
+		for _, r := range catalogue.Requests() {
+			if r.Path == "/search" && !strings.Contains(string(r.Body)+r.Query, "cloud_cover") {
+				t.Errorf("%s: a search without the filter: %s %s", name, r.Query, r.Body)
+			}
+		}
 		s.Close()
 	}
 }

@@ -1,51 +1,204 @@
 package stac
 
 import (
-	"fmt"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/streamgate/streamgate/internal/redistest"
-	"github.com/streamgate/streamgate/internal/stacsample"
 )
 
+// TestSearchParameters: every part of a search, by POST and by GET (STAC API item search; OGC API Features part 3).
 func TestSearchParameters(t *testing.T) {
 	t.Parallel()
+	polygon := `{"type":"Polygon","coordinates":[[[-121.4,39.8],[-120.7,39.8],[-120.7,40.5],[-121.4,39.8]]]}`
 	for name, c := range map[string]struct {
 		change func(*Config)
-		post   []string // in the body of POST
-		get    []string // in the query of GET
+		post   string // in the body besides what is always there
+		get    string // in the query, decoded
 	}{
-		"bbox":       {func(c *Config) { c.BBox = []float64{-122, 38.5, -120, 41} }, []string{`"bbox":[-122,38.5,-120,41]`}, []string{"bbox=-122%2C38.5%2C-120%2C41"}},
-		"intersects": {func(c *Config) { c.Intersects = `{"type":"Point","coordinates":[-121,40]}` }, []string{`"intersects":{"type":"Point","coordinates":[-121,40]}`}, []string{"intersects=%7B"}},
-		"CQL2 JSON": {func(c *Config) { c.Filter = `{"op":"<","args":[{"property":"eo:cloud_cover"},20]}` },
-			[]string{`"filter-lang":"cql2-json"`, `"filter":{"op":"\u003c"`}, []string{"filter-lang=cql2-json", "filter=%7B"}},
-		"collections and limit": {func(*Config) {}, []string{`"collections":["sentinel-2-l2a"]`, `"limit":7`}, []string{"collections=sentinel-2-l2a", "limit=7"}},
+		"nothing else":    {func(*Config) {}, ``, ``},
+		"bbox":            {func(c *Config) { c.BBox = []float64{-121.399, 1e-7, -120.74, 39} }, `"bbox":[-121.399,1e-7,-120.74,39],`, "bbox=-121.399,0.0000001,-120.74,39&"},
+		"bbox of six":     {func(c *Config) { c.BBox = []float64{1, 2, 3, 4, 5, 6} }, `"bbox":[1,2,3,4,5,6],`, "bbox=1,2,3,4,5,6&"},
+		"intersects":      {func(c *Config) { c.Intersects = polygon }, `"intersects":` + polygon + `,`, "intersects=" + polygon + "&"},
+		"CQL2 JSON":       {func(c *Config) { c.Filter = ` {"op":"=","args":[{"property":"a+b"},"x y"]} ` }, `"filter":{"op":"=","args":[{"property":"a+b"},"x y"]},"filter-lang":"cql2-json",`, `filter={"op":"=","args":[{"property":"a+b"},"x y"]}&filter-lang=cql2-json&`},
+		"CQL2 text":       {func(c *Config) { c.Filter = " eo:cloud_cover < 20 AND x='a+b'\n" }, `"filter":"eo:cloud_cover < 20 AND x='a+b'","filter-lang":"cql2-text",`, "filter=eo:cloud_cover < 20 AND x='a+b'&filter-lang=cql2-text&"},
+		"filter and area": {func(c *Config) { c.BBox, c.Filter = []float64{1, 2, 3, 4}, "a<1" }, `"bbox":[1,2,3,4],"filter":"a<1","filter-lang":"cql2-text",`, "bbox=1,2,3,4&filter=a<1&filter-lang=cql2-text&"},
 	} {
-		for _, noPost := range []bool{false, true} {
-			t.Run(fmt.Sprintf("%s, GET %v", name, noPost), func(t *testing.T) {
-				t.Parallel()
-				f := newFixture(t, 5)
-				f.catalogue.SetQuirks(stacsample.Quirks{NoPost: noPost})
-				config := f.config()
-				c.change(config)
-				f.run(config)
-				redistest.Eventually(t, "the search is complete", f.isComplete)
-				for _, r := range f.catalogue.Requests() {
-					if r.Path != "/search" {
-						continue
-					}
-					want, have := c.post, string(r.Body)
-					if noPost {
-						want, have = c.get, r.Query
-					}
-					for _, part := range want {
-						if !strings.Contains(have, part) {
-							t.Errorf("the search has no %s: %s", part, have)
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			config := NewConfig()
+			config.URL, config.Collections = "https://x", []string{"a,b"}
+			c.change(config)
+			if problems := config.Validate(); len(problems) > 0 {
+				t.Fatal(problems)
+			}
+			q := query{config: config, collection: "a&b", window: interval{from: day(0)}, limit: 50}
+			u := &url.URL{Scheme: "https", Host: "x", Path: "/search", RawQuery: "key=k"}
+			post := q.first(&endpoint{http.MethodPost, u})
+			want := `{"collections":["a&b"],"datetime":"2021-01-01T12:00:00Z/..","limit":50,` + c.post + `"":0}`
+			if got := marshalled(t, post.body); got != normalized(t, want) || post.url.String() != "https://x/search?key=k" {
+				t.Errorf("POST %s\n%s\nwant\n%s", post.url, got, normalized(t, want))
+			}
+			get := q.first(&endpoint{http.MethodGet, u})
+			decoded := ""
+			for _, name := range []string{"bbox", "intersects", "filter", "filter-lang"} {
+				if get.url.Query().Has(name) {
+					decoded += name + "=" + get.url.Query().Get(name) + "&"
+				}
+			}
+			rest := get.url.Query()
+			if decoded != c.get || rest.Get("collections") != "a&b" || rest.Get("limit") != "50" || rest.Get("datetime") != "2021-01-01T12:00:00Z/.." || rest.Get("key") != "k" {
+				t.Errorf("GET %s\n%s\nwant\n%s", get.url, decoded, c.get)
+			}
+			if get.method != http.MethodGet || get.body != nil {
+				t.Errorf("%+v", get)
+			}
+		})
+	}
+}
+
+func marshalled(t *testing.T, v any) string {
+	t.Helper()
+	text, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return normalized(t, string(text))
+}
+
+// normalized sorts the members of an object, and drops the empty one.
+func normalized(t *testing.T, text string) string {
+	t.Helper()
+	var members map[string]any
+	if err := json.Unmarshal([]byte(text), &members); err != nil {
+		t.Fatal(err, text)
+	}
+	delete(members, "")
+	sorted, err := json.Marshal(members)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(sorted)
+}
+
+// TestSearchesReachTheServer: what is configured is what a server sees, over a socket.
+func TestSearchesReachTheServer(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		filter, links string
+		method, want  string
+	}{
+		"JSON by POST": {`{"op":"<","args":[{"property":"a"},1]}`, "both", "POST", `"filter-lang":"cql2-json"`},
+		"JSON by GET":  {`{"op":"<","args":[{"property":"a"},1]}`, "GET", "GET", "filter-lang=cql2-json"},
+		"text by GET":  {`a < 1`, "both", "GET", "filter=a+%3C+1&filter-lang=cql2-text"},
+		"text by POST": {`a < 1`, "POST", "POST", `"filter-lang":"cql2-text"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFixture(t, 0)
+			searches := make(chan string, 100)
+			f.onRequest(func(_ int, w http.ResponseWriter, r *http.Request) bool {
+				body, err := io.ReadAll(r.Body)
+				switch {
+				case err != nil:
+					return true
+				case r.URL.Path == "/":
+					links := ""
+					for _, method := range []string{"GET", "POST"} {
+						if c.links == "both" || c.links == method {
+							links += `{"rel":"search","type":"application/geo+json","href":"/search","method":"` + method + `"},`
 						}
 					}
+					_, _ = io.WriteString(w, `{"links":[`+strings.TrimSuffix(links, ",")+`]}`)
+				case r.URL.Path == "/search":
+					select {
+					case searches <- r.Method + " " + r.URL.RawQuery + string(body):
+					default:
+					}
+					_, _ = io.WriteString(w, `{"type":"FeatureCollection","features":[]}`)
+				default:
+					return true
 				}
+				return false
 			})
+			config := f.config()
+			config.Filter, config.BBox = c.filter, []float64{1, 2, 3, 4}
+			f.run(config)
+			redistest.Eventually(t, "the search is complete", f.isComplete)
+			if got := <-searches; !strings.HasPrefix(got, c.method+" ") || !strings.Contains(got, c.want) {
+				t.Errorf("search %s", got)
+			}
+		})
+	}
+}
+
+func TestPageSizeOfRequests(t *testing.T) {
+	t.Parallel()
+	get := getFrom("https://x/search?limit=10&token=next:c:1")
+	if smaller, ok := get.withLimit(5); !ok || smaller.url.String() != "https://x/search?limit=5&token=next%3Ac%3A1" || get.url.Query().Get("limit") != "10" {
+		t.Errorf("%v %v", smaller.url, ok)
+	}
+	post := &request{method: http.MethodPost, url: get.url, body: map[string]any{"limit": 10, "token": json.RawMessage("12345678901234567890")}}
+	if smaller, ok := post.withLimit(5); !ok || marshalledRaw(t, smaller.body) != `{"limit":5,"token":12345678901234567890}` || post.body["limit"] != 10 {
+		t.Errorf("%v %v", smaller.body, ok)
+	}
+	for _, r := range []*request{getFrom("https://x/search?token=1"), {method: http.MethodPost, url: get.url, body: map[string]any{"next": "a"}}} {
+		if same, ok := r.withLimit(5); ok || same != r {
+			t.Errorf("%s has got a limit", same.key())
 		}
+	}
+}
+
+func marshalledRaw(t *testing.T, v any) string {
+	t.Helper()
+	text, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// TestKeysOfRequests: requests that differ in anything that is sent are different.
+func TestKeysOfRequests(t *testing.T) {
+	t.Parallel()
+	u := getFrom("https://x/search").url
+	list := []*request{
+		{method: "GET", url: u}, {method: "POST", url: u}, getFrom("https://x/search?token=1"),
+		{method: "POST", url: u, body: map[string]any{"token": 1}}, {method: "POST", url: u, body: map[string]any{"token": 2}},
+		{method: "GET", url: u, header: http.Header{"X-Session": {"1"}}}, {method: "GET", url: u, header: http.Header{"X-Session": {"2"}}},
+	}
+	seen := map[string]bool{}
+	for _, r := range list {
+		seen[r.key()] = true
+	}
+	if len(seen) != len(list) {
+		t.Errorf("%d keys for %d requests", len(seen), len(list))
+	}
+}
+
+// TestBackoffAfterFailures: a poll that fails may take longer than the interval, so the pause is counted from its end.
+func TestBackoffAfterFailures(t *testing.T) {
+	t.Parallel()
+	s := &source{client: &client{pause: minPause}, healthy: map[string]bool{}}
+	last := time.Duration(0)
+	for n := range 20 {
+		wait := s.backoff()
+		if wait < last || wait > maxPause || n > 8 && wait != maxPause {
+			t.Errorf("pause %d is %s, after %s", n, wait, last)
+		}
+		last = wait
+	}
+	s.healthy["c"] = true
+	if wait := s.backoff(); wait != 0 {
+		t.Errorf("%s after a success", wait)
+	}
+	s.healthy = nil
+	if wait := s.backoff(); wait != 2*minPause {
+		t.Errorf("%s after one failure", wait)
 	}
 }

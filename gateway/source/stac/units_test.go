@@ -3,6 +3,7 @@ package stac
 import (
 	"encoding/json"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -64,13 +65,60 @@ func TestEventOfAnItem(t *testing.T) {
 	if want := `{"href":"https://api.example.com/v1/items/S2B%201?a=b&c=d","producer":"project-a","type":"application/geo+json","rel":"item"}`; data != want {
 		t.Errorf("data is %s", data)
 	}
-	_, again := makeEvent(t, sampleItem, gateway.Created, func(*Config) {})
 	_, updated := makeEvent(t, sampleItem, gateway.Updated, func(*Config) {})
-	if again["id"] != got["id"] || updated["id"] == got["id"] || len(got["id"]) != 36 {
-		t.Errorf("ids: %s %s %s", got["id"], again["id"], updated["id"])
-	}
 	if updated["type"] != "org.ogc.api.collection.item.update" {
 		t.Errorf("type is %s", updated["type"])
+	}
+}
+
+// TestIDsAreForEver: a consumer recognizes an event that it has, whichever release has made it.
+func TestIDsAreForEver(t *testing.T) {
+	t.Parallel()
+	id := func(raw string, change gateway.Change, adjust func(*Config)) string {
+		_, attributes := makeEvent(t, raw, change, adjust)
+		return attributes["id"]
+	}
+	same := func(*Config) {}
+	created := id(sampleItem, gateway.Created, same)
+	if created != "bc257c85-2b17-5ed4-ad87-f50df9db059a" {
+		t.Errorf("created: %s", created)
+	}
+	if updated := id(sampleItem, gateway.Updated, same); updated != "f259ebad-89e0-5b95-8070-9398ffe1d05d" {
+		t.Errorf("updated: %s", updated)
+	}
+	hashed := strings.Replace(sampleItem, `"updated"`, `"touched"`, 1)
+	if got := id(hashed, gateway.Created, same); got != "6ce94f81-9dd8-56f4-b954-5e6822fb8de4" {
+		t.Errorf("by content: %s", got)
+	}
+	for name, adjust := range map[string]func(*Config){
+		"profile":  func(c *Config) { c.Event.Profile = profileItem },
+		"producer": func(c *Config) { c.Event.Producer = "project-b" },
+		"type":     func(c *Config) { c.Event.Type = "com.example.created" },
+		"key":      func(c *Config) { c.URL = "https://api.example.com/v1?key=other" },
+	} {
+		if got := id(sampleItem, gateway.Created, adjust); got != created {
+			t.Errorf("%s changes the id to %s", name, got)
+		}
+	}
+	for name, raw := range map[string]string{
+		"id": strings.Replace(sampleItem, "S2B 1/x", "S2B 1/y", 1), "updated": strings.Replace(sampleItem, "00:00:00.5Z", "00:00:00.6Z", 1), "content": hashed,
+	} {
+		if got := id(raw, gateway.Created, same); got == created {
+			t.Errorf("%s does not change the id", name)
+		}
+	}
+}
+
+// TestItemsThatAreTooBig are linked, whatever the profile.
+func TestItemsThatAreTooBig(t *testing.T) {
+	t.Parallel()
+	big := strings.Replace(sampleItem, `{"type":"Point","coordinates":[1,2]}`, `{"type":"LineString","coordinates":[`+strings.Repeat("[1,2],", maxDataBytes/6)+`[1,2]]}`, 1)
+	want, _ := makeEvent(t, sampleItem, gateway.Created, func(*Config) {})
+	for _, profile := range []string{profileSummary, profileItem} {
+		data, got := makeEvent(t, big, gateway.Created, func(c *Config) { c.Event.Profile = profile })
+		if data != want || got["datacontenttype"] != "application/json" || got["dataschema"] != "" {
+			t.Errorf("%s: %d bytes of %s", profile, len(data), got["datacontenttype"])
+		}
 	}
 }
 
@@ -100,6 +148,29 @@ func TestItemsWithoutTheUsual(t *testing.T) {
 	_, got := makeEvent(t, `{"id":"a b/c","properties":{"datetime":null,"start_datetime":"2020-01-01T00:00:00Z","updated":"yesterday"}}`, gateway.Created, func(*Config) {})
 	if got["subject"] != "https://api.example.com/v1/collections/c/items/a%20b%2Fc" || got["time"] != "2026-11-23T01:02:03Z" || got["datetime"] != "2020-01-01T00:00:00Z" {
 		t.Errorf("%v", got)
+	}
+	for name, c := range map[string]struct{ item, subject string }{
+		"canonical":         {`{"id":"a","links":[{"rel":"canonical","href":"s3://b/a.json"},{"rel":"root","href":"/"}]}`, "s3://b/a.json"},
+		"self second":       {`{"id":"a","links":[{"rel":"canonical","href":"s3://b/a.json"},{"rel":"self","href":"/a"}]}`, "https://api.example.com/a"},
+		"empty self":        {`{"id":"a","links":[{"rel":"self","href":""},{"rel":"canonical","href":"c"}]}`, "https://api.example.com/v1/search/c"},
+		"broken self":       {`{"id":"a:b","links":[{"rel":"self","href":"http://[x"}]}`, "https://api.example.com/v1/collections/c/items/a:b"},
+		"control character": {`{"id":"a","links":[{"rel":"self","href":"/a\nb"}]}`, "https://api.example.com/a%0Ab"},
+		"strange links":     {`{"id":"a","links":[{"rel":"x","href":"y","method":7,"headers":[],"body":"b","merge":"no"},{"rel":"self","href":"/a"}]}`, "https://api.example.com/a"},
+	} {
+		if _, got := makeEvent(t, c.item, gateway.Created, func(*Config) {}); got["subject"] != c.subject {
+			t.Errorf("%s: subject %s, want %s", name, got["subject"], c.subject)
+		}
+	}
+	for _, c := range [][2]string{
+		{`"updated":"2022-01-01T01:00:00+02:00","published":"2020-01-01T00:00:00Z"`, "2022-01-01T01:00:00+02:00"},
+		{`"updated":null,"published":"2020-01-01T00:00:00Z","created":"2019-01-01T00:00:00Z"`, "2020-01-01T00:00:00Z"},
+		{`"updated":7,"published":"","created":"2019-01-01T00:00:00.000000001Z"`, "2019-01-01T00:00:00.000000001Z"},
+		{`"updated":"2022-01-01T1:00:00Z"`, "2022-01-01T01:00:00Z"}, // which RFC 3339 does not allow
+		{`"updated":"2022-01-01"`, "2026-11-23T01:02:03Z"},
+	} {
+		if _, got := makeEvent(t, `{"id":"a","properties":{`+c[0]+`}}`, gateway.Created, func(*Config) {}); got["time"] != c[1] {
+			t.Errorf("%s: time %s, want %s", c[0], got["time"], c[1])
+		}
 	}
 	for _, raw := range []string{`{}`, `{"id":""}`, `[]`, `1`} {
 		if _, err := parseItem(json.RawMessage(raw)); err == nil {
@@ -182,6 +253,31 @@ func TestHalvesShareTheirEnd(t *testing.T) {
 	})
 }
 
+// TestWindowsOfTheNotebook: ten dates, five days apart, four windows of six hours back from each. There they lacked a minute
+// each; here they share their ends.
+func TestWindowsOfTheNotebook(t *testing.T) {
+	t.Parallel()
+	b := BackfillConfig{Start: "2021-12-30", Count: 10, Every: gateway.Duration(120 * time.Hour), Window: gateway.Duration(6 * time.Hour), Windows: 4}
+	windows := b.windows()
+	var texts []string
+	var covered spans
+	total := time.Duration(0)
+	for _, w := range windows {
+		texts = append(texts, w.String())
+		covered = covered.with(w)
+	}
+	for _, one := range covered {
+		total += one[1].Sub(one[0])
+	}
+	want := []string{
+		"2021-12-29T18:00:00Z/2021-12-30T00:00:00Z", "2021-12-29T12:00:00Z/2021-12-29T18:00:00Z", "2021-12-29T06:00:00Z/2021-12-29T12:00:00Z",
+		"2021-12-29T00:00:00Z/2021-12-29T06:00:00Z", "2021-12-24T18:00:00Z/2021-12-25T00:00:00Z",
+	}
+	if len(texts) != 40 || !slices.Equal(texts[:5], want) || len(covered) != 10 || total != 240*time.Hour {
+		t.Errorf("%d windows in %d spans of %s: %v", len(texts), len(covered), total, texts)
+	}
+}
+
 // TestBackfillWindowsHaveNoHoles: the windows of one date touch, and dates closer than their windows repeat none.
 func TestBackfillWindowsHaveNoHoles(t *testing.T) {
 	t.Parallel()
@@ -211,42 +307,4 @@ func TestBackfillWindowsHaveNoHoles(t *testing.T) {
 			}
 		}
 	})
-}
-
-func TestConfigIsChecked(t *testing.T) {
-	t.Parallel()
-	for path, change := range map[string]func(*Config){
-		"url":            func(c *Config) { c.URL = "ftp://x" },
-		"collections":    func(c *Config) { c.Collections = nil },
-		"collections[1]": func(c *Config) { c.Collections = []string{"a", "a"} },
-		"bbox":           func(c *Config) { c.BBox = []float64{1, 2, 3} },
-		"intersects":     func(c *Config) { c.Intersects = "POINT(1 2)" },
-		"datetime":       func(c *Config) { c.Datetime = "2020" },
-		"filter":         func(c *Config) { c.Filter = "{" },
-		"limit":          func(c *Config) { c.Limit = 0 },
-		"interval":       func(c *Config) { c.Interval = 1 },
-		"timeout":        func(c *Config) { c.Timeout = 0 },
-		"lookback":       func(c *Config) { c.Lookback = -1 },
-		"headers[0]":     func(c *Config) { c.Headers = []Header{{Name: "a b", Value: "x"}} },
-		"event.profile":  func(c *Config) { c.Event.Profile = "all" },
-		"backfill.start": func(c *Config) { c.Backfill = &BackfillConfig{Start: "soon"} },
-		"backfill.count": func(c *Config) { c.Backfill = &BackfillConfig{Start: "2021-12-30", Count: -1} },
-	} {
-		c := NewConfig()
-		c.URL, c.Collections = "https://example.com", []string{"a"}
-		if problems := c.Validate(); len(problems) != 0 {
-			t.Fatal(problems)
-		}
-		change(c)
-		problems := c.Validate()
-		if len(problems) != 1 || problems[0].Path != path || problems[0].Message == "" || problems[0].Remedy == "" {
-			t.Errorf("%s: %v", path, problems)
-		}
-	}
-	both := NewConfig()
-	both.URL, both.Collections = "https://user:secret@example.com", []string{"a"}
-	both.BBox, both.Intersects = []float64{1, 2, 3, 4}, `{"type":"Point","coordinates":[1,2]}`
-	if problems := both.Validate(); len(problems) != 2 || strings.Contains(problems.Error(), "secret") {
-		t.Errorf("%v", problems)
-	}
 }

@@ -97,6 +97,9 @@ func (d *document) validate(c *Config) {
 	p.AddAll("redis", c.Redis.Validate())
 	p.AddAll("admin", c.Admin.Validate())
 	p = append(p, c.Gateway.Validate()...)
+	if address := c.Admin.Address; address == c.Gateway.Server.Address && !strings.HasSuffix(address, ":0") {
+		p.Add("admin.address", fmt.Sprintf("%q is that of server.address, too", address), "give each listener an address of its own, like 127.0.0.1:8081")
+	}
 	for _, problem := range p {
 		f := Finding{File: d.file, Key: problem.Path, Problem: problem.Message, Remedy: problem.Remedy}
 		node := d.find(problem.Path)

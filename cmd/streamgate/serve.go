@@ -190,6 +190,8 @@ func (n *node) run(ctx context.Context) error {
 	part(n.gateway.Run)
 	part(n.subscriptions.Run)
 	part(n.admin.Run)
+	<-ctx.Done()
+	n.log.Info("stopping: what is in work is finished first; once more Ctrl-C stops at once", "at_most", n.config.Gateway.Server.ShutdownTimeout.Std())
 	parts.Wait()
 	if err := context.Cause(ctx); err != nil && !errors.Is(err, context.Canceled) {
 		return err

@@ -56,6 +56,13 @@ func (b *areaBoard) remove(a *area.Area) {
 	b.index = nil
 }
 
+// forgetAreas takes the areas of a subscription that does not run off the board.
+func (s *subscription) forgetAreas() {
+	for _, a := range s.areas {
+		s.env.areas.remove(a)
+	}
+}
+
 // meets reports whether the event of an entry meets the area, which was added.
 func (b *areaBoard) meets(a *area.Area, e *rawevent.Event, entry string) bool {
 	b.mu.Lock()

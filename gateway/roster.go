@@ -168,6 +168,7 @@ func (gs *guests) begin(readCtx, workCtx context.Context, c *SubscriptionConfig,
 		return nil, err
 	}
 	if err := s.consumer.Ensure(readCtx); err != nil && !errors.Is(err, redisstreams.ErrGroupLost) {
+		s.forgetAreas()
 		return nil, fmt.Errorf("create its consumer group: %w", err)
 	}
 	ownRead, stopRead := context.WithCancel(readCtx)
@@ -179,9 +180,7 @@ func (gs *guests) begin(readCtx, workCtx context.Context, c *SubscriptionConfig,
 		grace := time.AfterFunc(g.config.Server.ShutdownTimeout.Std(), stopWork)
 		defer grace.Stop()
 		<-one.gone
-		for _, a := range s.areas {
-			g.areas[c.Stream].remove(a)
-		}
+		s.forgetAreas()
 		g.metrics.drop(c.Name)
 	}
 	s.left = ownRead.Done()

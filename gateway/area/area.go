@@ -13,7 +13,7 @@
 //
 // # Cost
 //
-// Reading a footprint takes about a microsecond for each 1 KB of data, whatever else the item holds; an [Index] then finds
+// Footprints of more than 2,000 vertices count as their box. Reading one takes about a microsecond for each 1 KB of data, whatever else the item holds; an [Index] then finds
 // those of many areas that it meets (BenchmarkIndex).
 package area
 

@@ -31,6 +31,9 @@ func Read(data []byte) *Footprint {
 	if r.object(maxNesting) == nil && len(r.shapes) > 0 {
 		return &Footprint{around(r.shapes)}
 	}
+	if bbox == "" {
+		return boxOf(geometry)
+	}
 	var numbers []float64
 	err = elements(bbox, func(value string) error {
 		n, err := strconv.ParseFloat(value, 64)
@@ -47,6 +50,18 @@ func Read(data []byte) *Footprint {
 		return nil
 	}
 	return &Footprint{around(shapes)}
+}
+
+// boxOf returns the boxes of a geometry that has too many vertices to look at each.
+func boxOf(geometry string) *Footprint {
+	r := reader{text: geometry, left: len(geometry)}
+	if r.object(maxNesting) != nil || len(r.shapes) == 0 {
+		return nil
+	}
+	for i := range r.shapes {
+		r.shapes[i] = newShape(true, r.shapes[i].ring())
+	}
+	return &Footprint{around(r.shapes)}
 }
 
 // reader reads GeoJSON.
@@ -202,7 +217,7 @@ func (r *reader) position(text string) (p point, err error) {
 		}
 		return nil
 	})
-	if err != nil || n < 2 || !(math.Abs(p.x) <= 2*turn && math.Abs(p.y) <= latitudeBound) { // not a number is neither
+	if err != nil || n < 2 || !(math.Abs(p.x) <= turn+halfTurn && math.Abs(p.y) <= latitudeBound) { // not a number is neither
 		return p, errPosition
 	}
 	return p, nil
@@ -238,15 +253,13 @@ func untangle(rings [][]point) {
 }
 
 // shortWay returns the path such that no step is longer than half a turn, where that makes it narrower; and how many turns
-// a ring then makes around the Earth. A step of exactly a turn is one along the whole Earth, as of a global product.
+// a ring then makes around the Earth. A step of exactly a turn goes from one side of the antimeridian to the other, unless
+// that leaves nothing: then it goes along the whole Earth, as of a global product.
 func shortWay(path []point) ([]point, int) {
-	jumps := false
+	jumps, whole := false, false
 	for i := 1; i < len(path); i++ {
 		step := math.Abs(path[i].x - path[i-1].x)
-		if step == turn {
-			return path, 0
-		}
-		jumps = jumps || step > halfTurn
+		jumps, whole = jumps || step > halfTurn, whole || step == turn
 	}
 	if !jumps {
 		return path, 0
@@ -259,11 +272,13 @@ func shortWay(path []point) ([]point, int) {
 	}
 	turns := int(math.Round((short[len(short)-1].x - short[0].x) / turn))
 	was, is := newShape(false, path).box, newShape(false, short).box
-	if path[0] == path[len(path)-1] && turns != 0 {
-		return short, turns
-	}
-	if is.maxX-is.minX >= was.maxX-was.minX {
+	switch narrower := is.maxX-is.minX < was.maxX-was.minX; {
+	case whole && (turns != 0 || is.maxX == is.minX):
 		return path, 0
+	case path[0] == path[len(path)-1] && turns != 0:
+		return short, turns
+	case narrower:
+		return short, 0
 	}
-	return short, 0
+	return path, 0
 }

@@ -32,7 +32,7 @@ func TestHardLength(t *testing.T) {
 		case <-ctx.Done():
 			return nil
 		}
-		_, err := env.Outbox.Publish(ctx, emissions(10, 12), nil)
+		_, err := env.Outbox.Publish(ctx, emissions(10, 12))
 		filled <- err
 		<-ctx.Done()
 		return nil

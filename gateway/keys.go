@@ -1,6 +1,10 @@
 package gateway
 
-import "github.com/streamgate/streamgate/protocol/redisstreams"
+import (
+	"strconv"
+
+	"github.com/streamgate/streamgate/protocol/redisstreams"
+)
 
 // Every name of a key in Redis is made here. What belongs to a stream carries the stream's hash tag, so that scripts find
 // all of it in one slot of a Cluster (DESIGN section 8).
@@ -32,16 +36,21 @@ func groupName(subscription string) string { return "streamgate:" + subscription
 // step.
 func leaseKey(stream, source string) string { return streamKey(stream, "source:"+source+":lease") }
 func stepKey(stream, source string) string  { return streamKey(stream, "source:"+source+":step") }
+
+// checkpointKey is a hash of the parts of the checkpoint.
 func checkpointKey(stream, source string) string {
 	return streamKey(stream, "source:"+source+":checkpoint")
 }
 
-// seenKey is one of the hashes that hold which versions of which items a source has published. Hashes this small are
-// stored compactly (hash-max-listpack-entries).
-func seenKey(stream, source string, digest [8]byte) string {
-	const hexDigits = "0123456789abcdef"
-	bucket := string([]byte{hexDigits[digest[0]>>4], hexDigits[digest[0]&15], hexDigits[digest[1]>>4]})
-	return streamKey(stream, "source:"+source+":seen:"+bucket)
+// ordersKey is a hash of what operators ask of a source.
+func ordersKey(stream, source string) string { return streamKey(stream, "source:"+source+":orders") }
+
+// memoryKey is the hash that says how a source's memory is laid out, and how much is in it.
+func memoryKey(stream, source string) string { return streamKey(stream, "source:"+source+":memory") }
+
+// bucketKey is one of the hashes of that memory.
+func bucketKey(stream, source string, bucket uint32) string {
+	return memoryKey(stream, source) + ":" + strconv.FormatUint(uint64(bucket), 36)
 }
 
 // orderKey is the lease of the replica that delivers an ordered subscription.

@@ -176,6 +176,7 @@ func (r *sourceRunner) runOnce(ctx context.Context, token string) error {
 		Outbox: &Outbox{
 			client: r.client, sender: r.sender, stream: r.block.Stream, source: r.block.Name, token: token,
 			room: r.room, log: r.log,
+			memory: memory{gauge: func(items int64) { r.metrics.sourceMemory.WithLabelValues(r.block.Name).Set(float64(items)) }},
 			stored: func(n int) { r.metrics.sourceEvents.WithLabelValues(r.block.Name).Add(float64(n)) },
 		},
 	})

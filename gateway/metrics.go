@@ -16,6 +16,7 @@ type metrics struct {
 	groupRecreated *prometheus.CounterVec // subscription
 	sourceEvents   *prometheus.CounterVec // source
 	sourceErrors   *prometheus.CounterVec // source
+	sourceMemory   *prometheus.GaugeVec   // source
 	circuit        *prometheus.GaugeVec   // subscription
 	inFlight       *prometheus.GaugeVec   // subscription
 	heldBack       *prometheus.GaugeVec   // subscription
@@ -52,6 +53,7 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 		groupRecreated: counter("groups_recreated_total", "Consumer groups that had disappeared and were created again.", "subscription"),
 		sourceEvents:   counter("source_events_total", "Events published by a source.", "source"),
 		sourceErrors:   counter("source_errors_total", "Runs of a source that failed.", "source"),
+		sourceMemory:   gauge("source_remembered_things", "Things whose state a source remembers, on the replica that runs it.", "source"),
 		deliveryTime: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Namespace: "streamgate", Name: "delivery_request_seconds", Help: "Time that sinks take to answer.",
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},

@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -28,59 +27,88 @@ const (
 // written. The source must stop.
 var ErrFenced = errors.New("the source's lease is lost: another replica may be running it")
 
-// publishScript appends events, notes them as seen and saves the checkpoint, all or nothing.
+// publishScript appends events, remembers what they are about and saves checkpoints, all or nothing.
 //
-//	KEYS[1] stream, KEYS[2] lease, KEYS[3] checkpoint, KEYS[4] last step, KEYS[5...] the seen hash of each event
-//	ARGV[1] fencing token, ARGV[2] "1" to save ARGV[3] as checkpoint, ARGV[3] checkpoint, ARGV[4] id of this step, then for
-//	  each event digest of the key ("" to publish in any case), digest of the version, number of field arguments, the
-//	  arguments
-//	returns false if the token is not the lease's, else a list of entry ids, "" for an event published before; an empty
-//	list if this very step was run before, and only its reply was lost
+//	KEYS[1] stream, KEYS[2] lease, KEYS[3] checkpoints, KEYS[4] last step, KEYS[5] memory, KEYS[6...] the bucket of each
+//	  emission in the memory
+//	ARGV[1] fencing token, ARGV[2] id of this step, ARGV[3] shape of the memory, ARGV[4] number of checkpoints, then for
+//	  each its part and data ("" to remove it), then for each emission what to do (emit, always, note, withdraw), the
+//	  digest of its key, what to remember, the number of field arguments, the arguments
+//	returns false if the token is not the lease's, -1 if the memory has another shape, else how many things are
+//	remembered and a list of entry ids, "" where nothing was published; no list if this very step was run before, and only
+//	its reply was lost
 //
 // It is a script because a crash between any two of these writes would lose or repeat an event, and because the check of
 // the token must not be separable from what it guards.
 var publishScript = redis.NewScript(`
 if redis.call('GET', KEYS[2]) ~= ARGV[1] then return false end
-if redis.call('GET', KEYS[4]) == ARGV[4] then return {} end
-local ids, at, event = {}, 5, 0
+if redis.call('GET', KEYS[4]) == ARGV[2] then
+  return {tonumber(redis.call('HGET', KEYS[5], 'items') or 0)}
+end
+if (redis.call('HGET', KEYS[5], 'shape') or '0 0') ~= ARGV[3] then return {-1} end
+local at = 5
+for _ = 1, tonumber(ARGV[4]) do
+  if ARGV[at + 1] == '' then redis.call('HDEL', KEYS[3], ARGV[at])
+  else redis.call('HSET', KEYS[3], ARGV[at], ARGV[at + 1]) end
+  at = at + 2
+end
+local ids, event, added = {}, 0, 0
 while at <= #ARGV do
   event = event + 1
-  local key, version, n = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2])
-  local seen = key ~= '' and redis.call('HGET', KEYS[4 + event], key)
-  if seen and seen == version then
-    ids[event] = ''
-  else
-    ids[event] = redis.call('XADD', KEYS[1], '*', unpack(ARGV, at + 3, at + 2 + n))
-    if key ~= '' then redis.call('HSET', KEYS[4 + event], key, version) end
+  local what, key, state, n = ARGV[at], ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 3])
+  local bucket, publish = KEYS[5 + event], true
+  if what == 'emit' then
+    local known = redis.call('HGET', bucket, key)
+    if known and string.sub(known, 1, 12) == string.sub(state, 1, 12) then publish = false
+    else added = added + redis.call('HSET', bucket, key, state) end
+  elseif what == 'note' then
+    publish = false
+    added = added + redis.call('HSET', bucket, key, state)
+  elseif what == 'withdraw' then
+    publish = redis.call('HDEL', bucket, key) == 1
+    if publish then added = added - 1 end
   end
-  at = at + 3 + n
+  ids[event] = publish and redis.call('XADD', KEYS[1], '*', unpack(ARGV, at + 4, at + 3 + n)) or ''
+  at = at + 4 + n
 end
-if ARGV[2] == '1' then redis.call('SET', KEYS[3], ARGV[3]) end
-redis.call('SET', KEYS[4], ARGV[4])
-return ids`)
+redis.call('SET', KEYS[4], ARGV[2])
+return {redis.call('HINCRBY', KEYS[5], 'items', added), ids}`)
 
-// Emission is an event that a source publishes.
+// Action says what an [Emission] does.
+type Action string
+
+// The actions.
+const (
+	Emit     Action = ""         // publish the event, unless its key is remembered in this version with this content
+	Note     Action = "note"     // only remember the key as it is; there is no event
+	Withdraw Action = "withdraw" // publish the event and forget the key; nothing if the key is not remembered
+)
+
+// Emission is an event that a source publishes, and what is remembered of the thing that it is about.
 type Emission struct {
-	Event rawevent.Event
-	// Key identifies the thing that the event is about, Version its state: the same version of a key is published once.
-	// An empty key publishes in any case; Checkpoint then has to prevent repetition.
-	Key, Version string
-	// Checkpoint, if not nil, is saved in the step that publishes the event, unless a later event of that step has one.
+	Event  rawevent.Event
+	Action Action
+	// Key identifies the thing that the event is about. An event with an empty key is published in any case, and nothing is
+	// remembered; Checkpoint then has to prevent repetition.
+	Key string
+	// Version and Content identify the thing's state: what its owner calls it, and what is in it. Both may be empty.
+	Version, Content string
+	// Reference is remembered with the key, for [Outbox.Stale]; each byte of it costs one.
+	Reference string
+	// Checkpoint, if not nil, is saved as the part "" in the step that publishes the event, unless a later event of that
+	// step has one.
 	Checkpoint []byte
 }
 
-// Change says how a thing relates to what its source has published before.
-type Change int
-
-// The changes.
-const (
-	Created   Change = iota // never published
-	Updated                 // published in another version
-	Unchanged               // published in this version
-)
+// Save is a part of a source's checkpoint: Data nil or empty removes it.
+type Save struct {
+	Part string
+	Data []byte
+}
 
 // Outbox publishes a source's events and saves its checkpoint in one atomic step, guarded by the source's lease. Sending
-// a batch again is harmless: what was published is skipped. It is for one goroutine at a time.
+// a batch again is harmless: what was published is skipped. It remembers the state of each thing that was published, in
+// Redis and within a bound. It is for one goroutine at a time.
 type Outbox struct {
 	client redis.UniversalClient
 	sender *redisstreams.Sender
@@ -89,80 +117,54 @@ type Outbox struct {
 	token  string
 	room   *room
 	log    *slog.Logger
+	memory memory
 	stored func(n int)
 }
 
-// Checkpoint returns what was saved last, or nil. It retries until Redis answers or ctx ends.
-func (o *Outbox) Checkpoint(ctx context.Context) (checkpoint []byte, err error) {
-	err = o.retry(ctx, func(ctx context.Context) error {
-		checkpoint, err = o.client.Get(ctx, checkpointKey(o.stream, o.source)).Bytes()
-		if errors.Is(err, redis.Nil) {
-			checkpoint, err = nil, nil
-		}
+// Checkpoint returns the part "" of the checkpoint, or nil. It retries until Redis answers or ctx ends.
+func (o *Outbox) Checkpoint(ctx context.Context) ([]byte, error) {
+	parts, err := o.Checkpoints(ctx)
+	return parts[""], err
+}
+
+// Checkpoints returns all parts of what was saved last. It retries until Redis answers or ctx ends.
+func (o *Outbox) Checkpoints(ctx context.Context) (map[string][]byte, error) {
+	var saved map[string]string
+	err := o.retry(ctx, func(ctx context.Context) (err error) {
+		saved, err = o.client.HGetAll(ctx, checkpointKey(o.stream, o.source)).Result()
 		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read the checkpoint of source %q: %w", o.source, err)
 	}
-	return checkpoint, nil
-}
-
-// Classify tells for each emission, of which only key and version count, whether it is new. It retries until Redis
-// answers or ctx ends.
-func (o *Outbox) Classify(ctx context.Context, emissions []Emission) ([]Change, error) {
-	changes := make([]Change, len(emissions))
-	err := o.retry(ctx, func(ctx context.Context) error {
-		pipe := o.client.Pipeline()
-		seen := make([]*redis.StringCmd, len(emissions))
-		for i := range emissions {
-			key := digest(emissions[i].Key)
-			seen[i] = pipe.HGet(ctx, seenKey(o.stream, o.source, key), string(key[:]))
-		}
-		if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
-			return err
-		}
-		for i := range seen {
-			known, err := seen[i].Result()
-			version := digest(emissions[i].Version)
-			switch {
-			case errors.Is(err, redis.Nil):
-				changes[i] = Created
-			case err != nil:
-				return err
-			case known == string(version[:]):
-				changes[i] = Unchanged
-			default:
-				changes[i] = Updated
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("look up what source %q has published: %w", o.source, err)
+	parts := make(map[string][]byte, len(saved))
+	for part, data := range saved {
+		parts[part] = []byte(data)
 	}
-	return changes, nil
+	return parts, nil
 }
 
-// Publish appends the events, in their order, and then saves the checkpoint unless it is nil. It returns the entry id of
-// each event, "" for one that was published before. Large batches go in several atomic steps, the checkpoint with the last
-// one, so a crash leaves a beginning of the batch published, and the checkpoint as it was or as the last event of a step
-// carries it. It retries until Redis answers and the stream has room, or ctx ends; after ErrFenced the source must stop.
-func (o *Outbox) Publish(ctx context.Context, emissions []Emission, checkpoint []byte) ([]string, error) {
+// Publish carries the emissions out, in their order, and saves the parts of the checkpoint. It returns the entry id of
+// each event, "" where none was published. Large batches go in several atomic steps, the checkpoint with the last one, so
+// a crash leaves a beginning of the batch published, and the checkpoint as it was or as the last event of a step carries
+// it. It retries until Redis answers and the stream has room, or ctx ends; after ErrFenced the source must stop. An error
+// that is ErrMemoryFull means that the rest, from the step that was refused, was not carried out.
+func (o *Outbox) Publish(ctx context.Context, emissions []Emission, saves ...Save) ([]string, error) {
 	ids := make([]string, 0, len(emissions))
 	for start := 0; ; {
-		step := o.newStep()
+		step := step{o: o, id: uuid.NewString()}
 		for start < len(emissions) && step.fits() {
 			step.add(&emissions[start])
 			start++
 		}
 		isLast := start == len(emissions)
-		if step.events == 0 && checkpoint == nil {
+		if isLast {
+			step.saves = append(step.saves, saves...)
+		}
+		if len(step.emissions) == 0 && len(step.saves) == 0 {
 			return ids, nil
 		}
-		if isLast && checkpoint != nil {
-			step.save(checkpoint)
-		}
-		stepIDs, err := o.run(ctx, step)
+		stepIDs, err := o.run(ctx, &step)
 		if err != nil {
 			return ids, fmt.Errorf("publish events of source %q: %w", o.source, err)
 		}
@@ -173,45 +175,65 @@ func (o *Outbox) Publish(ctx context.Context, emissions []Emission, checkpoint [
 	}
 }
 
-// step is one call of publishScript under construction.
+// step is one call of publishScript.
 type step struct {
-	o      *Outbox
-	keys   []string
-	args   []any
-	events int
-	bytes  int
+	o         *Outbox
+	id        string
+	emissions []*Emission
+	saves     []Save
+	events    int // among the emissions
+	bytes     int
 }
 
-func (o *Outbox) newStep() *step {
-	return &step{
-		o:    o,
-		keys: []string{o.stream, leaseKey(o.stream, o.source), checkpointKey(o.stream, o.source), stepKey(o.stream, o.source)},
-		args: []any{o.token, "0", "", uuid.NewString()},
-	}
-}
-
-func (s *step) fits() bool { return s.events < maxOutboxEvents && s.bytes < maxOutboxBytes }
-
-func (s *step) save(checkpoint []byte) { s.args[1], s.args[2] = "1", checkpoint }
+func (s *step) fits() bool { return len(s.emissions) < maxOutboxEvents && s.bytes < maxOutboxBytes }
 
 func (s *step) add(e *Emission) {
 	if e.Checkpoint != nil {
-		s.save(e.Checkpoint)
+		s.saves = []Save{{Data: e.Checkpoint}}
 	}
-	key, seen := "", s.keys[2] // without a key the script does not touch the seen hash; any key of the slot will do
-	var version [8]byte
-	if e.Key != "" {
-		d := digest(e.Key)
-		key, version = string(d[:]), digest(e.Version)
-		seen = seenKey(s.o.stream, s.o.source, d)
+	s.emissions = append(s.emissions, e)
+	if e.Action != Note {
+		s.events++
+		s.bytes += len(e.Event.Data) + 512
 	}
-	s.keys = append(s.keys, seen)
-	at := len(s.args) + 2
-	s.args = append(s.args, key, string(version[:]), 0)
-	s.args = s.o.sender.AppendEntryFields(s.args, &e.Event)
-	s.args[at] = len(s.args) - at - 1
-	s.events++
-	s.bytes += len(e.Event.Data) + 512
+}
+
+// call returns the keys and arguments of the script.
+func (s *step) call() (keys []string, args []any) {
+	o := s.o
+	keys = make([]string, 5, 5+len(s.emissions))
+	copy(keys, []string{
+		o.stream, leaseKey(o.stream, o.source), checkpointKey(o.stream, o.source), stepKey(o.stream, o.source),
+		memoryKey(o.stream, o.source),
+	})
+	args = make([]any, 0, 4+2*len(s.saves)+36*len(s.emissions))
+	args = append(args, o.token, s.id, o.memory.shape.String(), len(s.saves))
+	for _, save := range s.saves {
+		args = append(args, save.Part, save.Data)
+	}
+	found := seconds(time.Now())
+	for _, e := range s.emissions {
+		what, key, state := string(e.Action), "", ""
+		bucket := keys[4] // without a key the script does not touch the bucket; any key of the slot will do
+		if e.Key == "" {
+			what = "always"
+		} else {
+			d := digest(e.Key)
+			key, state = string(d[:]), e.state(found)
+			bucket = bucketKey(o.stream, o.source, o.memory.shape.bucket(d))
+			if e.Action == Emit {
+				what = "emit"
+			}
+		}
+		keys = append(keys, bucket)
+		args = append(args, what, key, state, 0)
+		at := len(args)
+		if e.Action != Note {
+			args = o.sender.AppendEntryFields(args, &e.Event)
+			args[at-1] = len(args) - at
+		}
+	}
+	return keys, args
 }
 
 func (o *Outbox) run(ctx context.Context, s *step) (ids []string, err error) {
@@ -220,18 +242,30 @@ func (o *Outbox) run(ctx context.Context, s *step) (ids []string, err error) {
 			return nil, ctx.Err()
 		}
 	}
+	if err := o.memory.admit(ctx, o, s); err != nil {
+		return nil, err
+	}
 	err = o.retry(ctx, func(ctx context.Context) error {
-		ids, err = publishScript.Run(ctx, o.client, s.keys, s.args...).StringSlice()
-		if errors.Is(err, redis.Nil) {
-			return ErrFenced
+		for {
+			keys, args := s.call()
+			reply, err := publishScript.Run(ctx, o.client, keys, args...).Slice()
+			if errors.Is(err, redis.Nil) {
+				return ErrFenced
+			}
+			if err != nil {
+				return err
+			}
+			if o.memory.note(reply) {
+				ids, err = entryIDs(reply, len(s.emissions))
+				return err
+			}
+			if err := o.memory.load(ctx, o); err != nil { // Redis was emptied, or this replica was stopped for long
+				return err
+			}
 		}
-		return err
 	})
 	if err != nil {
 		return nil, err
-	}
-	if len(ids) < s.events { // the reply was lost; what the first run has published is not known
-		return make([]string, s.events), nil
 	}
 	n := 0
 	for _, id := range ids {
@@ -240,6 +274,23 @@ func (o *Outbox) run(ctx context.Context, s *step) (ids []string, err error) {
 		}
 	}
 	o.stored(n)
+	return ids, o.memory.grow(ctx, o)
+}
+
+// entryIDs reads the second part of the script's reply. It is not there if the reply of the first run was lost: what that
+// has published is not known.
+func entryIDs(reply []any, n int) ([]string, error) {
+	ids := make([]string, n)
+	if len(reply) < 2 {
+		return ids, nil
+	}
+	list, ok := reply[1].([]any)
+	if !ok || len(list) != n {
+		return nil, fmt.Errorf("the script that publishes has answered %v", reply)
+	}
+	for i := range list {
+		ids[i], _ = list[i].(string)
+	}
 	return ids, nil
 }
 
@@ -274,11 +325,4 @@ func Sleep(ctx context.Context, d time.Duration) bool {
 	case <-ctx.Done():
 		return false
 	}
-}
-
-// digest shortens a key or a version to 8 bytes. Among ten million keys the odds that two of them share one, which would
-// hide an item, are 3 in a million.
-func digest(s string) [8]byte {
-	sum := sha256.Sum256([]byte(s))
-	return [8]byte(sum[:8])
 }

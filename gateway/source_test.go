@@ -43,6 +43,14 @@ func emissions(from, to int) []gateway.Emission {
 	return list
 }
 
+func pointers(list []gateway.Emission) []*gateway.Emission {
+	p := make([]*gateway.Emission, len(list))
+	for i := range list {
+		p[i] = &list[i]
+	}
+	return p
+}
+
 // TestOutboxPublishesEachVersionOnce: in steps of a hundred, repeated batches add nothing, a new version does, and the
 // checkpoint comes with the last step.
 func TestOutboxPublishesEachVersionOnce(t *testing.T) {
@@ -65,17 +73,17 @@ func tryOutbox(ctx context.Context, client redis.UniversalClient, env gateway.So
 		return fmt.Errorf("checkpoint %q, %w", saved, err)
 	}
 	batch := emissions(0, 250)
-	ids, err := o.Publish(ctx, batch, []byte("one"))
+	ids, err := o.Publish(ctx, batch, gateway.Save{Data: []byte("one")})
 	if err != nil || len(ids) != 250 || slices.Contains(ids, "") {
 		return fmt.Errorf("%d ids, %w", len(ids), err)
 	}
 	batch[7].Version = "2"
 	batch = append(batch, emissions(250, 260)...)
-	changes, err := o.Classify(ctx, batch)
-	if err != nil || changes[0] != gateway.Unchanged || changes[7] != gateway.Updated || changes[255] != gateway.Created {
-		return fmt.Errorf("changes %v, %w", changes, err)
+	known, err := o.Recall(ctx, pointers(batch))
+	if err != nil || !known[0].SameVersion || !known[7].Exists || known[7].SameVersion || known[255].Exists {
+		return fmt.Errorf("known %v, %w", known, err)
 	}
-	ids, err = o.Publish(ctx, batch, nil)
+	ids, err = o.Publish(ctx, batch)
 	if err != nil || len(ids) != 260 {
 		return fmt.Errorf("%d ids, %w", len(ids), err)
 	}
@@ -90,7 +98,7 @@ func tryOutbox(ctx context.Context, client redis.UniversalClient, env gateway.So
 	if saved, err := o.Checkpoint(ctx); string(saved) != "one" || err != nil {
 		return fmt.Errorf("checkpoint %q, %w", saved, err)
 	}
-	if ids, err := o.Publish(ctx, nil, []byte("two")); len(ids) != 0 || err != nil {
+	if ids, err := o.Publish(ctx, nil, gateway.Save{Data: []byte("two")}); len(ids) != 0 || err != nil {
 		return fmt.Errorf("%d ids, %w", len(ids), err)
 	}
 	saved, err := o.Checkpoint(ctx)
@@ -112,7 +120,7 @@ func TestFencedOutboxWritesNothing(t *testing.T) {
 			return nil
 		}
 		client.Set(ctx, keys[0], "999", 0) // somebody else has taken it
-		_, err = env.Outbox.Publish(ctx, emissions(0, 3), []byte("x"))
+		_, err = env.Outbox.Publish(ctx, emissions(0, 3), gateway.Save{Data: []byte("x")})
 		result <- err
 		<-ctx.Done()
 		return err
@@ -208,7 +216,7 @@ func TestLostReplyRepeatsNothing(t *testing.T) {
 	client.AddHook(hook)
 	result := make(chan error, 1)
 	start(t, client, withSource(oneStream(stream), func(ctx context.Context, env gateway.SourceEnv) error {
-		if _, err := env.Outbox.Publish(ctx, emissions(0, 1), nil); err != nil { // loads the script
+		if _, err := env.Outbox.Publish(ctx, emissions(0, 1)); err != nil { // loads the script
 			result <- err
 			return nil
 		}
@@ -217,7 +225,7 @@ func TestLostReplyRepeatsNothing(t *testing.T) {
 			batch[i].Key, batch[i].Checkpoint = "", fmt.Append(nil, i)
 		}
 		hook.left.Store(2)
-		_, err := env.Outbox.Publish(ctx, batch, nil)
+		_, err := env.Outbox.Publish(ctx, batch)
 		result <- err
 		<-ctx.Done()
 		return nil
@@ -228,7 +236,7 @@ func TestLostReplyRepeatsNothing(t *testing.T) {
 	if n := client.XLen(context.Background(), stream).Val(); n != 6 {
 		t.Errorf("%d entries for 6 events", n)
 	}
-	if saved := client.Get(context.Background(), "streamgate:{"+stream+"}:source:src:checkpoint").Val(); saved != "4" {
+	if saved := client.HGet(context.Background(), "streamgate:{"+stream+"}:source:src:checkpoint", "").Val(); saved != "4" {
 		t.Errorf("checkpoint %q", saved)
 	}
 }

@@ -162,7 +162,7 @@ func (s *redisSource) step(ctx context.Context, cursor *string) error {
 		if err != nil {
 			return err
 		}
-		if _, err := s.outbox.Publish(ctx, nil, []byte(first)); err != nil {
+		if _, err := s.outbox.Publish(ctx, nil, gateway.Save{Data: []byte(first)}); err != nil {
 			return err
 		}
 		*cursor = first
@@ -183,7 +183,7 @@ func (s *redisSource) step(ctx context.Context, cursor *string) error {
 		}
 		emissions = append(emissions, gateway.Emission{Event: event, Checkpoint: []byte(entries[i].ID)})
 	}
-	if _, err := s.outbox.Publish(ctx, emissions, []byte(last)); err != nil {
+	if _, err := s.outbox.Publish(ctx, emissions, gateway.Save{Data: []byte(last)}); err != nil {
 		return err
 	}
 	*cursor = last

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"iter"
@@ -256,17 +257,25 @@ func (o *Outbox) Recall(ctx context.Context, emissions []*Emission) ([]Known, er
 	return known, nil
 }
 
-// Stale yields the references of what was not published or noted since a time, to the second. It retries until Redis answers
-// or ctx ends.
-func (o *Outbox) Stale(ctx context.Context, before time.Time) iter.Seq2[string, error] {
-	return func(yield func(string, error) bool) {
+// Thing is what is remembered of a thing.
+type Thing struct {
+	Reference string
+	State     string // of version and content, as hexadecimal digits
+}
+
+// Stale yields what was not published or noted since a time, to the second. It retries until Redis answers or ctx ends.
+func (o *Outbox) Stale(ctx context.Context, before time.Time) iter.Seq2[Thing, error] {
+	return func(yield func(Thing, error) bool) {
 		for bucket, err := range o.buckets(ctx) {
 			if err != nil {
-				yield("", err)
+				yield(Thing{}, err)
 				return
 			}
 			for _, state := range bucket.states {
-				if foundAt(state) < seconds(before) && !yield(state[stateSize+timeSize:], nil) {
+				if foundAt(state) >= seconds(before) {
+					continue
+				}
+				if !yield(Thing{state[stateSize+timeSize:], hex.EncodeToString([]byte(state[:stateSize]))}, nil) {
 					return
 				}
 			}

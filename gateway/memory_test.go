@@ -109,11 +109,11 @@ func checkMemory(ctx context.Context, o *gateway.Outbox, versions map[string]str
 		}
 	}
 	references := map[string]bool{}
-	for reference, err := range o.Stale(ctx, time.Now().Add(2*time.Hour)) {
+	for thing, err := range o.Stale(ctx, time.Now().Add(2*time.Hour)) {
 		if err != nil {
 			return err
 		}
-		references[reference] = true
+		references[thing.Reference] = true
 	}
 	if len(references) != len(versions) {
 		return fmt.Errorf("%d references, want %d", len(references), len(versions))

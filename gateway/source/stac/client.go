@@ -47,6 +47,8 @@ type client struct {
 	maxBody   int64         // of an answer
 	endpoint  *endpoint     // known after discover
 	fallback  *endpoint     // GET, for a server that offers POST and refuses it
+
+	serverTime time.Time // of the last answer, by the server's clock; zero if it did not say
 }
 
 // endpoint is where and how to search.
@@ -184,6 +186,7 @@ func (c *client) once(ctx context.Context, r *request, decode func(body io.Reade
 		return fmt.Errorf("no answer from %s: %w", r.url.Host, err)
 	}
 	defer func() { _ = response.Body.Close() }()
+	c.serverTime, _ = http.ParseTime(response.Header.Get("Date")) // zero where it is none
 	if response.StatusCode != http.StatusOK {
 		return answer(response)
 	}
@@ -298,10 +301,24 @@ func (c *client) discover(ctx context.Context) error {
 // endpointFor returns where to send a search: a filter in CQL2 text is for GET (STAC API filter extension), if the server
 // offers that.
 func (c *client) endpointFor(q *query) *endpoint {
-	if q.isTextFilter() && c.endpoint.method == http.MethodPost && c.fallback != nil {
+	if q.isText() && c.endpoint.method == http.MethodPost && c.fallback != nil {
 		return c.fallback
 	}
 	return c.endpoint
+}
+
+// canAsk tells whether a search with a bound can be written for the server: CQL2 JSON goes by POST, CQL2 text by GET, and a
+// filter is in one of them.
+func (c *client) canAsk(q *query) bool {
+	isPost := c.endpoint.method == http.MethodPost
+	switch q.bound.rung {
+	case rungText:
+		return (q.config.Filter == "" || q.config.isTextFilter()) && (!isPost || c.fallback != nil)
+	case rungQuery:
+		return isPost
+	default:
+		return isPost && !q.config.isTextFilter()
+	}
 }
 
 // checkCollection returns an error if the API says that it has no such collection. A search for one is answered with

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -31,7 +32,7 @@ func Type() gateway.SourceType {
 type Config struct {
 	// URL is the landing page of the STAC API.
 	URL string `mapstructure:"url"`
-	// Collections are searched one after the other; at least one.
+	// Collections are searched one after the other; at least one. With *, ? or [ it is a pattern (path.Match).
 	Collections []string `mapstructure:"collections"`
 	// BBox restricts the search: west, south, east, north in degrees, or six numbers with heights. Not with intersects.
 	BBox []float64 `mapstructure:"bbox"`
@@ -54,6 +55,31 @@ type Config struct {
 	Headers []Header `mapstructure:"headers"`
 	// Event says what the events look like.
 	Event EventConfig `mapstructure:"event"`
+	// StartFrom says what is new at the beginning: now (nothing that is there), beginning (everything), or a time; what is
+	// older by its datetime, or updated where the server tells, is only noted. Default is lookback before now, or everything
+	// with datetime.
+	StartFrom string `mapstructure:"startFrom"`
+	// Engine is how changes are found: auto (default; what the server has proved that it can), or windows.
+	Engine string `mapstructure:"engine"`
+	// Warm and Cold look further back than a poll, more seldom; defaults 720h every 1h, and 8760h every 24h. Where the server
+	// tells what was updated, they look back four times their interval.
+	Warm TierConfig `mapstructure:"warm"`
+	Cold TierConfig `mapstructure:"cold"`
+	// Sweep looks at everything, slowly, and compares the content; default every 168h, without an end. 0 is never.
+	Sweep TierConfig `mapstructure:"sweep"`
+	// IgnoreTouches leaves out updates that change nothing but updated.
+	IgnoreTouches bool `mapstructure:"ignoreTouches"`
+	// MassChange holds updates back when too many come at once.
+	MassChange MassChangeConfig `mapstructure:"massChange"`
+	// Deletes publishes what was deleted.
+	Deletes DeletesConfig `mapstructure:"deletes"`
+	// CollectionEvents publishes changes of the collections themselves.
+	CollectionEvents bool `mapstructure:"collectionEvents"`
+	// CollectionsInterval is the time between two looks for collections that match a pattern; default 10m.
+	CollectionsInterval gateway.Duration `mapstructure:"collectionsInterval"`
+	// MaxRemembered is how many items are remembered at most, at 36 bytes of Redis each; default 5000000. At nine tenths only
+	// polls go on.
+	MaxRemembered int64 `mapstructure:"maxRemembered"`
 	// Backfill searches windows of the past, once each, between the polls.
 	Backfill *BackfillConfig `mapstructure:"backfill"`
 
@@ -71,6 +97,39 @@ type Header struct {
 	Name  string `mapstructure:"name"`
 	Value string `mapstructure:"value"`
 }
+
+// TierConfig says how far back to look, and how often.
+type TierConfig struct {
+	// Back is how old items may be; 0 is without an end (sweep only).
+	Back gateway.Duration `mapstructure:"back"`
+	// Every is the time between the beginnings of two looks; 0 is never.
+	Every gateway.Duration `mapstructure:"every"`
+}
+
+// MassChangeConfig says when updates of a collection are held back: servers have changed all of their items by a new release.
+type MassChangeConfig struct {
+	// AtLeast is how many updates one look has to find; default 1000; 0 is never.
+	AtLeast int `mapstructure:"atLeast"`
+	// Share is how much of what it looked at that has to be; default 0.5.
+	Share float64 `mapstructure:"share"`
+	// Quiet is how long no new alarm is raised after updates were released; default 24h.
+	Quiet gateway.Duration `mapstructure:"quiet"`
+}
+
+// DeletesConfig says how deletions are found: what a complete sweep has missed, and the server twice says is not there.
+type DeletesConfig struct {
+	// Enabled turns it on; default false. It needs a sweep.
+	Enabled bool `mapstructure:"enabled"`
+	// MaxShare is how much of a collection may be missing at once (above 20 items); more is not believed. Default 0.1.
+	MaxShare float64 `mapstructure:"maxShare"`
+}
+
+// Words of the configuration.
+const (
+	startNow       = "now"
+	startBeginning = "beginning"
+	engineAuto     = "auto"
+)
 
 // EventConfig says what the events of a source look like.
 type EventConfig struct {
@@ -109,8 +168,26 @@ func NewConfig() *Config {
 	return &Config{
 		Lookback: gateway.Duration(72 * time.Hour), Limit: 100, Interval: gateway.Duration(time.Minute),
 		Timeout: gateway.Duration(time.Minute), Event: EventConfig{Producer: "streamgate", Profile: profileLink},
-		pace: pace{perSecond: requestsPerSecond, pause: minPause},
+		Engine: engineAuto, Warm: TierConfig{Back: hours(720), Every: hours(1)}, Cold: TierConfig{Back: hours(8760), Every: hours(24)},
+		Sweep: TierConfig{Every: hours(168)}, MassChange: MassChangeConfig{AtLeast: 1000, Share: 0.5, Quiet: hours(24)},
+		Deletes: DeletesConfig{MaxShare: 0.1}, CollectionsInterval: gateway.Duration(10 * time.Minute),
+		MaxRemembered: gateway.DefaultMemory,
+		pace:          pace{perSecond: requestsPerSecond, pause: minPause},
 	}
+}
+
+func hours(n int) gateway.Duration { return gateway.Duration(time.Duration(n) * time.Hour) }
+
+// scope returns the interval of the configuration, or the zero one.
+func (c *Config) scope() interval {
+	if c.Datetime == "" {
+		return interval{}
+	}
+	w, err := parseInterval(c.Datetime)
+	if err != nil {
+		return interval{} // Validate has refused it
+	}
+	return w
 }
 
 // SetProducer sets the default of event.producer, which the environment can give.
@@ -121,10 +198,11 @@ func (c *Config) Validate() gateway.Problems {
 	var p gateway.Problems
 	c.validateTarget(&p)
 	c.validateSearch(&p)
+	c.validateTiers(&p)
 	for _, d := range []struct {
 		path  string
 		value gateway.Duration
-	}{{"interval", c.Interval}, {"timeout", c.Timeout}, {"lookback", c.Lookback}} {
+	}{{"interval", c.Interval}, {"timeout", c.Timeout}, {"lookback", c.Lookback}, {"collectionsInterval", c.CollectionsInterval}} {
 		if d.value.Std() < time.Second {
 			p.Add(d.path, fmt.Sprintf("%s is shorter than 1s", d.value), "set a time like 1m")
 		}
@@ -161,6 +239,42 @@ func (c *Config) validateSearch(p *gateway.Problems) {
 	}
 }
 
+func (c *Config) validateTiers(p *gateway.Problems) {
+	if _, err := parseTime(c.StartFrom); err != nil && c.StartFrom != "" && c.StartFrom != startNow && c.StartFrom != startBeginning {
+		p.Add("startFrom", fmt.Sprintf("%q is no beginning", c.StartFrom), "write now, beginning, or a time like 2026-11-23T00:00:00Z")
+	}
+	if c.Engine != engineAuto && c.Engine != string(engineWindows) {
+		p.Add("engine", fmt.Sprintf("%q is no engine", c.Engine), "write auto or windows")
+	}
+	for _, t := range []struct {
+		path   string
+		value  TierConfig
+		isOpen bool
+	}{{"warm", c.Warm, false}, {"cold", c.Cold, false}, {"sweep", c.Sweep, true}} {
+		if every := t.value.Every.Std(); every != 0 && every < time.Second {
+			p.Add(t.path+".every", fmt.Sprintf("%s is shorter than 1s", t.value.Every), "set a time like 1h, or 0 for never")
+		}
+		if back := t.value.Back.Std(); back < time.Second && (back != 0 || !t.isOpen) {
+			p.Add(t.path+".back", fmt.Sprintf("%s is shorter than 1s", t.value.Back), "set a time like 720h")
+		}
+	}
+	if c.Warm.Back <= c.Lookback || c.Cold.Back <= c.Warm.Back {
+		p.Add("warm.back", "lookback, warm.back and cold.back do not grow", "let each tier look further back than the one before, like 72h, 720h, 8760h")
+	}
+	if c.MassChange.AtLeast < 0 || c.MassChange.Share < 0 || c.MassChange.Share > 1 || c.MassChange.Quiet < 0 {
+		p.Add("massChange", "a number of updates or a time is negative, or the share is not between 0 and 1", "set atLeast: 1000, share: 0.5, quiet: 24h")
+	}
+	if c.Deletes.MaxShare < 0 || c.Deletes.MaxShare > 1 {
+		p.Add("deletes.maxShare", fmt.Sprintf("%g is not between 0 and 1", c.Deletes.MaxShare), "set a share like 0.1")
+	}
+	if c.Deletes.Enabled && c.Sweep.Every == 0 {
+		p.Add("deletes.enabled", "deletions are found by the sweep, which is off", "set sweep.every to a time like 168h")
+	}
+	if c.MaxRemembered < 1 {
+		p.Add("maxRemembered", fmt.Sprintf("cannot remember %d items", c.MaxRemembered), "set a number like 5000000")
+	}
+}
+
 func (c *Config) validateTarget(p *gateway.Problems) {
 	u, err := url.Parse(c.URL)
 	switch {
@@ -175,6 +289,9 @@ func (c *Config) validateTarget(p *gateway.Problems) {
 	for i, name := range c.Collections {
 		if name == "" || slices.Contains(c.Collections[:i], name) {
 			p.Add(fmt.Sprintf("collections[%d]", i), fmt.Sprintf("%q is empty or there twice", name), "name each collection once")
+		}
+		if _, err := path.Match(name, ""); err != nil && isPattern(name) {
+			p.Add(fmt.Sprintf("collections[%d]", i), fmt.Sprintf("%q is no pattern", name), "write one like sentinel-*")
 		}
 	}
 }

@@ -7,7 +7,6 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/streamgate/streamgate/gateway"
 	"github.com/streamgate/streamgate/protocol/rawevent"
 )
 
@@ -42,17 +41,26 @@ type mapper struct {
 	now    func() time.Time
 }
 
+// operation is what happened to an item or a collection.
+type operation string
+
+const (
+	operationCreate operation = "create"
+	operationUpdate operation = "update"
+	operationDelete operation = "delete"
+)
+
 // event returns the event that says that the item was created or updated.
-func (m *mapper) event(i *item, collection, version string, change gateway.Change, page *url.URL) (rawevent.Event, error) {
-	source, href := collectionURL(m.api, collection), i.href(m.api, collection, page)
-	eventType, operation := typeCreate, "create"
-	if change == gateway.Updated {
-		eventType, operation = typeUpdate, "update"
+func (m *mapper) event(i *item, collection, version string, op operation, page *url.URL) (rawevent.Event, error) {
+	source, href := collectionURL(m.api, collection), m.href(i, collection, page)
+	eventType := typeCreate
+	if op == operationUpdate {
+		eventType = typeUpdate
 	}
 	if m.config.Event.Type != "" {
 		eventType = m.config.Event.Type
 	}
-	id := uuid.NewSHA1(eventIDs(), []byte(source+"\n"+i.ID+"\n"+operation+"\n"+version))
+	id := uuid.NewSHA1(eventIDs(), []byte(source+"\n"+i.ID+"\n"+string(op)+"\n"+version))
 	e := rawevent.New(id.String(), source, eventType)
 	e.Set(rawevent.AttrSubject, href)
 	now := m.now().UTC().Format(timeFormat)
@@ -120,4 +128,25 @@ func itemSchema(version string) string {
 		return ""
 	}
 	return "https://schemas.stacspec.org/v" + version + "/item-spec/json-schema/item.json"
+}
+
+// TEMPORARY until the mapper of deletions and collections is merged.
+func (m *mapper) href(i *item, collection string, page *url.URL) string {
+	return i.href(m.api, collection, page)
+}
+
+func (m *mapper) deleted(collection, id, href, version string) (rawevent.Event, error) {
+	source := collectionURL(m.api, collection)
+	e := rawevent.New(uuid.NewSHA1(eventIDs(), []byte(source+"\n"+id+"\ndelete\n"+version)).String(), source, "org.ogc.api.collection.item.delete")
+	e.Set(rawevent.AttrSubject, href)
+	e.Set("partitionkey", collection+"/"+id)
+	return e, e.Validate()
+}
+
+func (m *mapper) collection(collection string, raw []byte, op operation, version string) (rawevent.Event, error) {
+	source := collectionURL(m.api, collection)
+	e := rawevent.New(uuid.NewSHA1(eventIDs(), []byte(source+"\n\n"+string(op)+"\n"+version)).String(), source, "org.ogc.api.collection."+string(op))
+	e.Set(rawevent.AttrSubject, source)
+	e.Set("partitionkey", collection)
+	return e, e.Validate()
 }

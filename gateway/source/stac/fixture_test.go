@@ -81,6 +81,7 @@ func (f *fixture) config() *Config {
 	c := NewConfig()
 	c.URL, c.Collections, c.Limit = f.server.URL, []string{collection}, 7
 	c.Datetime, c.Interval = "2020-01-01T00:00:00Z/..", gateway.Duration(time.Second)
+	c.Engine, c.Sweep.Every = string(engineWindows), 0
 	c.pace = pace{perSecond: rate.Inf, pause: time.Millisecond}
 	return c
 }
@@ -173,18 +174,24 @@ func (f *fixture) expectAll() {
 	}
 }
 
-// checkpoint returns what the source has saved.
-func (f *fixture) checkpoint() (c checkpoint) {
+// state returns what the source has saved of the collection, or nil.
+func (f *fixture) state() *collectionState { return f.stateOf(collection) }
+
+func (f *fixture) stateOf(collection string) *collectionState {
 	f.t.Helper()
-	saved, err := f.client.Get(context.Background(), "streamgate:{"+f.stream+"}:source:watch:checkpoint").Bytes()
-	if err == nil {
-		err = json.Unmarshal(saved, &c)
+	saved, err := f.client.HGet(context.Background(), "streamgate:{"+f.stream+"}:source:watch:checkpoint", partCollection+collection).Bytes()
+	if errors.Is(err, redis.Nil) {
+		return &collectionState{}
 	}
-	if err != nil && !errors.Is(err, redis.Nil) {
+	state := &collectionState{}
+	if err == nil {
+		err = json.Unmarshal(saved, state)
+	}
+	if err != nil {
 		f.t.Fatal(err)
 	}
-	return c
+	return state
 }
 
 // isComplete reports whether the collection was once searched completely.
-func (f *fixture) isComplete() bool { return len(f.checkpoint().Complete) > 0 }
+func (f *fixture) isComplete() bool { return len(f.state().Complete) > 0 }

@@ -112,3 +112,6 @@ func (s spans) with(i interval) spans {
 	}
 	return merged
 }
+
+// parseTime reads a time in RFC 3339.
+func parseTime(s string) (time.Time, error) { return time.Parse(time.RFC3339, s) }

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 )
 
 // item is what of a STAC item matters for an event; everything else stays in raw.
@@ -74,12 +75,27 @@ func collectionsURL(api *url.URL) string {
 	return strings.TrimSuffix(base.String(), "/") + "/collections"
 }
 
-// version identifies a state of the item: when it was last updated, else its content. What changes without the item
-// changing does not count: links, and the signatures in the addresses of assets.
+// datetime returns the item's time, or the beginning of it; zero if it has none.
+func (i *item) datetime() time.Time {
+	for _, name := range []string{"datetime", "start_datetime"} {
+		if t, err := parseTime(i.property(name)); err == nil {
+			return t
+		}
+	}
+	return time.Time{}
+}
+
+// version identifies a state of the item: when it was last updated, else its content.
 func (i *item) version() (string, error) {
 	if updated := i.property("updated"); updated != "" {
 		return "updated " + updated, nil
 	}
+	return i.contentHash()
+}
+
+// contentHash identifies what is in the item. What changes without the item changing does not count: links, the signatures
+// in the addresses of assets, and when it was last updated.
+func (i *item) contentHash() (string, error) {
 	d := json.NewDecoder(bytes.NewReader(i.raw))
 	d.UseNumber()
 	var content map[string]any
@@ -87,6 +103,9 @@ func (i *item) version() (string, error) {
 		return "", fmt.Errorf("it is no JSON object: %w", err)
 	}
 	delete(content, "links")
+	if properties, ok := content["properties"].(map[string]any); ok {
+		delete(properties, "updated")
+	}
 	if assets, ok := content["assets"].(map[string]any); ok {
 		for _, asset := range assets {
 			if a, ok := asset.(map[string]any); ok {
@@ -96,9 +115,13 @@ func (i *item) version() (string, error) {
 			}
 		}
 	}
+	return hashJSON(content)
+}
+
+func hashJSON(content any) (string, error) {
 	canonical, err := json.Marshal(content) // keys are sorted
 	if err != nil {
-		return "", fmt.Errorf("encode the item: %w", err)
+		return "", fmt.Errorf("encode the content: %w", err)
 	}
 	sum := sha256.Sum256(canonical)
 	return "content " + hex.EncodeToString(sum[:16]), nil

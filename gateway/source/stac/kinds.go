@@ -29,16 +29,12 @@ func (c *Config) EventKinds() ([]gateway.EventKind, error) {
 	var kinds []gateway.EventKind
 	for _, kind := range []struct {
 		name, summary string
-		change        gateway.Change
+		op            operation
 	}{
-		{"item-create", "An item was added to the catalogue.", gateway.Created},
-		{"item-update", "An item of the catalogue has changed.", gateway.Updated},
+		{"item-create", "An item was added to the catalogue.", operationCreate},
+		{"item-update", "An item of the catalogue has changed.", operationUpdate},
 	} {
-		version, err := i.version()
-		if err != nil {
-			return nil, err
-		}
-		example, err := m.event(i, c.Collections[0], version, kind.change, api)
+		example, err := m.event(i, c.Collections[0], "updated "+i.property("updated"), kind.op, api)
 		if err != nil {
 			return nil, err
 		}

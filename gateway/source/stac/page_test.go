@@ -5,8 +5,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/streamgate/streamgate/gateway"
 )
 
 func TestPages(t *testing.T) {
@@ -68,7 +66,7 @@ func FuzzPage(f *testing.F) {
 				continue
 			}
 			for _, c.Event.Profile = range profiles() {
-				event, err := m.event(i, "c", version, gateway.Created, page.from)
+				event, err := m.event(i, "c", version, operationCreate, page.from)
 				if err == nil {
 					err = event.Validate()
 				} else {

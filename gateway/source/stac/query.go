@@ -9,14 +9,23 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // query is what to search for in one collection.
 type query struct {
 	config     *Config
 	collection string
-	window     interval
+	window     interval // zero: of any time or none
 	limit      int
+	bound      *bound   // nil: whenever it was updated
+	ids        []string // nil: any
+}
+
+// bound restricts a search to what was updated since a time.
+type bound struct {
+	rung  rung
+	since time.Time
 }
 
 // request is one HTTP request of a search.
@@ -72,28 +81,72 @@ func (q *query) first(e *endpoint) *request {
 	return &request{method: http.MethodGet, url: &u}
 }
 
-func (q *query) isTextFilter() bool {
-	filter := strings.TrimSpace(q.config.Filter)
+// isText tells whether the filter of the search is in CQL2 text.
+func (q *query) isText() bool {
+	return q.config.isTextFilter() || q.bound != nil && q.bound.rung == rungText
+}
+
+func (c *Config) isTextFilter() bool {
+	filter := strings.TrimSpace(c.Filter)
 	return filter != "" && !strings.HasPrefix(filter, "{")
 }
 
 // body returns the search as the JSON object of a POST.
 func (q *query) body() map[string]any {
-	body := map[string]any{"collections": []any{q.collection}, "limit": q.limit, "datetime": q.window.String()}
+	body := map[string]any{"collections": []any{q.collection}, "limit": q.limit}
+	if q.window != (interval{}) {
+		body["datetime"] = q.window.String()
+	}
+	if len(q.ids) > 0 {
+		body["ids"] = []any{q.ids[0]}
+	}
 	if len(q.config.BBox) > 0 {
 		body["bbox"] = q.config.BBox
 	}
 	if q.config.Intersects != "" {
 		body["intersects"] = json.RawMessage(q.config.Intersects)
 	}
-	if filter := strings.TrimSpace(q.config.Filter); filter != "" {
-		if q.isTextFilter() {
-			body["filter"], body["filter-lang"] = filter, "cql2-text"
-		} else {
-			body["filter"], body["filter-lang"] = json.RawMessage(filter), "cql2-json"
-		}
+	switch filter := q.filter(); {
+	case filter == "":
+	case q.isText():
+		body["filter"], body["filter-lang"] = filter, "cql2-text"
+	default:
+		body["filter"], body["filter-lang"] = json.RawMessage(filter), "cql2-json"
+	}
+	if q.bound != nil && q.bound.rung == rungQuery {
+		body["query"] = map[string]any{"updated": map[string]any{"gte": end(q.bound.since)}}
 	}
 	return body
+}
+
+// filter returns the configured filter and the bound. The property is called updated and not properties.updated, which
+// stac-server does not find.
+func (q *query) filter() string {
+	filter := strings.TrimSpace(q.config.Filter)
+	if q.bound == nil {
+		return filter
+	}
+	since := end(q.bound.since)
+	switch q.bound.rung {
+	case rungTimestamp:
+		return and(filter, `{"op":">=","args":[{"property":"updated"},{"timestamp":"`+since+`"}]}`)
+	case rungString:
+		return and(filter, `{"op":">=","args":[{"property":"updated"},"`+since+`"]}`)
+	case rungText:
+		bound := "updated >= TIMESTAMP('" + since + "')"
+		if filter == "" {
+			return bound
+		}
+		return "(" + filter + ") AND " + bound
+	}
+	return filter
+}
+
+func and(one, other string) string {
+	if one == "" {
+		return other
+	}
+	return `{"op":"and","args":[` + one + "," + other + "]}"
 }
 
 // parameter writes a member of a search as the parameter of a GET.
@@ -111,6 +164,12 @@ func parameter(name string, value any) string {
 		return strings.Join(numbers, ",")
 	case json.RawMessage:
 		return string(v)
+	case map[string]any: // query
+		encoded, err := json.Marshal(v)
+		if err != nil {
+			return ""
+		}
+		return string(encoded)
 	default:
 		return fmt.Sprint(value)
 	}

@@ -2,9 +2,6 @@ package stac
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -19,45 +16,49 @@ func (c *Config) NewSource(env gateway.SourceEnv) (gateway.Source, error) {
 	if err != nil {
 		return nil, err
 	}
+	env.Outbox.LimitMemory(c.MaxRemembered)
 	return &source{
-		config: c, client: client, outbox: env.Outbox, log: env.Logger,
+		config: c, client: client, outbox: env.Outbox, log: env.Logger, now: time.Now,
 		limits: map[string]int{}, checked: map[string]bool{}, skipped: map[string]int{},
 		mapper: mapper{api: client.base, config: c, now: time.Now},
 	}, nil
 }
 
-// source polls the collections, and between the polls searches the windows of the backfill. Its order of work for a page:
-// look up which items are new or changed, make their events, and publish them with the note that they were seen in one
-// step. A crash before that step makes the next search find the same items; a crash after it makes it skip them.
+// source watches collections. Polls find what is new; between them the slow work is done, a page at a time: tiers that look
+// further back, confirmations of what was deleted, and backfills. All of it is one goroutine, because a server is asked one
+// thing at a time, and all of it is a [look]: it recalls which items are new or changed, makes their events, and publishes
+// them with the note that they were seen, and how far it has come, in one step. A crash before that step makes the next look
+// find the same items; a crash after it makes it skip them.
 type source struct {
 	config *Config
 	client *client
 	outbox *gateway.Outbox
 	mapper mapper
 	log    *slog.Logger
+	now    func() time.Time
 
-	state    checkpoint
-	limits   map[string]int  // page size that worked, by collection
-	checked  map[string]bool // collections that are known to exist
-	healthy  map[string]bool // collections that the last poll has searched completely
-	skipped  map[string]int  // items that no event could be made of, in the last complete search, by collection
-	failures int             // polls in a row that have searched nothing completely
-	failing  bool            // something could not be searched, and that was logged
+	states  map[string]*collectionState // by collection; as saved
+	ledgers map[string]*ledger          // of backfills, by id; as saved
+	listing listing                     // as saved
+
+	limits     map[string]int       // page size that worked, by collection
+	checked    map[string]bool      // collections that are known to exist
+	healthy    map[string]bool      // collections that the last poll has searched completely
+	skipped    map[string]int       // items that no event could be made of, in the last complete search, by collection
+	suspects   []suspect            // items that may have been deleted
+	orders     map[string]string    // of operators
+	backfills  map[string]*Backfill // that were ordered and are not done, by id
+	ordersRead time.Time
+	turn       int // whose slow work was done last
+	nextPoll   time.Time
+	polling    bool
+	forgot     time.Time // when the memory was last cleared of what is old
+	failures   int       // polls in a row that have searched nothing completely
+	failing    bool      // something could not be searched, and that was logged
+	full       bool      // that the memory is full was logged
 }
 
 var _ gateway.Source = (*source)(nil)
-
-// checkpoint is what the source remembers beside the versions that it has published.
-type checkpoint struct {
-	Version int `json:"version"`
-	// Complete holds for each collection when its last complete poll began.
-	Complete map[string]time.Time `json:"complete"`
-	// Began holds for each collection that has not been polled completely yet when that was first tried: a server that is
-	// down for long at the beginning must not cost what was to be searched then.
-	Began map[string]time.Time `json:"began,omitempty"`
-	// Covered holds what the backfill has searched, by search.
-	Covered map[string]spans `json:"covered,omitempty"`
-}
 
 // Run implements gateway.Source.
 func (s *source) Run(ctx context.Context) error {
@@ -66,18 +67,124 @@ func (s *source) Run(ctx context.Context) error {
 		return err
 	}
 	for ctx.Err() == nil {
-		next := time.Now().Add(s.config.Interval.Std())
-		err := errors.Join(s.poll(ctx), s.backfillUntil(ctx, next))
-		if errors.Is(err, gateway.ErrFenced) || ctx.Err() != nil {
+		var err error
+		if !s.now().Before(s.nextPoll) {
+			err = s.poll(ctx)
+			s.report(err)
+		}
+		if isFinal(ctx, err) {
 			return err
 		}
-		s.report(err)
-		gateway.Sleep(ctx, max(time.Until(next), s.backoff()))
+		worked, err := s.workSlowly(ctx)
+		if isFinal(ctx, err) {
+			return err
+		}
+		if err != nil {
+			s.report(err)
+			continue // the collection is left alone until the next poll
+		}
+		if !worked {
+			gateway.Sleep(ctx, min(time.Until(s.nextPoll), ordersEvery))
+		}
 	}
 	return nil
 }
 
-// backoff returns how long to wait at least, because a poll that has failed may have taken longer than the interval.
+// isFinal tells whether there is nothing left to do on this replica.
+func isFinal(ctx context.Context, err error) bool {
+	return errors.Is(err, gateway.ErrFenced) || ctx.Err() != nil
+}
+
+// interlude does the poll that has become due in the middle of slow work: the next page can wait.
+func (s *source) interlude(ctx context.Context) error {
+	if s.polling || s.now().Before(s.nextPoll) {
+		return nil
+	}
+	err := s.poll(ctx)
+	s.report(err)
+	if isFinal(ctx, err) {
+		return err
+	}
+	return nil
+}
+
+// poll looks for what is new in every collection; the failure of one does not keep the others from being searched.
+func (s *source) poll(ctx context.Context) (err error) {
+	s.polling = true
+	began := s.now()
+	defer func() {
+		s.polling = false
+		s.nextPoll = began.Add(s.config.Interval.Std())
+		if pause := s.backoff(); pause > 0 && s.nextPoll.Before(s.now().Add(pause)) {
+			s.nextPoll = s.now().Add(pause) // because a poll that has failed may have taken longer than the interval
+		}
+	}()
+	s.healthy = map[string]bool{}
+	if s.client.endpoint == nil {
+		if err := s.client.discover(ctx); err != nil {
+			return err
+		}
+	}
+	if err := s.readOrders(ctx); err != nil {
+		return err
+	}
+	collections, err := s.collections(ctx)
+	failures := []error{err}
+	for _, collection := range collections {
+		err := s.pollCollection(ctx, collection)
+		if isFinal(ctx, err) {
+			return err
+		}
+		if err != nil {
+			failures = append(failures, s.judge(collection, err))
+			continue
+		}
+		s.healthy[collection] = true
+	}
+	return errors.Join(failures...)
+}
+
+// judge draws the consequences of a failure.
+func (s *source) judge(collection string, err error) error {
+	if errors.Is(err, errNotBounded) {
+		s.demote(collection, s.states[collection], err)
+	}
+	return fmt.Errorf("collection %q: %w", collection, err)
+}
+
+// workSlowly does a piece of what has no hurry, for one collection after the other, and reports whether there was any. It
+// leaves out collections that the poll could not search: there is no use in asking their server more.
+func (s *source) workSlowly(ctx context.Context) (worked bool, err error) {
+	if len(s.healthy) == 0 {
+		return false, nil
+	}
+	if worked, err = s.confirmDeletions(ctx); worked || err != nil {
+		return worked, err
+	}
+	if worked, err = s.stepBackfills(ctx); worked || err != nil {
+		return worked, err
+	}
+	watched := s.listing.Watched
+	for range watched {
+		s.turn++
+		collection := watched[s.turn%len(watched)]
+		if !s.healthy[collection] {
+			continue
+		}
+		if worked, err = s.stepTiers(ctx, collection); err != nil {
+			if !isFinal(ctx, err) {
+				delete(s.healthy, collection)
+			}
+			return worked, s.judge(collection, err)
+		}
+		if worked {
+			return true, nil
+		}
+	}
+	return false, s.forgetOld(ctx)
+}
+
+// backoff returns how long to wait at least.
 func (s *source) backoff() time.Duration {
 	if len(s.healthy) > 0 {
 		s.failures = 0
@@ -98,86 +205,6 @@ func (s *source) report(err error) {
 	s.failing = err != nil
 }
 
-func (s *source) load(ctx context.Context) error {
-	saved, err := s.outbox.Checkpoint(ctx)
-	if err != nil {
-		return err
-	}
-	s.state = checkpoint{Version: 1}
-	if saved != nil {
-		if err := json.Unmarshal(saved, &s.state); err != nil {
-			return fmt.Errorf("read the checkpoint: %w", err)
-		}
-	}
-	old := s.state
-	s.state.Complete, s.state.Began, s.state.Covered = map[string]time.Time{}, map[string]time.Time{}, map[string]spans{}
-	for _, collection := range s.config.Collections { // and nothing of those that are not watched any more
-		if complete, found := old.Complete[collection]; found {
-			s.state.Complete[collection] = complete
-		} else if began, found := old.Began[collection]; found {
-			s.state.Began[collection] = began
-		} else {
-			s.state.Began[collection] = time.Now().UTC()
-		}
-		if key := s.coverageKey(collection); old.Covered[key] != nil {
-			s.state.Covered[key] = old.Covered[key]
-		}
-	}
-	return s.save(ctx, nil)
-}
-
-// save publishes and saves the checkpoint in one step.
-func (s *source) save(ctx context.Context, emissions []gateway.Emission) error {
-	saved, err := json.Marshal(&s.state)
-	if err != nil {
-		return fmt.Errorf("encode the checkpoint: %w", err)
-	}
-	_, err = s.outbox.Publish(ctx, emissions, saved)
-	return err
-}
-
-// coverageKey names a search, so that another area or filter is another search and finds its windows not done.
-func (s *source) coverageKey(collection string) string {
-	c := s.config
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s\n%v\n%s\n%s", collectionURL(s.client.base, collection), c.BBox, c.Intersects, c.Filter))
-	return collection + " " + hex.EncodeToString(sum[:8])
-}
-
-// poll searches every collection; the failure of one does not keep the others from being searched.
-func (s *source) poll(ctx context.Context) error {
-	s.healthy = map[string]bool{}
-	if s.client.endpoint == nil {
-		if err := s.client.discover(ctx); err != nil {
-			return err
-		}
-	}
-	var failures []error
-	for _, collection := range s.config.Collections {
-		err := s.pollCollection(ctx, collection)
-		if errors.Is(err, gateway.ErrFenced) || ctx.Err() != nil {
-			return err
-		}
-		if err != nil {
-			failures = append(failures, fmt.Errorf("collection %q: %w", collection, err))
-		} else {
-			s.healthy[collection] = true
-		}
-	}
-	return errors.Join(failures...)
-}
-
-func (s *source) pollCollection(ctx context.Context, collection string) error {
-	if err := s.check(ctx, collection); err != nil {
-		return err
-	}
-	started := time.Now().UTC()
-	b := &batch{source: s, collection: collection}
-	return s.search(ctx, b, s.liveWindow(collection, started), func() {
-		s.state.Complete[collection] = started
-		delete(s.state.Began, collection)
-	})
-}
-
 // check asks once whether there is such a collection, until the answer is yes.
 func (s *source) check(ctx context.Context, collection string) error {
 	if s.checked[collection] {
@@ -188,72 +215,72 @@ func (s *source) check(ctx context.Context, collection string) error {
 	return err
 }
 
-// liveWindow returns what a poll searches: the configured interval, or everything since lookback before the last complete
-// poll or, as long as there was none, the first one, however long ago that was.
-func (s *source) liveWindow(collection string, now time.Time) interval {
-	if s.config.Datetime != "" {
-		w, err := parseInterval(s.config.Datetime)
-		if err == nil { // Validate has refused anything else
-			return w
+// refreshAfter is how old the note of an item may be before it is renewed: half of the shortest time in which two looks at
+// it tell that it is gone, and at most a day, so that what is looked at often is not written often.
+func (s *source) refreshAfter() time.Duration {
+	after := 24 * time.Hour
+	for _, every := range []time.Duration{s.config.Warm.Every.Std(), s.config.Cold.Every.Std(), s.config.Sweep.Every.Std()} {
+		if every > 0 {
+			after = min(after, every/2)
 		}
 	}
-	since, found := s.state.Complete[collection]
-	if !found {
-		since = s.state.Began[collection]
-	}
-	if since.After(now) { // the clock was set back
-		since = now
-	}
-	return interval{from: since.Add(-s.config.Lookback.Std())}
+	return after
 }
 
-// backfillUntil searches windows of the backfill that are not done, at least one and then until the next poll is due. It
-// leaves out collections that the poll could not search: there is no use in asking their server more.
-func (s *source) backfillUntil(ctx context.Context, next time.Time) error {
-	if s.config.Backfill == nil {
-		return nil
-	}
-	var failures []error
-	failed, begun := map[string]bool{}, false
-	for _, window := range s.config.Backfill.withDefaults().windows() {
-		for _, collection := range s.config.Collections {
-			key := s.coverageKey(collection)
-			if !s.healthy[collection] || failed[collection] || s.state.Covered[key].cover(window) {
+// forgetOld removes from the memory what no tier has found when it last looked at everything: nothing will ask for it
+// again, so that it need not be told from what is new.
+func (s *source) forgetOld(ctx context.Context) error {
+	horizon := s.now()
+	for _, collection := range s.listing.Watched {
+		state := s.states[collection]
+		if state == nil || state.Engine == "" {
+			return nil
+		}
+		for _, t := range append(slowTiers(), tierPoll) {
+			complete, found := state.Complete[t]
+			if every := s.every(state, t); every == 0 || t == tierWarm && state.Engine == engineScan {
 				continue
 			}
-			if begun && !time.Now().Before(next) {
-				return errors.Join(failures...)
+			if !found {
+				return nil
 			}
-			begun = true
-			b := &batch{source: s, collection: collection, backfill: true}
-			err := s.search(ctx, b, window, func() { s.state.Covered[key] = s.state.Covered[key].with(window) })
-			if errors.Is(err, gateway.ErrFenced) || ctx.Err() != nil {
-				return err
-			}
-			if err != nil {
-				failed[collection] = true
-				failures = append(failures, fmt.Errorf("backfill of collection %q, %s: %w", collection, window, err))
+			if complete.Before(horizon) {
+				horizon = complete
 			}
 		}
 	}
-	return errors.Join(failures...)
+	if len(s.listing.Watched) == 0 || !horizon.After(s.forgot.Add(s.refreshAfter())) {
+		return nil
+	}
+	forgotten, err := s.outbox.Forget(ctx, horizon.Add(-s.refreshAfter()-time.Minute))
+	if err != nil {
+		return err
+	}
+	s.forgot = horizon
+	if forgotten > 0 {
+		s.log.Info("forgot items that no search finds any more", "items", forgotten)
+	}
+	return nil
 }
 
-// search publishes what is new in one window of one collection. When everything was seen, done changes the checkpoint,
-// which is saved in the same step as the last events.
-func (s *source) search(ctx context.Context, b *batch, w interval, done func()) error {
-	limit := s.limits[b.collection]
-	if limit == 0 {
-		limit = s.config.Limit
+// slowShare is the part of the memory that slow work may fill; the rest is kept for what is new.
+const slowShare = 0.9
+
+// admitSlow refuses to remember what slow work has found where that would leave no room for what is new.
+func (s *source) admitSlow(ctx context.Context, emissions []gateway.Emission) error {
+	remembered, err := s.outbox.Remembered(ctx)
+	if err != nil {
+		return err
 	}
-	scan := newScan(s.client, query{config: s.config, collection: b.collection, window: w, limit: limit}, b.add)
-	if err := scan.run(ctx); err != nil {
-		// What was found is new, whether the search was complete or not. The page size that it ended with says nothing: a
-		// server that is down fails with the smallest.
-		return errors.Join(err, b.flush(ctx))
+	limit := int64(slowShare * float64(s.outbox.MemoryLimit()))
+	if remembered+int64(len(emissions)) <= limit {
+		s.full = false
+		return nil
 	}
-	s.limits[b.collection] = min(scan.limit+scan.limit/4+1, s.config.Limit) // a page size that failed is not tried again at once
-	b.reportSkipped()
-	done()
-	return s.save(ctx, b.take())
+	if !s.full {
+		s.full = true
+		s.log.Error("the memory of the source is full; only polls go on, and what they find is still published as long as there is room for it; "+
+			"watch less (bbox, filter, sweep.back) or raise maxRemembered", "items", remembered, "max_remembered", s.outbox.MemoryLimit())
+	}
+	return fmt.Errorf("%w: %d of %d, of which the last tenth is kept for what is new", gateway.ErrMemoryFull, remembered, s.outbox.MemoryLimit())
 }

@@ -97,7 +97,7 @@ func TestSearchThatCannotBeTrustedIsNotTakenForComplete(t *testing.T) {
 				t.Errorf("%d requests in the time of two polls", n)
 			}
 			if f.isComplete() {
-				t.Errorf("the search was taken for complete: %+v", f.checkpoint())
+				t.Errorf("the search was taken for complete: %+v", f.state())
 			}
 			f.catalogue.SetQuirks(stacsample.Quirks{})
 			f.expectAll()
@@ -334,9 +334,9 @@ func TestOutageAtTheBeginning(t *testing.T) {
 		redistest.Eventually(t, "it was tried", func() bool { return f.requests.Load() > before+8 })
 		stop()
 	}
-	began := f.checkpoint().Began[collection]
+	began := f.state().Began
 	if age := time.Since(began); began.IsZero() || age > time.Minute || f.isComplete() {
-		t.Fatalf("%+v", f.checkpoint())
+		t.Fatalf("%+v", f.state())
 	}
 	f.catalogue.SetQuirks(stacsample.Quirks{})
 	stop := f.run(c)
@@ -351,7 +351,7 @@ func TestOutageAtTheBeginning(t *testing.T) {
 			break
 		}
 	}
-	if s := f.checkpoint(); len(s.Began) != 0 || !s.Complete[collection].After(began) {
+	if s := f.state(); !s.Began.Equal(began) || !s.Complete[tierPoll].After(began) {
 		t.Errorf("%+v", s)
 	}
 }
@@ -361,17 +361,21 @@ func TestLiveWindow(t *testing.T) {
 	at := func(hour int) time.Time { return time.Date(2026, 11, 20, hour, 0, 0, 0, time.UTC) }
 	for name, c := range map[string]struct {
 		datetime        string
-		complete, began map[string]time.Time
+		complete, began time.Time
 		want            string
 	}{
-		"never polled":    {"", nil, map[string]time.Time{"c": at(10)}, "2026-11-20T09:00:00Z/.."},
-		"polled":          {"", map[string]time.Time{"c": at(11), "d": at(2)}, nil, "2026-11-20T10:00:00Z/.."},
-		"clock set back":  {"", map[string]time.Time{"c": at(20)}, nil, "2026-11-20T11:00:00Z/.."},
-		"configured":      {"2020-01-01T00:00:00Z/..", map[string]time.Time{"c": at(11)}, nil, "2020-01-01T00:00:00Z/.."},
-		"polled long ago": {"", map[string]time.Time{"c": at(11).AddDate(0, -1, 0)}, nil, "2026-10-20T10:00:00Z/.."},
+		"never polled":    {"", time.Time{}, at(10), "2026-11-20T09:00:00Z/.."},
+		"polled":          {"", at(11), at(2), "2026-11-20T10:00:00Z/.."},
+		"clock set back":  {"", at(20), at(2), "2026-11-20T11:00:00Z/.."},
+		"configured":      {"2020-01-01T00:00:00Z/..", at(11), at(2), "2020-01-01T00:00:00Z/.."},
+		"polled long ago": {"", at(11).AddDate(0, -1, 0), at(2), "2026-10-20T10:00:00Z/.."},
 	} {
-		s := &source{config: &Config{Datetime: c.datetime, Lookback: gateway.Duration(time.Hour)}, state: checkpoint{Complete: c.complete, Began: c.began}}
-		if got := s.liveWindow("c", at(12)).String(); got != c.want {
+		s := &source{config: &Config{Datetime: c.datetime, Lookback: gateway.Duration(time.Hour)}}
+		state := &collectionState{Engine: s.otherwise(), Began: c.began}
+		if !c.complete.IsZero() {
+			state.Complete = map[tier]time.Time{tierPoll: c.complete}
+		}
+		if got := s.pollQuery(state, at(12)).window.String(); got != c.want {
 			t.Errorf("%s: %s, want %s", name, got, c.want)
 		}
 	}

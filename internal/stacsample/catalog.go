@@ -91,6 +91,13 @@ func (c *Catalog) Delete(collection, id string) {
 	}
 }
 
+// DeleteCollection removes a collection with its items. It does nothing if there is none.
+func (c *Catalog) DeleteCollection(id string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.collections = slices.DeleteFunc(c.collections, func(one *collection) bool { return one.id == id })
+}
+
 // Items returns copies of the items of a collection, sorted by id; none if there is no such collection.
 func (c *Catalog) Items(collection string) []Item {
 	c.mu.RLock()

@@ -179,7 +179,6 @@ func (s *source) goneCollections(ctx context.Context, next *listing) (emissions 
 			continue
 		}
 		s.log.Info("a collection is not there any more", "collection", name)
-		delete(s.states, name)
 		delete(s.checked, name)
 		next.New = slices.DeleteFunc(next.New, func(n string) bool { return n == name })
 		if !s.config.CollectionEvents || !s.config.Deletes.Enabled {

@@ -90,6 +90,8 @@ func (s *source) newPass(state *collectionState, t tier, now time.Time) *pass {
 	} else {
 		p.Newest, p.Oldest = scope.to, scope.from
 	}
+	// A search without a time finds items that have none, which some servers leave out of all others.
+	p.Whole = t == tierSweep
 	if t == tierSweep && s.config.Sweep.Back > 0 {
 		if oldest := now.Add(-s.config.Sweep.Back.Std()); oldest.After(p.Oldest) {
 			p.Oldest = oldest
@@ -214,10 +216,13 @@ func (s *source) stepPass(ctx context.Context, collection string, state *collect
 		state.Passes[t] = p
 	}
 	w, last := p.piece()
-	if state.Engine == engineScan {
-		w, last = interval{}, true
-	}
 	l := &look{source: s, collection: collection, tier: t, isSlow: true, deep: t == tierSweep, query: query{window: w}}
+	switch {
+	case state.Engine == engineScan:
+		l.query.window, last = interval{}, true
+	case p.Whole:
+		l.maxPages = wholePages
+	}
 	if p.First {
 		l.noteOnly = state.isOld
 	}
@@ -228,11 +233,19 @@ func (s *source) stepPass(ctx context.Context, collection string, state *collect
 		}
 		return nil
 	})
-	if err != nil {
+	switch {
+	case errors.Is(err, errManyPages) && p.Whole:
+		p.Whole = false
+		return nil
+	case err != nil:
 		if ctx.Err() == nil && p.Size > minPiece {
 			p.Size /= 2 // it may be too much for the server at once
 		}
 		return err
+	case l.undated != nil && state.Engine == engineWindows && s.config.Engine == engineAuto:
+		if err := s.chooseForUndated(ctx, collection, state, l.undated); err != nil {
+			return err
+		}
 	}
 	if last && t == tierSweep {
 		return s.afterSweep(ctx, collection, p)

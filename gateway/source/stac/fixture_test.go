@@ -38,6 +38,7 @@ type fixture struct {
 	logs      *redistest.LogBuffer
 	interval  time.Duration // between polls, shorter than a configuration may say
 	timeout   time.Duration // of a request, as well
+	tiers     time.Duration // between two looks of each slow tier, as well; 0: as configured
 
 	requests  atomic.Int64
 	intercept atomic.Pointer[interceptor]
@@ -86,6 +87,14 @@ func (f *fixture) config() *Config {
 	return c
 }
 
+// watchConfig returns a configuration that finds out how to watch, and publishes everything.
+func (f *fixture) watchConfig() *Config {
+	c := f.config()
+	c.Engine, c.Datetime, c.StartFrom, c.Event.Profile, c.Sweep.Every = engineAuto, "", startBeginning, profileSummary, hours(168)
+	f.tiers = 60 * time.Millisecond
+	return c
+}
+
 // run runs a gateway with the source until stop or the end of the test.
 func (f *fixture) run(c *Config) (stop func()) {
 	f.t.Helper()
@@ -99,6 +108,10 @@ func (f *fixture) runAs(userAgent string, c *Config) (stop func()) {
 	}
 	fast := *c
 	fast.Interval, fast.Timeout = gateway.Duration(f.interval), gateway.Duration(f.timeout)
+	if f.tiers > 0 {
+		fast.Warm.Every, fast.Cold.Every, fast.Sweep.Every = gateway.Duration(f.tiers), gateway.Duration(f.tiers), gateway.Duration(f.tiers)
+		fast.CollectionsInterval = gateway.Duration(f.tiers)
+	}
 	server := gateway.NewServerConfig()
 	server.Address = "127.0.0.1:0"
 	stream := gateway.NewStreamConfig()

@@ -85,6 +85,11 @@ func (i *item) datetime() time.Time {
 	return time.Time{}
 }
 
+// isUndated tells whether the item has a beginning and an end instead of a time.
+func (i *item) isUndated() bool {
+	return i.property("datetime") == "" && i.property("start_datetime") != ""
+}
+
 // version identifies a state of the item: when it was last updated, else its content.
 func (i *item) version() (string, error) {
 	if updated := i.property("updated"); updated != "" {

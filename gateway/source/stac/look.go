@@ -22,8 +22,10 @@ type look struct {
 	deep     bool             // a change of the content counts, even if the version says that nothing changed
 	isSlow   bool             // polls that become due go first
 	job      *ledger          // nil: it belongs to no backfill
+	maxPages int              // 0: as many as any search may have
 
 	emissions []gateway.Emission
+	unseen    int // of what is held back, and some that makes no event
 	skipped   int
 	lastErr   error
 	items     int // that were looked at
@@ -31,6 +33,7 @@ type look struct {
 	updates   int             // that were found, whether or not they were held back
 	changed   map[string]bool // keys of those on the page at hand
 	newest    time.Time       // updated of an item
+	undated   *item           // one without a time
 	// serverStart is when the first page came, by the server's clock.
 	serverStart time.Time
 }
@@ -45,6 +48,9 @@ func (l *look) run(ctx context.Context, done func() []gateway.Save) error {
 	}
 	l.query.config, l.query.collection, l.query.limit = s.config, l.collection, limit
 	scan := newScan(s.client, l.query, l.add)
+	if l.maxPages > 0 {
+		scan.maxPages = l.maxPages
+	}
 	if err := scan.run(ctx); err != nil {
 		// What was found is new, whether the search was complete or not. The page size that it ended with says nothing: a
 		// server that is down fails with the smallest.
@@ -67,14 +73,6 @@ func (l *look) add(ctx context.Context, p *page) error {
 	}
 	if l.serverStart.IsZero() {
 		l.serverStart = l.source.client.serverTime
-	}
-	if l.isSlow {
-		if err := l.source.interlude(ctx); err != nil {
-			return err
-		}
-		if l.source.states[l.collection] == nil {
-			return errors.New("the collection is not watched any more")
-		}
 	}
 	items := make([]*item, 0, len(p.items))
 	emissions := make([]gateway.Emission, 0, len(p.items))
@@ -105,7 +103,24 @@ func (l *look) add(ctx context.Context, p *page) error {
 			l.skip(fmt.Errorf("item %q: %w", items[n].ID, err))
 		}
 	}
-	return l.watchForMassChange(ctx)
+	if err := l.watchForMassChange(ctx); err != nil || !l.isSlow {
+		return err
+	}
+	return l.giveWay(ctx)
+}
+
+// giveWay lets a poll go first that has become due. Nothing is held back meanwhile: the poll may find it in a newer state.
+func (l *look) giveWay(ctx context.Context) error {
+	if err := l.flush(ctx); err != nil {
+		return err
+	}
+	if err := l.source.interlude(ctx); err != nil {
+		return err
+	}
+	if l.source.states[l.collection] == nil {
+		return errors.New("the collection is not watched any more")
+	}
+	return nil
 }
 
 func (l *look) skip(err error) {
@@ -124,6 +139,9 @@ func (l *look) read(raw json.RawMessage, p *page) (*item, gateway.Emission, erro
 	}
 	if err := l.checkBound(i); err != nil {
 		return nil, gateway.Emission{}, err
+	}
+	if i.isUndated() {
+		l.undated = i
 	}
 	e := gateway.Emission{Key: itemKey(l.collection, i.ID)}
 	if e.Content, err = i.contentHash(); err != nil {
@@ -145,6 +163,9 @@ func itemKey(collection, id string) string { return collection + "\x00" + id }
 
 // decide holds back what an item gives rise to.
 func (l *look) decide(i *item, e gateway.Emission, known gateway.Known, p *page) error {
+	if !known.Exists {
+		l.unseen++
+	}
 	isSame := known.SameVersion && (known.SameContent || !l.deep)
 	switch {
 	case known.Exists && isSame:
@@ -208,10 +229,11 @@ func (l *look) publish(ctx context.Context, saves ...gateway.Save) error {
 		return nil
 	}
 	if l.isSlow {
-		if err := l.source.admitSlow(ctx, emissions); err != nil {
+		if err := l.source.admitSlow(ctx, l.unseen); err != nil {
 			return err
 		}
 	}
+	l.unseen = 0
 	ids, err := l.source.outbox.Publish(ctx, emissions, saves...)
 	published := 0
 	for _, id := range ids {

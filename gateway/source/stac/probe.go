@@ -132,7 +132,7 @@ func inspect(p *page) (stamps int, latest time.Time, undated *item) {
 		if err != nil {
 			continue
 		}
-		if i.property("datetime") == "" && i.property("start_datetime") != "" {
+		if i.isUndated() {
 			undated = i
 		}
 		updated, err := parseTime(i.property("updated"))
@@ -158,7 +158,8 @@ func (s *source) try(ctx context.Context, collection string, r rung, latest time
 			return map[bool]string{true: "it gives items that were updated tomorrow"}[n > 0]
 		}},
 		{time.Unix(0, 0), func(n int) string { return map[bool]string{true: "it gives nothing at all"}[n == 0] }},
-		{latest, func(n int) string { return map[bool]string{true: "it does not find what was updated last"}[n == 0] }},
+		// Two seconds before, because some servers compare text, in which 05.5Z comes before 05Z.
+		{latest.Add(-2 * time.Second), func(n int) string { return map[bool]string{true: "it does not find what was updated last"}[n == 0] }},
 	} {
 		q := query{
 			collection: collection, window: s.config.scope(), limit: min(probeSample, s.config.Limit),
@@ -209,6 +210,16 @@ func (s *source) probeUndated(ctx context.Context, collection string, found prob
 		found.reason += "; the server leaves items without datetime out of searches by time, so that everything is read every time"
 	}
 	return found, err
+}
+
+// chooseForUndated looks whether the tiers can find an item without a time at all.
+func (s *source) chooseForUndated(ctx context.Context, collection string, state *collectionState, undated *item) error {
+	found, err := s.probeUndated(ctx, collection, probed{state.Engine, state.Rung, state.Reason}, undated)
+	if err == nil && found.engine != state.Engine {
+		s.switchTo(collection, state, found.engine, found.rung, found.reason)
+		err = s.store(ctx, collection)
+	}
+	return err
 }
 
 // first reads the first page of a search.

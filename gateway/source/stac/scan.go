@@ -18,6 +18,9 @@ const (
 	maxIdlePages = 3 // pages in a row that bring nothing new and still have a next one
 )
 
+// errManyPages is what a search ends with that has more pages than it may.
+var errManyPages = errors.New("the search has too many pages")
+
 // scan walks a search to its end and hands every page on. It returns nil only when it has seen everything, as far as can
 // be known: an error means that the search must be repeated. Items may be handed on more than once.
 type scan struct {
@@ -26,13 +29,15 @@ type scan struct {
 	now    func() time.Time
 	handle func(ctx context.Context, p *page) error
 
+	maxPages int // of one search
+
 	seed  maphash.Seed
 	limit int // page size at the moment: lowered where the server fails
 	full  int // most items on a page with a next link, which may be fewer than were asked for; 0 before there was one
 }
 
 func newScan(c *client, q query, handle func(ctx context.Context, p *page) error) *scan {
-	return &scan{client: c, query: q, now: time.Now, handle: handle, seed: maphash.MakeSeed(), limit: q.limit}
+	return &scan{client: c, query: q, now: time.Now, handle: handle, maxPages: maxPages, seed: maphash.MakeSeed(), limit: q.limit}
 }
 
 func (s *scan) run(ctx context.Context) error { return s.window(ctx, s.query.window) }
@@ -61,7 +66,7 @@ func (s *scan) walk(ctx context.Context, w interval) (suspicious bool, err error
 	sent := map[uint64]bool{} // digests: the requests hold the geometry, and there may be thousands
 	seen := map[uint64]struct{}{}
 	idle := 0
-	for range maxPages {
+	for range s.maxPages {
 		key := maphash.String(s.seed, r.key())
 		if sent[key] {
 			return false, errors.New("the server's next link leads back to a page that was read before")
@@ -79,6 +84,12 @@ func (s *scan) walk(ctx context.Context, w interval) (suspicious bool, err error
 		if err := s.handle(ctx, p); err != nil {
 			return false, err
 		}
+		switch isMuch := p.matched > s.maxPages*s.query.limit; {
+		case isMuch && s.maxPages == maxPages:
+			return true, nil // in halves, it may be read
+		case isMuch:
+			return false, fmt.Errorf("%w: %d items; use smaller windows", errManyPages, p.matched)
+		}
 		if p.next == nil {
 			return s.mayHaveMore(ctx, &q, r, p, seen)
 		}
@@ -90,7 +101,7 @@ func (s *scan) walk(ctx context.Context, w interval) (suspicious bool, err error
 			return false, err
 		}
 	}
-	return false, fmt.Errorf("the search has more than %d pages; use smaller windows", maxPages)
+	return false, fmt.Errorf("%w: more than %d pages; use smaller windows", errManyPages, s.maxPages)
 }
 
 func (s *scan) follow(q *query, r *request, p *page) (*request, error) {

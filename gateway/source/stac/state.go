@@ -75,6 +75,8 @@ type pass struct {
 	At    time.Time     `json:"at"`
 	Size  time.Duration `json:"size"`
 	Items int           `json:"items"`
+	// Whole tells that everything is searched in one piece, without a time: as long as that is little.
+	Whole bool `json:"whole,omitempty"`
 	// First tells that the tier had never looked at all of it: what is older than the beginning is only noted.
 	First bool `json:"first,omitempty"`
 }
@@ -82,6 +84,7 @@ type pass struct {
 const (
 	firstPiece = 30 * 24 * time.Hour
 	minPiece   = time.Minute
+	wholePages = 200 // of a search for everything
 	maxPiece   = 50 * 365 * 24 * time.Hour
 )
 
@@ -90,6 +93,9 @@ func beginningOfTime() time.Time { return time.Date(1900, 1, 1, 0, 0, 0, 0, time
 
 // piece returns the next piece, and whether it is the last.
 func (p *pass) piece() (w interval, last bool) {
+	if p.Whole {
+		return interval{p.Oldest, p.Newest}, true
+	}
 	newer := p.At
 	if newer.IsZero() {
 		newer = p.Newest

@@ -267,14 +267,17 @@ func (s *source) forgetOld(ctx context.Context) error {
 const slowShare = 0.9
 
 // admitSlow refuses to remember what slow work has found where that would leave no room for what is new.
-func (s *source) admitSlow(ctx context.Context, emissions []gateway.Emission) error {
+func (s *source) admitSlow(ctx context.Context, added int) error {
+	if added == 0 {
+		return nil
+	}
 	remembered, err := s.outbox.Remembered(ctx)
 	if err != nil {
 		return err
 	}
 	limit := int64(slowShare * float64(s.outbox.MemoryLimit()))
-	if remembered+int64(len(emissions)) <= limit {
-		s.full = false
+	if remembered+int64(added) <= limit {
+		s.full = s.full && remembered > limit/2
 		return nil
 	}
 	if !s.full {

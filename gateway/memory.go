@@ -191,7 +191,7 @@ func (m *memory) grow(ctx context.Context, o *Outbox) error {
 }
 
 func (o *Outbox) loadMemory(ctx context.Context) error {
-	if o.memory.loaded {
+	if o.memory.loaded || o.client == nil {
 		return nil
 	}
 	err := o.retry(ctx, func(ctx context.Context) error { return o.memory.load(ctx, o) })
@@ -228,10 +228,16 @@ type Known struct {
 // Recall tells what is remembered of each thing: of the emissions only key, version and content count. It retries until
 // Redis answers or ctx ends.
 func (o *Outbox) Recall(ctx context.Context, emissions []*Emission) ([]Known, error) {
+	known := make([]Known, len(emissions))
+	if o.preview != nil {
+		defer func() { o.preview.amend(emissions, known) }()
+	}
+	if o.client == nil {
+		return known, nil
+	}
 	if err := o.loadMemory(ctx); err != nil {
 		return nil, err
 	}
-	known := make([]Known, len(emissions))
 	err := o.retry(ctx, func(ctx context.Context) error {
 		pipe := o.client.Pipeline()
 		states := make([]*redis.StringCmd, len(emissions))
@@ -286,6 +292,9 @@ func (o *Outbox) Stale(ctx context.Context, before time.Time) iter.Seq2[Thing, e
 // Forget removes from the memory what was not published or noted since a time, to the second, and returns how much that was.
 // It retries until Redis answers or ctx ends.
 func (o *Outbox) Forget(ctx context.Context, before time.Time) (forgotten int, err error) {
+	if o.preview != nil {
+		return 0, nil
+	}
 	for bucket, err := range o.buckets(ctx) {
 		if err != nil {
 			return forgotten, err
@@ -326,6 +335,9 @@ type bucket struct {
 
 func (o *Outbox) buckets(ctx context.Context) iter.Seq2[bucket, error] {
 	return func(yield func(bucket, error) bool) {
+		if o.client == nil {
+			return
+		}
 		if err := o.loadMemory(ctx); err != nil {
 			yield(bucket{}, err)
 			return

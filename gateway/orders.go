@@ -50,6 +50,9 @@ func SourceOrders(ctx context.Context, client redis.UniversalClient, stream, sou
 
 // Orders returns what operators ask of the source, by name. It retries until Redis answers or ctx ends.
 func (o *Outbox) Orders(ctx context.Context) (orders map[string]string, err error) {
+	if o.preview != nil {
+		return nil, nil
+	}
 	err = o.retry(ctx, func(ctx context.Context) (err error) {
 		orders, err = SourceOrders(ctx, o.client, o.stream, o.source)
 		return err
@@ -59,6 +62,9 @@ func (o *Outbox) Orders(ctx context.Context) (orders map[string]string, err erro
 
 // Done takes an order away that was carried out. It retries until Redis answers or ctx ends.
 func (o *Outbox) Done(ctx context.Context, order string) error {
+	if o.preview != nil {
+		return nil
+	}
 	return o.retry(ctx, func(ctx context.Context) error {
 		return OrderSource(ctx, o.client, o.stream, o.source, order, "")
 	})

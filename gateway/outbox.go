@@ -119,6 +119,8 @@ type Outbox struct {
 	log    *slog.Logger
 	memory memory
 	stored func(n int)
+
+	preview *preview // nil: it publishes
 }
 
 // Checkpoint returns the part "" of the checkpoint, or nil. It retries until Redis answers or ctx ends.
@@ -129,6 +131,9 @@ func (o *Outbox) Checkpoint(ctx context.Context) ([]byte, error) {
 
 // Checkpoints returns all parts of what was saved last. It retries until Redis answers or ctx ends.
 func (o *Outbox) Checkpoints(ctx context.Context) (map[string][]byte, error) {
+	if o.client == nil {
+		return nil, nil
+	}
 	var saved map[string]string
 	err := o.retry(ctx, func(ctx context.Context) (err error) {
 		saved, err = o.client.HGetAll(ctx, checkpointKey(o.stream, o.source)).Result()
@@ -150,6 +155,9 @@ func (o *Outbox) Checkpoints(ctx context.Context) (map[string][]byte, error) {
 // it. It retries until Redis answers and the stream has room, or ctx ends; after ErrFenced the source must stop. An error
 // that is ErrMemoryFull means that the rest, from the step that was refused, was not carried out.
 func (o *Outbox) Publish(ctx context.Context, emissions []Emission, saves ...Save) ([]string, error) {
+	if o.preview != nil {
+		return o.preview.publish(ctx, o, emissions)
+	}
 	ids := make([]string, 0, len(emissions))
 	for start := 0; ; {
 		step := step{o: o, id: uuid.NewString()}

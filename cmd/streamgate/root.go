@@ -22,7 +22,7 @@ func newRoot() *cobra.Command {
 			"and hands them on to HTTP sinks in Knative style.\n\nNew here? Run: streamgate demo",
 		SilenceUsage: true, SilenceErrors: true,
 	}
-	root.AddCommand(newServe(), newDemo(), newValidate(), newSend(), newTail(), newDeadLetters(), newReplay(), newRewind(), newConfig(), newFilter(), newConformance(), newImport(), newVersion())
+	root.AddCommand(newServe(), newDemo(), newValidate(), newSend(), newTail(), newSources(), newDeadLetters(), newReplay(), newRewind(), newConfig(), newFilter(), newConformance(), newImport(), newVersion())
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return fmt.Errorf("%w\nsee: %s --help", err, c.CommandPath())
 	})

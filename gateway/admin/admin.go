@@ -32,6 +32,8 @@ type Subject interface {
 	Ready(ctx context.Context) error
 	// Subscriptions tells the state of each subscription.
 	Subscriptions() []gateway.SubscriptionStatus
+	// Sources tells the state of each source.
+	Sources(ctx context.Context) ([]gateway.SourceStatus, error)
 }
 
 var _ Subject = (*gateway.Gateway)(nil)
@@ -42,6 +44,7 @@ var _ Subject = (*gateway.Gateway)(nil)
 //   - /readyz: 200 when Redis answers and every subscription has its consumer group, else 503 with the reason,
 //   - /metrics: the gathered metrics in Prometheus' text format,
 //   - /api/v1/subscriptions: what this replica knows of each subscription, such as whether its circuit is open,
+//   - /api/v1/sources: the state of each source, such as how it watches and how far its backfills are,
 //   - /api/v1/deadletters: dead letters, to look at, deliver again and discard; nothing where source is nil.
 func Handler(subject Subject, metrics prometheus.Gatherer, source DeadLetterSource) http.Handler {
 	mux := http.NewServeMux()
@@ -58,6 +61,14 @@ func Handler(subject Subject, metrics prometheus.Gatherer, source DeadLetterSour
 	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /api/v1/subscriptions", func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, http.StatusOK, "application/json", map[string]any{"subscriptions": subject.Subscriptions()})
+	})
+	mux.HandleFunc("GET /api/v1/sources", func(w http.ResponseWriter, r *http.Request) {
+		sources, err := subject.Sources(r.Context())
+		if err != nil {
+			write(w, http.StatusServiceUnavailable, "unknown", err.Error())
+			return
+		}
+		writeJSON(w, http.StatusOK, "application/json", map[string]any{"sources": sources})
 	})
 	if source != nil {
 		(&deadLetters{source}).register(mux)

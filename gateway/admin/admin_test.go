@@ -22,6 +22,10 @@ type readiness struct{ err error }
 
 func (r readiness) Ready(context.Context) error { return r.err }
 
+func (r readiness) Sources(context.Context) ([]gateway.SourceStatus, error) {
+	return []gateway.SourceStatus{{Name: "watch", Type: "stac", Stream: "events", Running: true, Remembered: 7}}, nil
+}
+
 func (r readiness) Subscriptions() []gateway.SubscriptionStatus {
 	return []gateway.SubscriptionStatus{{Name: "one", Stream: "events", Sink: "http://sink/", Circuit: "open", OpenedBy: "status 503"}}
 }

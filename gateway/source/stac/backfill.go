@@ -351,3 +351,12 @@ func (l *look) pace(ctx context.Context, events int) error {
 	}
 	return nil
 }
+
+// BackfillOf returns the id of the backfill that an order is about.
+func BackfillOf(order string) (id string, ok bool) { return strings.CutPrefix(order, orderBackfill) }
+
+// IsSame tells whether two backfills search the same, so that one of them is enough; with anyEnd the newest end does not
+// matter.
+func (b *Backfill) IsSame(other *Backfill, anyEnd bool) bool {
+	return b.From.Equal(other.From) && (anyEnd || b.To.Equal(other.To)) && b.Step == other.Step && b.Seed == other.Seed && b.Wanted != WantedCancel
+}

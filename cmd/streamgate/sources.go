@@ -1,0 +1,240 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/spf13/cobra"
+
+	"github.com/streamgate/streamgate/gateway"
+	"github.com/streamgate/streamgate/protocol/rawevent"
+)
+
+func newSources() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "sources",
+		Short: "Look at sources, try them, and search the past with them",
+		Long:  "Look at the sources of a configuration, see what they would publish, and search windows of the past with them.",
+	}
+	c.AddCommand(newSourcesList(), newSourcesRun(), newBackfill(), newBackfillChange("pause"), newBackfillChange("resume"),
+		newBackfillChange("cancel"), newUpdates())
+	return c
+}
+
+// sourceFlags says which configuration a command is about.
+type sourceFlags struct{ redis redisFlags }
+
+func (f *sourceFlags) register(c *cobra.Command) {
+	f.redis.register(c)
+	_ = c.MarkFlagRequired("config") // it exists
+}
+
+// find returns a source of the configuration.
+func (f *sourceFlags) find(name string) (*gateway.SourceBlock, error) {
+	loaded, err := loadConfig(f.redis.file)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for i := range loaded.Gateway.Sources {
+		if loaded.Gateway.Sources[i].Name == name {
+			return &loaded.Gateway.Sources[i], nil
+		}
+		names = append(names, loaded.Gateway.Sources[i].Name)
+	}
+	if len(names) == 0 {
+		return nil, fmt.Errorf("%s has no sources", f.redis.file)
+	}
+	return nil, fmt.Errorf("%s has no source %q; it has %s", f.redis.file, name, strings.Join(names, ", "))
+}
+
+// fail tells what is wrong with Redis from the end of a command.
+func (f *sourceFlags) fail(ctx context.Context, err error) error {
+	if err == nil || ctx.Err() != nil {
+		return failed(err)
+	}
+	return failed(fmt.Errorf("%w%s", err, redisRemedy))
+}
+
+func newSourcesList() *cobra.Command {
+	var f sourceFlags
+	var output string
+	c := &cobra.Command{
+		Use: "list --config FILE", Short: "Show the sources: whether they run, how they watch and why so, and their backfills",
+		Args: cobra.NoArgs, Example: "  streamgate sources list --config streamgate.yaml",
+		RunE: func(c *cobra.Command, _ []string) error {
+			if output != "text" && output != "json" {
+				return fmt.Errorf("--output %q is no form; write text or json", output)
+			}
+			loaded, err := loadConfig(f.redis.file)
+			if err != nil {
+				return err
+			}
+			client, err := f.redis.dial()
+			if err != nil {
+				return err
+			}
+			defer func() { _ = client.Close() }()
+			list, err := gateway.SourceStatuses(c.Context(), client, loaded.Gateway.Sources)
+			if err != nil {
+				return f.fail(c.Context(), err)
+			}
+			if output == "json" {
+				return failed(json.NewEncoder(c.OutOrStdout()).Encode(list))
+			}
+			for i := range list {
+				if err := printSource(c.OutOrStdout(), &list[i]); err != nil {
+					return failed(err)
+				}
+			}
+			return nil
+		},
+	}
+	c.Flags().StringVarP(&output, "output", "o", "text", "text or json")
+	f.register(c)
+	return c
+}
+
+func printSource(w io.Writer, s *gateway.SourceStatus) error {
+	var b strings.Builder
+	running := "not running"
+	if s.Running {
+		running = "running"
+	}
+	fmt.Fprintf(&b, "%s (%s) -> %s: %s, %d things remembered\n", s.Name, s.Type, s.Stream, running, s.Remembered)
+	for _, one := range s.Watched {
+		fmt.Fprintf(&b, "  %s: engine %s (%s)\n", one.Name, orNone(one.Engine), orNone(one.Reason))
+		for _, t := range slices.Sorted(maps.Keys(one.Complete)) {
+			fmt.Fprintf(&b, "    %-6s last complete one began %s\n", t, one.Complete[t].Format(time.RFC3339))
+		}
+		for _, t := range slices.Sorted(maps.Keys(one.Underway)) {
+			fmt.Fprintf(&b, "    %-6s under way, back to %s\n", t, one.Underway[t].Format(time.RFC3339))
+		}
+		if one.Alarm != "" {
+			fmt.Fprintf(&b, "    ALARM  %s; decide: streamgate sources updates %s %s release|discard\n", one.Alarm, s.Name, one.Name)
+		}
+	}
+	for _, one := range s.Backfills {
+		fmt.Fprintf(&b, "  backfill %s: %s, %d of %d windows, %d items, %d events\n", one.ID, one.State, one.Done, one.Windows, one.Items, one.Events)
+		for _, failure := range one.Failed {
+			fmt.Fprintf(&b, "    given up: %s\n", failure)
+		}
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func orNone(s string) string {
+	if s == "" {
+		return "not known yet"
+	}
+	return s
+}
+
+func newSourcesRun() *cobra.Command {
+	var f sourceFlags
+	var once, show, fresh bool
+	c := &cobra.Command{
+		Use:   "run NAME --once --print --config FILE",
+		Short: "Show what a source would publish now, without publishing it",
+		Long: "Show what a source would publish now, one event a line in CloudEvents' JSON format. Nothing is published, and nothing is\n" +
+			"noted: the gateway publishes it when it looks. What the source has published before is left out, as Redis knows it.",
+		Example: "  streamgate sources run earth-search --once --print --config streamgate.yaml | head",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			if !once || !show {
+				return errors.New("say --once --print; to publish, and to go on, run streamgate serve")
+			}
+			block, err := f.find(args[0])
+			if err != nil {
+				return err
+			}
+			var client redis.UniversalClient
+			if !fresh {
+				if client, err = f.redis.dial(); err != nil {
+					return err
+				}
+				defer func() { _ = client.Close() }()
+				if err := client.Ping(c.Context()).Err(); err != nil {
+					return failed(fmt.Errorf("what the source has published before cannot be known: redis does not answer: %w; "+
+						"with --fresh it is taken for nothing", err))
+				}
+			}
+			return preview(c, block, client)
+		},
+	}
+	c.Flags().BoolVar(&once, "once", false, "look once at everything that is due, and end")
+	c.Flags().BoolVar(&show, "print", false, "print the events instead of publishing them")
+	c.Flags().BoolVar(&fresh, "fresh", false, "as if the source had never run; needs no Redis")
+	f.register(c)
+	return c
+}
+
+// preview prints what a source would publish.
+func preview(c *cobra.Command, block *gateway.SourceBlock, client redis.UniversalClient) error {
+	env := gateway.SourceEnv{
+		Name: block.Name, Stream: block.Stream, Redis: client, UserAgent: userAgent(),
+		Logger: slog.New(slog.NewTextHandler(c.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn})),
+	}
+	n := 0
+	env.Outbox = gateway.NewPreview(client, env, func(e *rawevent.Event) error {
+		n++
+		_, err := fmt.Fprintf(c.OutOrStdout(), "%s\n", e.AppendJSON(nil))
+		return err
+	})
+	source, err := block.Config.NewSource(env)
+	if err != nil {
+		return fmt.Errorf("build source %q: %w", block.Name, err)
+	}
+	once, ok := source.(gateway.OnceSource)
+	if !ok {
+		return fmt.Errorf("sources of type %s cannot be tried; streamgate tail shows what they have published", block.Type)
+	}
+	if err := once.RunOnce(c.Context()); err != nil {
+		return failed(err)
+	}
+	_, err = fmt.Fprintf(c.ErrOrStderr(), "%d events would be published\n", n)
+	return failed(err)
+}
+
+func newUpdates() *cobra.Command {
+	var f sourceFlags
+	c := &cobra.Command{
+		Use:   "updates NAME COLLECTION release|discard --config FILE",
+		Short: "Decide about updates that are held back because too many came at once",
+		Long: "When most of a collection changes at once, its updates are held back, and sources list shows an alarm. release publishes\n" +
+			"them; discard only notes them, so that the next change of each item is an event again.",
+		Example: "  streamgate sources updates earth-search sentinel-2-l2a discard --config streamgate.yaml",
+		Args:    cobra.ExactArgs(3),
+		RunE: func(c *cobra.Command, args []string) error {
+			if args[2] != "release" && args[2] != "discard" {
+				return fmt.Errorf("%q is no decision; write release or discard", args[2])
+			}
+			block, err := f.find(args[0])
+			if err != nil {
+				return err
+			}
+			client, err := f.redis.dial()
+			if err != nil {
+				return err
+			}
+			defer func() { _ = client.Close() }()
+			if err := gateway.OrderSource(c.Context(), client, block.Stream, block.Name, "updates/"+args[1], args[2]); err != nil {
+				return f.fail(c.Context(), err)
+			}
+			_, err = fmt.Fprintf(c.OutOrStdout(), "updates of %s: %s, at the next poll\n", args[1], args[2])
+			return failed(err)
+		},
+	}
+	f.register(c)
+	return c
+}

@@ -2,8 +2,6 @@ package stac
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -72,51 +70,6 @@ func collectionURL(api *url.URL, collection string) string {
 func collectionsURL(api *url.URL) string {
 	base := url.URL{Scheme: api.Scheme, Host: api.Host, Path: strings.TrimSuffix(strings.TrimSuffix(api.Path, "/"), "/search")}
 	return strings.TrimSuffix(base.String(), "/") + "/collections"
-}
-
-// version identifies a state of the item: when it was last updated, else its content. What changes without the item
-// changing does not count: links, and the signatures in the addresses of assets.
-func (i *item) version() (string, error) {
-	if updated := i.property("updated"); updated != "" {
-		return "updated " + updated, nil
-	}
-	d := json.NewDecoder(bytes.NewReader(i.raw))
-	d.UseNumber()
-	var content map[string]any
-	if err := d.Decode(&content); err != nil {
-		return "", fmt.Errorf("it is no JSON object: %w", err)
-	}
-	delete(content, "links")
-	if assets, ok := content["assets"].(map[string]any); ok {
-		for _, asset := range assets {
-			if a, ok := asset.(map[string]any); ok {
-				if href, ok := a["href"].(string); ok {
-					a["href"] = unsigned(href)
-				}
-			}
-		}
-	}
-	canonical, err := json.Marshal(content) // keys are sorted
-	if err != nil {
-		return "", fmt.Errorf("encode the item: %w", err)
-	}
-	sum := sha256.Sum256(canonical)
-	return "content " + hex.EncodeToString(sum[:16]), nil
-}
-
-// unsigned drops the parameters of a shared access signature from the address of an asset.
-func unsigned(href string) string {
-	u, err := url.Parse(href)
-	if err != nil || u.RawQuery == "" {
-		return href
-	}
-	signature := []string{"se", "sp", "sv", "sr", "st", "sig", "skoid", "sktid", "skt", "ske", "sks", "skv"}
-	values := u.Query()
-	for _, name := range signature {
-		values.Del(name)
-	}
-	u.RawQuery = values.Encode()
-	return u.String()
 }
 
 // summaryProperties are the properties that the profile summary keeps.

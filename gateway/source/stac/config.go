@@ -19,7 +19,6 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/streamgate/streamgate/gateway"
-	"github.com/streamgate/streamgate/protocol/rawevent"
 )
 
 // Type returns the source type, for the list of a gateway.
@@ -72,17 +71,6 @@ type Header struct {
 	Value string `mapstructure:"value"`
 }
 
-// EventConfig says what the events of a source look like.
-type EventConfig struct {
-	// Producer is the member producer of the data; default streamgate.
-	Producer string `mapstructure:"producer"`
-	// Profile is what the data holds: link (default: a link to the item), origin (exactly href and producer), summary (the
-	// item's footprint and main properties), or item (the item as the server gave it).
-	Profile string `mapstructure:"profile"`
-	// Type is the type of all events; default is org.ogc.api.collection.item.create, or .update for a change.
-	Type string `mapstructure:"type"`
-}
-
 // BackfillConfig names windows of the past by stepping back from a date: count dates, one every so often, and from each
 // date a number of windows back. The ends of neighbouring windows are shared, so that nothing falls between them.
 type BackfillConfig struct {
@@ -108,7 +96,7 @@ const (
 func NewConfig() *Config {
 	return &Config{
 		Lookback: gateway.Duration(72 * time.Hour), Limit: 100, Interval: gateway.Duration(time.Minute),
-		Timeout: gateway.Duration(time.Minute), Event: EventConfig{Producer: "streamgate", Profile: profileLink},
+		Timeout: gateway.Duration(time.Minute), Event: newEventConfig(),
 		pace: pace{perSecond: requestsPerSecond, pause: minPause},
 	}
 }
@@ -134,12 +122,7 @@ func (c *Config) Validate() gateway.Problems {
 			p.Add(fmt.Sprintf("headers[%d]", i), "the name or the value is no valid header", "give a name like X-Api-Key and a value without line breaks")
 		}
 	}
-	if !slices.Contains(profiles(), c.Event.Profile) {
-		p.Add("event.profile", fmt.Sprintf("%q is no profile", c.Event.Profile), "write one of "+strings.Join(profiles(), ", "))
-	}
-	if e := rawevent.New("id", "/source", c.Event.Type); c.Event.Type != "" && e.Validate() != nil {
-		p.Add("event.type", fmt.Sprintf("%q is no type of a CloudEvent", c.Event.Type), "write a name like com.example.item.created, without control characters")
-	}
+	p.AddAll("event", c.Event.validate())
 	if c.Backfill != nil {
 		p.AddAll("backfill", c.Backfill.withDefaults().validate())
 	}

@@ -34,12 +34,14 @@ func (i *item) contentHash() (string, error) {
 	return hashContent(content)
 }
 
-// documentHash identifies the content of another document, such as a collection, in the same way.
-func documentHash(raw json.RawMessage) (string, error) {
+// collectionVersion identifies a state of the document of a collection in the same way. Its extent does not count: with
+// many servers it grows with every item.
+func collectionVersion(raw json.RawMessage) (string, error) {
 	content, err := decodeObject(raw)
 	if err != nil {
 		return "", err
 	}
+	delete(content, "extent")
 	return hashContent(content)
 }
 
@@ -113,8 +115,9 @@ func unsigned(href string) string {
 	keyed := has("awsaccesskeyid") || has("googleaccessid") || has("key-pair-id")
 	kept := make([]string, 0, len(pairs))
 	for i, name := range names {
-		if !(strings.HasPrefix(name, "x-amz-") || strings.HasPrefix(name, "x-goog-") ||
-			azure && slices.Contains(azureSignature(), name) || keyed && slices.Contains(keyedSignature(), name)) {
+		signs := strings.HasPrefix(name, "x-amz-") || strings.HasPrefix(name, "x-goog-") ||
+			azure && slices.Contains(azureSignature(), name) || keyed && slices.Contains(keyedSignature(), name)
+		if !signs {
 			kept = append(kept, pairs[i])
 		}
 	}

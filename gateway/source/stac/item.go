@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"slices"
 	"strings"
 )
 
@@ -18,6 +17,7 @@ type item struct {
 	Geometry   json.RawMessage            `json:"geometry"`
 	Version    string                     `json:"stac_version"`
 	Properties map[string]json.RawMessage `json:"properties"`
+	Assets     json.RawMessage            `json:"assets"`
 	Links      []struct {
 		Rel  string `json:"rel"`
 		Href string `json:"href"`
@@ -38,9 +38,17 @@ func parseItem(raw json.RawMessage) (*item, error) {
 }
 
 // property returns a property that is a string, or "".
-func (i *item) property(name string) string {
+func (i *item) property(name string) string { return text(i.Properties[name]) }
+
+// datetime returns when the item was taken, or when that began, or "".
+func (i *item) datetime() string {
+	return firstTime("", i.property("datetime"), i.property("start_datetime"))
+}
+
+// text returns a value that is a string, or "".
+func text(raw json.RawMessage) string {
 	var s string
-	if err := json.Unmarshal(i.Properties[name], &s); err != nil {
+	if err := json.Unmarshal(raw, &s); err != nil {
 		return ""
 	}
 	return s
@@ -59,7 +67,7 @@ func (i *item) href(api *url.URL, collection string, page *url.URL) string {
 			}
 		}
 	}
-	return collectionURL(api, collection) + "/items/" + url.PathEscape(i.ID)
+	return itemURL(api, collection, i.ID)
 }
 
 // collectionURL returns the address of a collection, without anything that may be secret.
@@ -67,44 +75,17 @@ func collectionURL(api *url.URL, collection string) string {
 	return collectionsURL(api) + "/" + url.PathEscape(collection)
 }
 
-func collectionsURL(api *url.URL) string {
+func collectionsURL(api *url.URL) string { return apiURL(api) + "/collections" }
+
+// apiURL returns the address of the API, without a slash at its end and without anything that may be secret.
+func apiURL(api *url.URL) string {
 	base := url.URL{Scheme: api.Scheme, Host: api.Host, Path: strings.TrimSuffix(strings.TrimSuffix(api.Path, "/"), "/search")}
-	return strings.TrimSuffix(base.String(), "/") + "/collections"
+	return strings.TrimSuffix(base.String(), "/")
 }
 
-// summaryProperties are the properties that the profile summary keeps.
-func summaryProperties() []string {
-	return []string{
-		"datetime", "start_datetime", "end_datetime", "created", "updated", "platform", "constellation", "instruments",
-		"gsd", "eo:cloud_cover", "proj:epsg", "proj:code", "view:off_nadir", "sat:orbit_state", "s2:processing_baseline",
-	}
-}
-
-func (i *item) summary(collection, href, collectionHref string) ([]byte, error) {
-	properties := map[string]json.RawMessage{}
-	for name, value := range i.Properties {
-		if slices.Contains(summaryProperties(), name) {
-			properties[name] = value
-		}
-	}
-	feature := struct {
-		Type       string                     `json:"type"`
-		ID         string                     `json:"id"`
-		Collection string                     `json:"collection"`
-		BBox       json.RawMessage            `json:"bbox,omitempty"`
-		Geometry   json.RawMessage            `json:"geometry"`
-		Properties map[string]json.RawMessage `json:"properties"`
-		Links      []map[string]string        `json:"links"`
-	}{
-		"Feature", i.ID, collection, i.BBox, i.Geometry, properties, []map[string]string{
-			{"rel": "self", "type": "application/geo+json", "href": href},
-			{"rel": "collection", "type": "application/json", "href": collectionHref},
-		},
-	}
-	if feature.Geometry == nil {
-		feature.Geometry = json.RawMessage("null")
-	}
-	return marshal(feature)
+// itemURL returns what the API should call an item.
+func itemURL(api *url.URL, collection, id string) string {
+	return collectionURL(api, collection) + "/items/" + url.PathEscape(id)
 }
 
 // marshal encodes without escaping the characters of HTML, which occur in addresses.

@@ -4,7 +4,6 @@ import (
 	"net/url"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/streamgate/streamgate/gateway"
 )
@@ -57,7 +56,10 @@ func FuzzPage(f *testing.F) {
 			}
 		}
 		c := NewConfig()
-		m := mapper{api: page.from, config: c, now: time.Now}
+		m, err := newMapper(page.from, c, "watch")
+		if err != nil {
+			t.Fatal(err)
+		}
 		for _, raw := range page.items {
 			i, err := parseItem(raw)
 			if err != nil {

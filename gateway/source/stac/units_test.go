@@ -37,7 +37,11 @@ func makeEvent(t *testing.T, raw string, change gateway.Change, adjust func(*Con
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := mapper{api: api, config: c, now: func() time.Time { return time.Date(2026, 11, 23, 1, 2, 3, 0, time.UTC) }}
+	m, err := newMapper(api, c, "watch")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.now = func() time.Time { return time.Date(2026, 11, 23, 1, 2, 3, 0, time.UTC) }
 	e, err := m.event(i, "c", version, change, page)
 	if err != nil {
 		t.Fatal(err)

@@ -184,8 +184,8 @@ func TestExampleShowsDefaults(t *testing.T) {
 		"stream":       {gateway.NewStreamConfig(), stream},
 		"subscription": {gateway.NewSubscriptionConfig(), subscription},
 		"stac": {
-			[]any{defaults.Lookback, defaults.Limit, defaults.Interval, defaults.Timeout, defaults.Event.Profile},
-			[]any{watch.Lookback, watch.Limit, watch.Interval, watch.Timeout, watch.Event.Profile},
+			[]any{defaults.Lookback, defaults.Limit, defaults.Interval, defaults.Timeout, defaults.Event.Profile, defaults.Event.IDScope, defaults.Event.RewriteSelf},
+			[]any{watch.Lookback, watch.Limit, watch.Interval, watch.Timeout, watch.Event.Profile, watch.Event.IDScope, watch.Event.RewriteSelf},
 		},
 	} {
 		if diff := cmp.Diff(pair[0], pair[1]); diff != "" {

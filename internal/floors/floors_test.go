@@ -48,6 +48,7 @@ func house() []floor {
 		{path: "protocol/redisstreams", level: 1, onlyThese: []string{sdkGo, goRedis, uuid}},
 		{path: "gateway/cesql", level: 1, onlyThese: []string{}},
 		{path: "gateway/area", level: 1, onlyThese: []string{}},
+		{path: "gateway/template", level: 1, onlyThese: []string{}},
 		{path: "gateway", level: 2},
 		{path: "gateway/source", level: 3, subtree: true},
 		{path: "gateway/admin", level: 3, subtree: true},

@@ -130,7 +130,7 @@ func (s *source) takeListing(ctx context.Context, documents []collectionDocument
 
 // collectionEmission returns what a document of a collection gives rise to.
 func (s *source) collectionEmission(ctx context.Context, d collectionDocument, noteOnly bool) ([]gateway.Emission, error) {
-	version, err := d.version()
+	version, err := collectionVersion(d.raw)
 	if err != nil {
 		return nil, err
 	}
@@ -139,7 +139,7 @@ func (s *source) collectionEmission(ctx context.Context, d collectionDocument, n
 	if err != nil {
 		return nil, err
 	}
-	op := operationCreate
+	op := opCreate
 	switch {
 	case known[0].Exists && known[0].SameVersion && time.Since(known[0].Found) < s.refreshAfter():
 		return nil, nil
@@ -147,9 +147,9 @@ func (s *source) collectionEmission(ctx context.Context, d collectionDocument, n
 		e.Action = gateway.Note
 		return []gateway.Emission{e}, nil
 	case known[0].Exists:
-		op = operationUpdate
+		op = opUpdate
 	}
-	if e.Event, err = s.mapper.collection(d.ID, d.raw, op, version); err != nil {
+	if e.Event, err = s.mapper.collection(collectionChange{d.ID, d.raw, version, op}); err != nil {
 		return nil, err
 	}
 	return []gateway.Emission{e}, nil
@@ -184,7 +184,7 @@ func (s *source) goneCollections(ctx context.Context, next *listing) (emissions 
 		if !s.config.CollectionEvents || !s.config.Deletes.Enabled {
 			continue
 		}
-		event, err := s.mapper.collection(name, nil, operationDelete, next.Read.Format(timeFormat))
+		event, err := s.mapper.collection(collectionChange{id: name, version: next.Read.Format(timeFormat), operation: opDelete})
 		if err != nil {
 			return nil, err
 		}
@@ -210,18 +210,6 @@ func (s *source) dropStates(ctx context.Context) error {
 type collectionDocument struct {
 	ID  string
 	raw json.RawMessage
-}
-
-// version identifies a state of the collection: its content without what changes with its items.
-func (d *collectionDocument) version() (string, error) {
-	var content map[string]json.RawMessage
-	if err := json.Unmarshal(d.raw, &content); err != nil {
-		return "", fmt.Errorf("collection %q is no JSON object: %w", d.ID, err)
-	}
-	for _, name := range []string{"links", "extent", "summaries", "item_assets:count", "updated"} {
-		delete(content, name)
-	}
-	return hashJSON(content)
 }
 
 // listCollections reads the list of the API to its end.

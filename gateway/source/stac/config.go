@@ -20,7 +20,6 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/streamgate/streamgate/gateway"
-	"github.com/streamgate/streamgate/protocol/rawevent"
 )
 
 // Type returns the source type, for the list of a gateway.
@@ -131,17 +130,6 @@ const (
 	engineAuto     = "auto"
 )
 
-// EventConfig says what the events of a source look like.
-type EventConfig struct {
-	// Producer is the member producer of the data; default streamgate.
-	Producer string `mapstructure:"producer"`
-	// Profile is what the data holds: link (default: a link to the item), origin (exactly href and producer), summary (the
-	// item's footprint and main properties), or item (the item as the server gave it).
-	Profile string `mapstructure:"profile"`
-	// Type is the type of all events; default is org.ogc.api.collection.item.create, or .update for a change.
-	Type string `mapstructure:"type"`
-}
-
 // BackfillConfig names windows of the past by stepping back from a date: count dates, one every so often, and from each
 // date a number of windows back. The ends of neighbouring windows are shared, so that nothing falls between them.
 type BackfillConfig struct {
@@ -167,7 +155,7 @@ const (
 func NewConfig() *Config {
 	return &Config{
 		Lookback: gateway.Duration(72 * time.Hour), Limit: 100, Interval: gateway.Duration(time.Minute),
-		Timeout: gateway.Duration(time.Minute), Event: EventConfig{Producer: "streamgate", Profile: profileLink},
+		Timeout: gateway.Duration(time.Minute), Event: newEventConfig(),
 		Engine: engineAuto, Warm: TierConfig{Back: hours(720), Every: hours(1)}, Cold: TierConfig{Back: hours(8760), Every: hours(24)},
 		Sweep: TierConfig{Every: hours(168)}, MassChange: MassChangeConfig{AtLeast: 1000, Share: 0.5, Quiet: hours(24)},
 		Deletes: DeletesConfig{MaxShare: 0.1}, CollectionsInterval: gateway.Duration(10 * time.Minute),
@@ -212,12 +200,7 @@ func (c *Config) Validate() gateway.Problems {
 			p.Add(fmt.Sprintf("headers[%d]", i), "the name or the value is no valid header", "give a name like X-Api-Key and a value without line breaks")
 		}
 	}
-	if !slices.Contains(profiles(), c.Event.Profile) {
-		p.Add("event.profile", fmt.Sprintf("%q is no profile", c.Event.Profile), "write one of "+strings.Join(profiles(), ", "))
-	}
-	if e := rawevent.New("id", "/source", c.Event.Type); c.Event.Type != "" && e.Validate() != nil {
-		p.Add("event.type", fmt.Sprintf("%q is no type of a CloudEvent", c.Event.Type), "write a name like com.example.item.created, without control characters")
-	}
+	p.AddAll("event", c.Event.validate())
 	if c.Backfill != nil {
 		p.AddAll("backfill", c.Backfill.withDefaults().validate())
 	}

@@ -34,14 +34,10 @@ type suspect struct {
 // the API should call it.
 func (s *source) reference(collection string, i *item, p *page) string {
 	reference := collection + "\x00" + i.ID
-	if href := s.mapper.href(i, collection, p.from); href != itemURL(s.client.base, collection, i.ID) {
+	if href := i.href(s.client.base, collection, p.from); href != itemURL(s.client.base, collection, i.ID) {
 		reference += "\x00" + href
 	}
 	return reference
-}
-
-func itemURL(api *url.URL, collection, id string) string {
-	return collectionURL(api, collection) + "/items/" + url.PathEscape(id)
 }
 
 // afterSweep looks for what a complete sweep has not found.
@@ -99,7 +95,7 @@ func (s *source) confirmDeletions(ctx context.Context) (worked bool, err error) 
 	if there, err := s.client.exists(ctx, collectionURL(s.client.base, one.collection)); err != nil || !there {
 		return true, err // the whole collection is gone, or hidden: that is another matter
 	}
-	event, err := s.mapper.deleted(one.collection, one.id, one.href, one.state)
+	event, err := s.mapper.deleted(deletedItem{one.id, one.collection, one.href, one.state})
 	if err != nil {
 		return true, fmt.Errorf("the deletion of item %q makes no event: %w", one.id, err)
 	}

@@ -151,7 +151,7 @@ func (s *collectionState) isOld(i *item) bool {
 	if s.From.IsZero() {
 		return false
 	}
-	at := i.datetime()
+	at := i.began()
 	if s.Engine == engineUpdated {
 		if updated, err := parseTime(i.property("updated")); err == nil {
 			at = updated

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/streamgate/streamgate/gateway"
@@ -15,54 +16,129 @@ const exampleItem = `{"type":"Feature","stac_version":"1.1.0","id":"S2A_10TFK_20
 	`"properties":{"datetime":"2026-11-23T19:03:12Z","created":"2026-11-23T22:14:05Z","updated":"2026-11-23T22:14:05Z",` +
 	`"platform":"sentinel-2a","eo:cloud_cover":12.5},"links":[],"assets":{}}`
 
-// EventKinds implements gateway.EventDescriber: an item was created, or changed.
+// exampleCollection is a small valid collection, but for its name.
+const exampleCollection = `{"type":"Collection","stac_version":"1.1.0","description":"Scenes of the Earth.","license":"other",` +
+	`"extent":{"spatial":{"bbox":[[-180,-90,180,90]]},"temporal":{"interval":[["2015-06-27T10:25:31Z",null]]}},"links":[]}`
+
+// EventKinds implements gateway.EventDescriber: an item or a collection was created, changed or deleted.
 func (c *Config) EventKinds() ([]gateway.EventKind, error) {
 	api, err := url.Parse(c.URL)
 	if err != nil {
 		return nil, fmt.Errorf("parse url: %w", err)
 	}
+	m, err := newMapper(api, c, "example")
+	if err != nil {
+		return nil, err
+	}
+	m.example, m.now = true, func() time.Time { return time.Date(2026, 11, 23, 22, 15, 0, 0, time.UTC) }
+	items, err := m.itemKinds()
+	if err != nil {
+		return nil, err
+	}
+	collections, err := m.collectionKinds()
+	return append(items, collections...), err
+}
+
+func (m *mapper) itemKinds() ([]gateway.EventKind, error) {
 	i, err := parseItem(json.RawMessage(exampleItem))
 	if err != nil {
 		return nil, err
 	}
-	m := mapper{api: api, config: c, now: func() time.Time { return time.Date(2026, 11, 23, 22, 15, 0, 0, time.UTC) }}
+	version, err := i.version()
+	if err != nil {
+		return nil, err
+	}
+	collection := m.config.exampleName()
+	created, err := m.event(i, collection, version, opCreate, m.api)
+	if err != nil {
+		return nil, err
+	}
+	updated, err := m.event(i, collection, version, opUpdate, m.api)
+	if err != nil {
+		return nil, err
+	}
+	deleted, err := m.deleted(deletedItem{id: i.ID, collection: collection, version: version})
+	if err != nil {
+		return nil, err
+	}
+	data := m.config.dataSchema()
+	kinds := []gateway.EventKind{
+		{Name: "item-create", Summary: "An item was added to the catalogue.", Data: data, Example: created},
+		{Name: "item-update", Summary: "An item of the catalogue has changed.", Data: data, Example: updated},
+	}
+	if m.config.Deletes.Enabled {
+		kinds = append(kinds, gateway.EventKind{
+			Name: "item-delete", Summary: "An item was removed from the catalogue.", Data: linkSchema(), Example: deleted,
+		})
+	}
+	return kinds, nil
+}
+
+// exampleName is the name of a collection that may be watched.
+func (c *Config) exampleName() string {
+	return strings.NewReplacer("*", "", "?", "", "[", "", "]", "").Replace(c.Collections[0]) + map[bool]string{true: "example"}[isPattern(c.Collections[0])]
+}
+
+func (m *mapper) collectionKinds() ([]gateway.EventKind, error) {
+	if !m.config.CollectionEvents {
+		return nil, nil
+	}
+	raw := json.RawMessage(exampleCollection)
+	version, err := collectionVersion(raw)
+	if err != nil {
+		return nil, err
+	}
 	var kinds []gateway.EventKind
 	for _, kind := range []struct {
-		name, summary string
-		op            operation
+		operation operation
+		summary   string
 	}{
-		{"item-create", "An item was added to the catalogue.", operationCreate},
-		{"item-update", "An item of the catalogue has changed.", operationUpdate},
+		{opCreate, "A collection was added to the catalogue."},
+		{opUpdate, "A collection of the catalogue has changed."},
+		{opDelete, "A collection was removed from the catalogue."},
 	} {
-		example, err := m.event(i, c.Collections[0], "updated "+i.property("updated"), kind.op, api)
+		if kind.operation == opDelete && !m.config.Deletes.Enabled {
+			continue
+		}
+		change := collectionChange{id: m.config.exampleName(), raw: raw, version: version, operation: kind.operation}
+		example, err := m.collection(change)
 		if err != nil {
 			return nil, err
 		}
-		kinds = append(kinds, gateway.EventKind{Name: kind.name, Summary: kind.summary, Data: c.dataSchema(), Example: example})
+		data := linkSchema()
+		if profile := m.config.Event.Profile; kind.operation != opDelete && (profile == profileSummary || profile == profileItem) {
+			data = map[string]any{"type": "object"} // the document, or a link where it is too large
+		}
+		kinds = append(kinds, gateway.EventKind{Name: "collection-" + string(kind.operation), Summary: kind.summary, Data: data, Example: example})
 	}
 	return kinds, nil
+}
+
+func linkSchema() map[string]any {
+	type object = map[string]any
+	text := object{"type": "string"}
+	return object{
+		"type": "object", "required": []any{"href", "producer"},
+		"properties": object{"href": object{"type": "string", "format": "uri"}, "producer": text, "type": text, "rel": text},
+	}
 }
 
 // dataSchema is that of the profile, or of what takes its place where an item is too large.
 func (c *Config) dataSchema() map[string]any {
 	type object = map[string]any
 	text := object{"type": "string"}
-	link := object{
-		"type": "object", "required": []any{"href", "producer"},
-		"properties": object{"href": object{"type": "string", "format": "uri"}, "producer": text, "type": text, "rel": text},
-	}
 	feature := object{
 		"type": "object", "required": []any{"type", "id", "geometry", "properties"},
 		"properties": object{
 			"type": object{"const": "Feature"}, "id": text, "geometry": object{"type": []any{"object", "null"}},
 			"bbox":       object{"type": "array", "items": object{"type": "number"}},
-			"properties": object{"type": "object"}, "links": object{"type": "array"},
+			"properties": object{"type": "object"}, "assets": object{"type": "object"}, "links": object{"type": "array"},
 		},
 	}
 	switch c.Event.Profile {
 	case profileSummary, profileItem:
-		return object{"anyOf": []any{feature, link}}
+		return object{"anyOf": []any{feature, linkSchema()}}
 	default:
-		return link
+		return linkSchema()
 	}
 }

@@ -29,6 +29,8 @@ func (f *fixture) typed(eventType string) (keys []string) {
 }
 
 const (
+	typeCreate           = "org.ogc.api.collection.item.create"
+	typeUpdate           = "org.ogc.api.collection.item.update"
 	typeDelete           = "org.ogc.api.collection.item.delete"
 	typeCollectionCreate = "org.ogc.api.collection.create"
 	typeCollectionUpdate = "org.ogc.api.collection.update"

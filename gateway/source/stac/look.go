@@ -190,9 +190,9 @@ func (l *look) decide(i *item, e gateway.Emission, known gateway.Known, p *page)
 		l.emissions = append(l.emissions, e)
 		return nil
 	}
-	op := operationCreate
+	op := opCreate
 	if known.Exists || i.wasChangedBefore(l.source.states[l.collection].Began) {
-		op = operationUpdate
+		op = opUpdate
 	}
 	version := e.Version
 	if known.SameVersion { // the server did not say that it changed: its version makes no new id

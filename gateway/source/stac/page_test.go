@@ -4,7 +4,6 @@ import (
 	"net/url"
 	"strings"
 	"testing"
-	"time"
 )
 
 func TestPages(t *testing.T) {
@@ -55,7 +54,10 @@ func FuzzPage(f *testing.F) {
 			}
 		}
 		c := NewConfig()
-		m := mapper{api: page.from, config: c, now: time.Now}
+		m, err := newMapper(page.from, c, "watch")
+		if err != nil {
+			t.Fatal(err)
+		}
 		for _, raw := range page.items {
 			i, err := parseItem(raw)
 			if err != nil {
@@ -66,7 +68,7 @@ func FuzzPage(f *testing.F) {
 				continue
 			}
 			for _, c.Event.Profile = range profiles() {
-				event, err := m.event(i, "c", version, operationCreate, page.from)
+				event, err := m.event(i, "c", version, opCreate, page.from)
 				if err == nil {
 					err = event.Validate()
 				} else {

@@ -17,10 +17,14 @@ func (c *Config) NewSource(env gateway.SourceEnv) (gateway.Source, error) {
 		return nil, err
 	}
 	env.Outbox.LimitMemory(c.MaxRemembered)
+	mapper, err := newMapper(client.base, c, env.Name)
+	if err != nil {
+		return nil, err
+	}
 	return &source{
 		config: c, client: client, outbox: env.Outbox, log: env.Logger, now: time.Now,
 		limits: map[string]int{}, checked: map[string]bool{}, skipped: map[string]int{},
-		mapper: mapper{api: client.base, config: c, now: time.Now},
+		mapper: mapper,
 	}, nil
 }
 

@@ -131,7 +131,7 @@ func TestChangesAndTouches(t *testing.T) {
 		ids[e.ID()] = true
 	}
 	for _, key := range []string{collection + "/" + changed.ID, collection + "/new"} {
-		if !slices.Equal(types[key], []string{typeCreate, typeUpdate}) {
+		if !slices.Equal(types[key], []string{"org.ogc.api.collection.item.create", "org.ogc.api.collection.item.update"}) {
 			t.Errorf("%s: %v", key, types[key])
 		}
 	}

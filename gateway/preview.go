@@ -43,12 +43,12 @@ func (p *preview) publish(ctx context.Context, o *Outbox, emissions []Emission) 
 	}
 	ids := make([]string, len(emissions))
 	for i, e := range pointers {
-		isNews := e.Action == Emit && !(known[i].Exists && known[i].SameVersion && known[i].SameContent) ||
-			e.Action == Withdraw && known[i].Exists || e.Action != Note && e.Key == ""
+		isKnown := known[i].Exists && known[i].SameVersion && known[i].SameContent
+		isNews := e.Key == "" || e.Action == Emit && !isKnown || e.Action == Withdraw && known[i].Exists
 		if e.Key != "" {
 			p.states[e.Key] = *e
 		}
-		if !isNews {
+		if e.Action == Note || !isNews {
 			continue
 		}
 		ids[i] = "preview"

@@ -194,7 +194,7 @@ func (f *backfillFlags) estimate(c *cobra.Command, block *gateway.SourceBlock, c
 	if e.Unknown > 0 {
 		more = fmt.Sprintf(", and in %d windows some more: the server does not say how many", e.Unknown)
 	}
-	_, err = fmt.Fprintf(c.OutOrStdout(), "%d windows, %d items%s; those that were published before are left out\n", e.Windows, e.Items, more)
+	_, err = fmt.Fprintf(c.OutOrStdout(), "%d windows, at most %d items%s; those that were published before are left out\n", e.Windows, e.Items, more)
 	return failed(err)
 }
 

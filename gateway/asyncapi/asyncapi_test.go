@@ -55,7 +55,7 @@ func TestExamplesAreValid(t *testing.T) {
 	t.Parallel()
 	document := generate(t)
 	messages := document["components"].(object)["messages"].(object)
-	if len(messages) != 9 { // any event, and six kinds for each source
+	if len(messages) != 9 { // any event, and two kinds for each source
 		t.Errorf("there are %d messages", len(messages))
 	}
 	for name, m := range messages {

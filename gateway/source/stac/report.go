@@ -80,7 +80,7 @@ func (s *source) RunOnce(ctx context.Context) error {
 // Estimate is what a backfill would search.
 type Estimate struct {
 	Windows int // of all collections
-	Items   int // as far as the server tells
+	Items   int // as far as the server tells; those on the shared end of two windows count twice
 	Unknown int // windows of which it does not
 }
 

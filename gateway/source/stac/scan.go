@@ -31,6 +31,8 @@ type scan struct {
 
 	maxPages int // of one search
 
+	isAgain bool // walkAgain has begun it
+
 	seed  maphash.Seed
 	limit int // page size at the moment: lowered where the server fails
 	full  int // most items on a page with a next link, which may be fewer than were asked for; 0 before there was one
@@ -132,7 +134,7 @@ func (s *scan) mayHaveMore(ctx context.Context, q *query, r *request, p *page, s
 	}
 	smaller, ok := r.withLimit(size)
 	if !ok {
-		return true, nil
+		return s.walkAgain(ctx, q.window, len(seen))
 	}
 	probe, err := s.get(ctx, smaller, false)
 	if err != nil {
@@ -150,6 +152,19 @@ func (s *scan) mayHaveMore(ctx context.Context, q *query, r *request, p *page, s
 		return false, err
 	}
 	return s.note(seen, probe)+s.note(seen, rest) > 0, nil
+}
+
+// walkAgain searches a window once more, where the page size is part of the server's tokens, in pages of which the last
+// cannot be full.
+func (s *scan) walkAgain(ctx context.Context, w interval, items int) (suspicious bool, err error) {
+	if s.isAgain {
+		return true, nil
+	}
+	again := *s
+	again.isAgain, again.full = true, 0
+	for again.limit++; items%again.limit == 0; again.limit++ {
+	}
+	return again.walk(ctx, w)
 }
 
 // note counts the items of a page that this search has not brought before.

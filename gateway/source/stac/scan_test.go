@@ -123,7 +123,7 @@ func TestScanIsCompleteOrFails(t *testing.T) {
 		if healthy := !q.RepeatPage && !q.DropNextOnFullPage; healthy && w.err != nil {
 			rt.Fatalf("%d of %d items: %v", len(w.ids), n, w.err)
 		}
-		if count := s.requests.Load(); count > 400 {
+		if count := s.requests.Load(); count > 1000 {
 			rt.Fatalf("%d requests for %d items", count, n)
 		}
 	})

@@ -15,6 +15,9 @@ import (
 // private network, the metadata service of a cloud. It looks at the address that a name has led to, in the moment of the
 // connection, so that a name which leads elsewhere later does not get around it.
 type AddressGuard struct {
+	// Key is the key of the configuration that allows more, for messages; default admin.allowSinks.
+	Key string
+
 	hosts    []string // names or patterns, in lower case
 	prefixes []netip.Prefix
 }
@@ -22,7 +25,7 @@ type AddressGuard struct {
 // NewAddressGuard returns a guard that lets through, beside what is public, what is allowed: host names, patterns like
 // *.svc.cluster.local, addresses, and networks like 10.0.0.0/8. Localhost stands for the addresses of this machine, too.
 func NewAddressGuard(allowed []string) (*AddressGuard, error) {
-	g := &AddressGuard{}
+	g := &AddressGuard{Key: "admin.allowSinks"}
 	for _, one := range allowed {
 		one = strings.ToLower(strings.TrimSuffix(one, "."))
 		if prefix, err := netip.ParsePrefix(one); err == nil {
@@ -50,13 +53,13 @@ func (g *AddressGuard) CheckHost(host string) error {
 		return g.check(addr)
 	}
 	if strings.EqualFold(strings.TrimSuffix(host, "."), "localhost") && !g.allowsHost(host) {
-		return errNotPublic(host)
+		return g.errNotPublic(host)
 	}
 	return nil
 }
 
-func errNotPublic(address string) error {
-	return fmt.Errorf("%s is not public; allow it with admin.allowSinks", address)
+func (g *AddressGuard) errNotPublic(address string) error {
+	return fmt.Errorf("%s is not public; allow it with %s", address, g.Key)
 }
 
 func (g *AddressGuard) allowsHost(host string) bool {
@@ -72,7 +75,7 @@ func (g *AddressGuard) check(addr netip.Addr) error {
 	if slices.ContainsFunc(g.prefixes, func(p netip.Prefix) bool { return p.Contains(addr) }) || isPublic(addr) {
 		return nil
 	}
-	return errNotPublic(addr.String())
+	return g.errNotPublic(addr.String())
 }
 
 // isPublic is false for every range that is reserved for something (RFC 6890 and its successors), also where an IPv6 address
@@ -95,8 +98,9 @@ func reservedNetworks() []netip.Prefix {
 	return list
 }
 
-// dial returns a function for a transport that connects as dialer does, where the guard lets it.
-func (g *AddressGuard) dial(dialer *net.Dialer) func(ctx context.Context, network, address string) (net.Conn, error) {
+// DialContext returns a function for a transport that connects as dialer does, where the guard lets it. The transport must
+// have no proxy, which would be asked for what the guard cannot see.
+func (g *AddressGuard) DialContext(dialer *net.Dialer) func(ctx context.Context, network, address string) (net.Conn, error) {
 	guarded := *dialer
 	guarded.ControlContext = func(_ context.Context, _, address string, _ syscall.RawConn) error {
 		target, err := netip.ParseAddrPort(address)

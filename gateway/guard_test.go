@@ -64,7 +64,7 @@ func TestGuardLooksWhereANameLeads(t *testing.T) {
 			t.Fatal(err)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-		conn, err := g.dial(&net.Dialer{})(ctx, "tcp", net.JoinHostPort(c.host, port))
+		conn, err := g.DialContext(&net.Dialer{})(ctx, "tcp", net.JoinHostPort(c.host, port))
 		cancel()
 		if (err == nil) != c.ok || err != nil && !strings.Contains(err.Error(), "admin.allowSinks") {
 			t.Errorf("%v, %s: %v", c.allowed, c.host, err)

@@ -125,7 +125,7 @@ func newHTTPSink(c *SubscriptionConfig, userAgent string) *httpSink {
 	}
 	s.transport.TLSClientConfig = trusting(c.Sink.CACerts)
 	if c.Sink.Guard != nil { // a proxy would be asked for what the guard cannot see
-		s.transport.Proxy, s.transport.DialContext = nil, c.Sink.Guard.dial(dialer)
+		s.transport.Proxy, s.transport.DialContext = nil, c.Sink.Guard.DialContext(dialer)
 	}
 	for name, value := range c.Sink.Header {
 		s.header = setHeader(s.header, name, value)

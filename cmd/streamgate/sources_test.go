@@ -31,7 +31,7 @@ server: { address: '127.0.0.1:0' }
 admin: { address: '127.0.0.1:0' }
 streams: [{ name: %s }]
 sources:
-  - { name: watch, type: stac, stream: %s, url: %q, collections: [scenes], engine: windows, interval: 1s, warm: { back: 720h, every: 0s },
+  - { name: watch, type: stac, stream: %s, url: %q, collections: [scenes], engine: windows, interval: 1s, requestsPerSecond: 100, warm: { back: 720h, every: 0s },
       cold: { back: 8760h, every: 0s }, sweep: { every: 0s } }
 `, server.URL(), stream, stream, api.URL))
 }

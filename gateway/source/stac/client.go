@@ -35,15 +35,18 @@ const (
 	maxErrorText      = 200
 )
 
-// client talks to one STAC API: one request at a time, at most two a second, patiently. It is for one goroutine.
+// client talks to one STAC API, patiently. It is for one goroutine.
 type client struct {
 	base      *url.URL
 	header    http.Header
 	userAgent string
 	http      *http.Client
-	limiter   *rate.Limiter
+	hosts     *hosts
+	perSecond rate.Limit
+	tokens    tokens
+	documents documents
+	isSlow    bool          // what is asked for has no hurry
 	pause     time.Duration // shortest pause between two tries
-	notBefore time.Time     // when the server wants the next request, whatever that is
 	maxBody   int64         // of an answer
 	endpoint  *endpoint     // known after discover
 	fallback  *endpoint     // GET, for a server that offers POST and refuses it
@@ -62,16 +65,45 @@ func newClient(c *Config, userAgent string) (*client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("parse the address of the STAC API: %w", err)
 	}
-	return &client{
+	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, MaxIdleConnsPerHost: 2, IdleConnTimeout: 90 * time.Second, ForceAttemptHTTP2: true}
+	if err := guard(transport, base, c.AllowHosts); err != nil {
+		return nil, err
+	}
+	client := &client{
 		base: base, header: c.header(), userAgent: userAgent, pause: c.pace.pause, maxBody: maxResponse,
-		limiter: rate.NewLimiter(c.pace.perSecond, requestBurst),
-		http: &http.Client{
-			Timeout:       c.Timeout.Std(),
-			Transport:     &http.Transport{Proxy: http.ProxyFromEnvironment, MaxIdleConnsPerHost: 2, IdleConnTimeout: 90 * time.Second, ForceAttemptHTTP2: true},
-			CheckRedirect: checkRedirect,
-		},
-	}, nil
+		hosts: c.hosts, perSecond: rate.Limit(c.RequestsPerSecond),
+		http: &http.Client{Timeout: c.Timeout.Std(), Transport: transport, CheckRedirect: checkRedirect},
+	}
+	if c.hosts == nil {
+		client.hosts = newHosts()
+	}
+	if c.pace.perSecond > 0 {
+		client.perSecond = c.pace.perSecond
+	}
+	client.tokens = tokens{config: c.Auth, http: &http.Client{Timeout: c.Timeout.Std(), CheckRedirect: noRedirect}}
+	return client, nil
 }
+
+// guard keeps what a server's links lead to away from what is not public, unless the server itself is not.
+func guard(transport *http.Transport, base *url.URL, allowed []string) error {
+	g, err := gateway.NewAddressGuard(append([]string{base.Hostname()}, allowed...))
+	if err != nil {
+		return fmt.Errorf("allowHosts: %w", err)
+	}
+	g.Key = "allowHosts"
+	anything, err := gateway.NewAddressGuard(nil)
+	if err != nil {
+		return err
+	}
+	proxy, err := http.ProxyFromEnvironment(&http.Request{URL: base})
+	if err != nil || proxy != nil || anything.CheckHost(base.Hostname()) != nil {
+		return nil //nolint:nilerr // a proxy, even a wrong one, has rules of its own
+	}
+	transport.DialContext = g.DialContext(&net.Dialer{Timeout: 30 * time.Second})
+	return nil
+}
+
+func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 // checkRedirect follows where nothing gets lost and nobody else learns anything: 301 to 303 make a GET without a body of a
 // POST, and the headers must neither go to another host nor unencrypted over the wire.
@@ -148,20 +180,23 @@ func (e *statusError) tooMuch() bool {
 // and are random, and never before the time that the server has asked for. With shrinkable, a failure that a smaller page
 // may cure is returned at its second occurrence.
 func (c *client) get(ctx context.Context, r *request, shrinkable bool, decode func(body io.Reader, from *url.URL) error) error {
-	pause := c.pause
-	for try := 1; ; try++ {
-		if !gateway.Sleep(ctx, time.Until(c.notBefore)) {
-			return ctx.Err()
-		}
-		if err := c.limiter.Wait(ctx); err != nil {
+	pause, host := c.pause, c.hosts.of(r.url.Host, c.perSecond)
+	for try, renewed := 1, false; ; try++ {
+		if err := host.enter(ctx, c.isSlow); err != nil {
 			return err
 		}
 		err := c.once(ctx, r, decode)
+		status, isStatus := errors.AsType[*statusError](err)
+		if isStatus && status.retryAfter > 0 {
+			host.holdBack(status.retryAfter)
+		}
+		host.leave()
 		if err == nil || ctx.Err() != nil {
 			return err
 		}
-		if status, ok := errors.AsType[*statusError](err); ok && status.retryAfter > 0 {
-			c.notBefore = time.Now().Add(status.retryAfter)
+		if isStatus && status.code == http.StatusUnauthorized && !renewed && c.tokens.forget() {
+			renewed = true
+			continue
 		}
 		if !temporary(err) || try == maxTries || shrinkable && tooMuch(err) && try == triesPerLimit {
 			return err
@@ -180,18 +215,24 @@ func (c *client) once(ctx context.Context, r *request, decode func(body io.Reade
 	}
 	response, err := c.http.Do(httpRequest)
 	if err != nil {
-		if inner, ok := errors.AsType[*url.Error](err); ok {
-			err = inner.Err // without the address, which may hold a key
-		}
-		return fmt.Errorf("no answer from %s: %w", r.url.Host, err)
+		return fmt.Errorf("no answer from %s: %w", r.url.Host, withoutAddress(err))
 	}
 	defer func() { _ = response.Body.Close() }()
 	c.serverTime, _ = http.ParseTime(response.Header.Get("Date")) // zero where it is none
+	if response.StatusCode == http.StatusNotModified && r.isRepeated {
+		return c.documents.replay(r, response, decode)
+	}
 	if response.StatusCode != http.StatusOK {
 		return answer(response)
 	}
 	body := &cappedReader{r: response.Body, left: c.maxBody}
+	if r.isRepeated {
+		body.r = c.documents.record(r, response)
+	}
 	err = decode(body, response.Request.URL)
+	if err == nil && r.isRepeated {
+		c.documents.keep(r)
+	}
 	if err != nil && body.err != nil { // what cannot be read is not the fault of what was read
 		return fmt.Errorf("read the answer of %s: %w", r.url.Host, body.err)
 	}
@@ -214,6 +255,16 @@ func (c *client) newRequest(ctx context.Context, r *request) (*http.Request, err
 	maps.Copy(httpRequest.Header, r.header)
 	if trusts(c.base, r.url) { // nobody else: they may be credentials
 		maps.Copy(httpRequest.Header, c.header)
+		token, err := c.tokens.bearer(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if token != "" {
+			httpRequest.Header.Set("Authorization", "Bearer "+token)
+		}
+	}
+	if r.isRepeated {
+		c.documents.ask(r, httpRequest.Header)
 	}
 	httpRequest.Header.Del("Accept-Encoding") // whoever sets it has to decompress
 	httpRequest.Header.Set("User-Agent", c.userAgent)
@@ -273,7 +324,7 @@ func (c *client) discover(ctx context.Context) error {
 		Links []link `json:"links"`
 	}
 	var page *url.URL
-	err := c.get(ctx, &request{method: http.MethodGet, url: c.base}, false, func(body io.Reader, from *url.URL) error {
+	err := c.get(ctx, &request{method: http.MethodGet, url: c.base, isRepeated: true}, false, func(body io.Reader, from *url.URL) error {
 		page = from
 		landing.Links = nil
 		return decodeJSON(json.NewDecoder(body), &landing)

@@ -218,7 +218,7 @@ func (c *client) listCollections(ctx context.Context) (documents []collectionDoc
 	if err != nil {
 		return nil, fmt.Errorf("the address of the list: %w", err)
 	}
-	r := &request{method: http.MethodGet, url: c.withBaseQuery(target)}
+	r := &request{method: http.MethodGet, url: c.withBaseQuery(target), isRepeated: true}
 	sent, known := map[string]bool{}, map[string]bool{}
 	for range maxCollectionPages {
 		if sent[r.key()] {
@@ -261,7 +261,7 @@ func (c *client) listCollections(ctx context.Context) (documents []collectionDoc
 		if r, err = page.Links[next].follow(r, from); err != nil {
 			return nil, err
 		}
-		r.url = c.withBaseQuery(r.url)
+		r.url, r.isRepeated = c.withBaseQuery(r.url), r.method == http.MethodGet
 	}
 	return nil, fmt.Errorf("the list of collections has more than %d pages", maxCollectionPages)
 }

@@ -9,6 +9,7 @@ package stac
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"net/http"
 	"net/url"
 	"path"
@@ -22,9 +23,14 @@ import (
 	"github.com/streamgate/streamgate/gateway"
 )
 
-// Type returns the source type, for the list of a gateway.
+// Type returns the source type, for the list of a gateway. Sources of one type share their manners towards each host.
 func Type() gateway.SourceType {
-	return gateway.SourceType{Name: "stac", NewConfig: func() gateway.SourceConfig { return NewConfig() }}
+	shared := newHosts()
+	return gateway.SourceType{Name: "stac", NewConfig: func() gateway.SourceConfig {
+		c := NewConfig()
+		c.hosts = shared
+		return c
+	}}
 }
 
 // Config is the configuration of a source of type stac.
@@ -52,6 +58,13 @@ type Config struct {
 	Timeout gateway.Duration `mapstructure:"timeout"`
 	// Headers are sent with every request to the host of url, such as an API key; to no other host.
 	Headers []Header `mapstructure:"headers"`
+	// Auth is how requests to that host authenticate.
+	Auth AuthConfig `mapstructure:"auth"`
+	// AllowHosts are hosts, patterns of them and networks that links may lead to although they are not public; see
+	// [gateway.NewAddressGuard]. Default none; where the host of url is itself not public, links may lead anywhere.
+	AllowHosts []string `mapstructure:"allowHosts"`
+	// RequestsPerSecond is how often a host is asked, by all sources together; default 2. The lowest of them counts.
+	RequestsPerSecond float64 `mapstructure:"requestsPerSecond"`
 	// Event says what the events look like.
 	Event EventConfig `mapstructure:"event"`
 	// StartFrom says what is new at the beginning: now (nothing that is there), beginning (everything), or a time; what is
@@ -82,12 +95,13 @@ type Config struct {
 	// Backfill searches windows of the past, once each, between the polls.
 	Backfill *BackfillConfig `mapstructure:"backfill"`
 
-	pace pace
+	pace  pace
+	hosts *hosts // that this source shares with others
 }
 
 // pace is how patiently a server is asked; tests are less patient.
 type pace struct {
-	perSecond rate.Limit
+	perSecond rate.Limit    // 0: as configured
 	pause     time.Duration // shortest pause between two tries
 }
 
@@ -160,7 +174,7 @@ func NewConfig() *Config {
 		Sweep: TierConfig{Every: hours(168)}, MassChange: MassChangeConfig{AtLeast: 1000, Share: 0.5, Quiet: hours(24)},
 		Deletes: DeletesConfig{MaxShare: 0.1}, CollectionsInterval: gateway.Duration(10 * time.Minute),
 		MaxRemembered: gateway.DefaultMemory,
-		pace:          pace{perSecond: requestsPerSecond, pause: minPause},
+		pace:          pace{pause: minPause}, RequestsPerSecond: requestsPerSecond, hosts: newHosts(),
 	}
 }
 
@@ -194,6 +208,15 @@ func (c *Config) Validate() gateway.Problems {
 		if d.value.Std() < time.Second {
 			p.Add(d.path, fmt.Sprintf("%s is shorter than 1s", d.value), "set a time like 1m")
 		}
+	}
+	p.AddAll("auth", c.Auth.validate())
+	for i, host := range c.AllowHosts {
+		if _, err := gateway.NewAddressGuard([]string{host}); err != nil {
+			p.Add(fmt.Sprintf("allowHosts[%d]", i), err.Error(), "write a host like data.example.com, a pattern like *.example.com, or a network like 10.0.0.0/8")
+		}
+	}
+	if math.IsNaN(c.RequestsPerSecond) || c.RequestsPerSecond < 0.01 || c.RequestsPerSecond > 1000 {
+		p.Add("requestsPerSecond", fmt.Sprintf("%g is not between 0.01 and 1000", c.RequestsPerSecond), "set a rate like 2, which servers bear")
 	}
 	for i, h := range c.Headers {
 		if !httpguts.ValidHeaderFieldName(h.Name) || !httpguts.ValidHeaderFieldValue(h.Value) {

@@ -42,6 +42,9 @@ type look struct {
 // events.
 func (l *look) run(ctx context.Context, done func() []gateway.Save) error {
 	s := l.source
+	before := s.client.isSlow
+	s.client.isSlow = l.isSlow
+	defer func() { s.client.isSlow = before }()
 	limit := s.limits[l.collection]
 	if limit == 0 {
 		limit = s.config.Limit

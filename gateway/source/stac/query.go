@@ -34,6 +34,8 @@ type request struct {
 	url    *url.URL
 	body   map[string]any // of a POST
 	header http.Header    // that a next link asks for
+
+	isRepeated bool // the same again and again, so that it is asked for only if it has changed; of a GET
 }
 
 // key identifies a request, to notice a server that leads in circles.

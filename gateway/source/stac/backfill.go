@@ -114,6 +114,9 @@ func (s *source) stepBackfills(ctx context.Context) (worked bool, err error) {
 			return false, err
 		}
 	}
+	if s.client.isStatic { // every crawl reads everything
+		return false, s.dropBackfills(ctx)
+	}
 	if s.config.Backfill != nil {
 		for _, w := range s.config.Backfill.withDefaults().windows() {
 			if worked, err = s.stepConfigured(ctx, w); worked || err != nil {
@@ -127,6 +130,18 @@ func (s *source) stepBackfills(ctx context.Context) (worked bool, err error) {
 		}
 	}
 	return false, nil
+}
+
+// dropBackfills ends what was ordered of a catalogue that cannot be searched.
+func (s *source) dropBackfills(ctx context.Context) error {
+	for _, id := range s.ordered() {
+		l := &ledger{Backfill: s.backfills[id], Started: s.now().UTC(), Failed: []failedWindow{{Error: "a static catalogue cannot be searched; every crawl reads all of it"}}}
+		s.ledgers[id] = l
+		if err := s.finishBackfill(ctx, id, backfillCanceled); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // stepConfigured searches a window of the configuration's backfill for one collection.

@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -51,7 +52,9 @@ type client struct {
 	endpoint  *endpoint     // known after discover
 	fallback  *endpoint     // GET, for a server that offers POST and refuses it
 
-	serverTime time.Time // of the last answer, by the server's clock; zero if it did not say
+	isStatic   bool                            // it cannot be searched
+	validators struct{ etag, modified string } // of the last answer
+	serverTime time.Time                       // of the last answer, by the server's clock; zero if it did not say
 }
 
 // endpoint is where and how to search.
@@ -219,6 +222,7 @@ func (c *client) once(ctx context.Context, r *request, decode func(body io.Reade
 	}
 	defer func() { _ = response.Body.Close() }()
 	c.serverTime, _ = http.ParseTime(response.Header.Get("Date")) // zero where it is none
+	c.validators.etag, c.validators.modified = response.Header.Get("ETag"), response.Header.Get("Last-Modified")
 	if response.StatusCode == http.StatusNotModified && r.isRepeated {
 		return c.documents.replay(r, response, decode)
 	}
@@ -343,8 +347,9 @@ func (c *client) discover(ctx context.Context) error {
 		}
 		c.offer(&endpoint{strings.ToUpper(l.Method), c.withBaseQuery(target)})
 	}
-	if c.endpoint == nil {
-		return errors.New("the landing page has no search link of type application/geo+json: it is no STAC API with item search")
+	c.isStatic = c.endpoint == nil && slices.ContainsFunc(landing.Links, func(l link) bool { return l.Rel == "child" || l.Rel == "item" })
+	if c.endpoint == nil && !c.isStatic {
+		return errors.New("the landing page has no search link of type application/geo+json, and no child or item: it is neither a STAC API with item search nor a static catalogue")
 	}
 	return nil
 }

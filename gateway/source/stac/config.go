@@ -92,6 +92,8 @@ type Config struct {
 	// MaxRemembered is how many items are remembered at most, at 36 bytes of Redis each; default 5000000. At nine tenths only
 	// polls go on.
 	MaxRemembered int64 `mapstructure:"maxRemembered"`
+	// Static says how a catalogue is read that cannot be searched.
+	Static StaticConfig `mapstructure:"static"`
 	// Backfill searches windows of the past, once each, between the polls.
 	Backfill *BackfillConfig `mapstructure:"backfill"`
 
@@ -173,8 +175,8 @@ func NewConfig() *Config {
 		Engine: engineAuto, Warm: TierConfig{Back: hours(720), Every: hours(1)}, Cold: TierConfig{Back: hours(8760), Every: hours(24)},
 		Sweep: TierConfig{Every: hours(168)}, MassChange: MassChangeConfig{AtLeast: 1000, Share: 0.5, Quiet: hours(24)},
 		Deletes: DeletesConfig{MaxShare: 0.1}, CollectionsInterval: gateway.Duration(10 * time.Minute),
-		MaxRemembered: gateway.DefaultMemory,
-		pace:          pace{pause: minPause}, RequestsPerSecond: requestsPerSecond, hosts: newHosts(),
+		MaxRemembered: gateway.DefaultMemory, Static: StaticConfig{Every: hours(1), MaxItems: 1_000_000},
+		pace: pace{pause: minPause}, RequestsPerSecond: requestsPerSecond, hosts: newHosts(),
 	}
 }
 
@@ -275,6 +277,14 @@ func (c *Config) validateTiers(p *gateway.Problems) {
 	}
 	if c.Deletes.Enabled && c.Sweep.Every == 0 {
 		p.Add("deletes.enabled", "deletions are found by the sweep, which is off", "set sweep.every to a time like 168h")
+	}
+	if c.Static.Every.Std() < time.Second || c.Static.MaxItems < 1 {
+		p.Add("static.every", "the time between two crawls is shorter than 1s, or there are no items to be read", "set every: 1h, maxItems: 1000000")
+	}
+	for i, pattern := range c.Static.Hosts {
+		if _, err := path.Match(pattern, ""); err != nil || pattern == "" {
+			p.Add(fmt.Sprintf("static.hosts[%d]", i), fmt.Sprintf("%q is no pattern of hosts", pattern), "write a host like data.example.com, or a pattern like *.example.com")
+		}
 	}
 	if c.MaxRemembered < 1 {
 		p.Add("maxRemembered", fmt.Sprintf("cannot remember %d items", c.MaxRemembered), "set a number like 5000000")

@@ -83,7 +83,11 @@ func (s *source) confirmDeletions(ctx context.Context) (worked bool, err error) 
 	if !s.healthy[one.collection] {
 		return true, nil // the next sweep finds it again
 	}
-	isGone, err := s.client.isGone(ctx, itemURL(s.client.base, one.collection, one.id))
+	address := itemURL(s.client.base, one.collection, one.id)
+	if s.client.isStatic {
+		address = one.href
+	}
+	isGone, err := s.client.isGone(ctx, address)
 	if err != nil || !isGone {
 		return true, err
 	}
@@ -92,15 +96,23 @@ func (s *source) confirmDeletions(ctx context.Context) (worked bool, err error) 
 		s.suspects = append(s.suspects, one)
 		return true, nil
 	}
+	if s.client.isStatic { // there is no other place to ask
+		return true, s.withdraw(ctx, one)
+	}
 	if there, err := s.client.exists(ctx, collectionURL(s.client.base, one.collection)); err != nil || !there {
 		return true, err // the whole collection is gone, or hidden: that is another matter
 	}
+	return true, s.withdraw(ctx, one)
+}
+
+// withdraw publishes that an item is gone.
+func (s *source) withdraw(ctx context.Context, one suspect) error {
 	event, err := s.mapper.deleted(deletedItem{one.id, one.collection, one.href, one.state})
 	if err != nil {
-		return true, fmt.Errorf("the deletion of item %q makes no event: %w", one.id, err)
+		return fmt.Errorf("the deletion of item %q makes no event: %w", one.id, err)
 	}
 	_, err = s.outbox.Publish(ctx, []gateway.Emission{{Action: gateway.Withdraw, Key: itemKey(one.collection, one.id), Event: event}})
-	return true, err
+	return err
 }
 
 // isGone tells whether the server says that there is nothing at an address. Anything else, and any trouble, is no.

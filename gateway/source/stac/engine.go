@@ -23,12 +23,16 @@ const (
 	// engineScan reads everything every time: for collections whose server leaves items without a time out of any search
 	// by time (stac-server issue 1165).
 	engineScan engine = "scan"
+	// engineCrawl reads the files of a catalogue that cannot be searched.
+	engineCrawl engine = "crawl"
 )
 
 // every returns how often a tier is looked at; 0 is never.
 func (s *source) every(state *collectionState, t tier) time.Duration {
 	c := s.config
 	switch {
+	case state.Engine == engineCrawl:
+		return map[tier]time.Duration{tierSweep: c.Static.Every.Std()}[t]
 	case t == tierPoll && state.Engine == engineScan:
 		return max(c.Interval.Std(), c.Warm.Every.Std())
 	case t == tierPoll:
@@ -181,6 +185,9 @@ func (l *look) checkBound(i *item) error {
 // step does a piece of the work of a slow tier that is due, and reports whether there was one.
 func (s *source) stepTiers(ctx context.Context, collection string) (worked bool, err error) {
 	state := s.state(collection)
+	if state.Engine == engineCrawl {
+		return false, nil
+	}
 	for _, t := range slowTiers() {
 		every := s.every(state, t)
 		isBeginning := t == tierSweep && !state.isSeeded(t) && state.From.Before(state.Began.Add(-s.config.Lookback.Std()))

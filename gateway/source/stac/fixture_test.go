@@ -38,6 +38,7 @@ type fixture struct {
 	logs      *redistest.LogBuffer
 	interval  time.Duration // between polls, shorter than a configuration may say
 	timeout   time.Duration // of a request, as well
+	crawls    time.Duration // between two crawls of a static catalogue, as well
 	tiers     time.Duration // between two looks of each slow tier, as well; 0: as configured
 
 	requests  atomic.Int64
@@ -108,6 +109,9 @@ func (f *fixture) runAs(userAgent string, c *Config) (stop func()) {
 	}
 	fast := *c
 	fast.Interval, fast.Timeout = gateway.Duration(f.interval), gateway.Duration(f.timeout)
+	if f.crawls > 0 {
+		fast.Static.Every = gateway.Duration(f.crawls)
+	}
 	if f.tiers > 0 {
 		fast.Warm.Every, fast.Cold.Every, fast.Sweep.Every = gateway.Duration(f.tiers), gateway.Duration(f.tiers), gateway.Duration(f.tiers)
 		fast.CollectionsInterval = gateway.Duration(f.tiers)

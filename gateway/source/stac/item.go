@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"path"
 	"strings"
 	"time"
 )
@@ -24,7 +25,8 @@ type item struct {
 		Href string `json:"href"`
 	} `json:"links"`
 
-	raw json.RawMessage
+	raw     json.RawMessage
+	address string // of the file that it was read from; "" where an API has given it
 }
 
 func parseItem(raw json.RawMessage) (*item, error) {
@@ -68,6 +70,9 @@ func (i *item) href(api *url.URL, collection string, page *url.URL) string {
 			}
 		}
 	}
+	if i.address != "" {
+		return i.address
+	}
 	return itemURL(api, collection, i.ID)
 }
 
@@ -81,6 +86,9 @@ func collectionsURL(api *url.URL) string { return apiURL(api) + "/collections" }
 // apiURL returns the address of the API, without a slash at its end and without anything that may be secret.
 func apiURL(api *url.URL) string {
 	base := url.URL{Scheme: api.Scheme, Host: api.Host, Path: strings.TrimSuffix(strings.TrimSuffix(api.Path, "/"), "/search")}
+	if path.Ext(base.Path) == ".json" { // the root of a static catalogue
+		base.Path = path.Dir(base.Path)
+	}
 	return strings.TrimSuffix(base.String(), "/")
 }
 

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
+	"slices"
 	"time"
 
 	"github.com/streamgate/streamgate/gateway"
@@ -24,16 +26,20 @@ type look struct {
 	job      *ledger          // nil: it belongs to no backfill
 	maxPages int              // 0: as many as any search may have
 
-	emissions []gateway.Emission
-	unseen    int // of what is held back, and some that makes no event
-	skipped   int
-	lastErr   error
-	items     int // that were looked at
-	emitted   int
-	updates   int             // that were found, whether or not they were held back
-	changed   map[string]bool // keys of those on the page at hand
-	newest    time.Time       // updated of an item
-	undated   *item           // one without a time
+	started  time.Time // of a crawl
+	remember bool      // keep what is remembered of the items of the page at hand
+
+	remembered []gateway.Emission
+	emissions  []gateway.Emission
+	unseen     int // of what is held back, and some that makes no event
+	skipped    int
+	lastErr    error
+	items      int // that were looked at
+	emitted    int
+	updates    int             // that were found, whether or not they were held back
+	changed    map[string]bool // keys of those on the page at hand
+	newest     time.Time       // updated of an item
+	undated    *item           // one without a time
 	// serverStart is when the first page came, by the server's clock.
 	serverStart time.Time
 }
@@ -91,6 +97,9 @@ func (l *look) add(ctx context.Context, p *page) error {
 		items = append(items, i)
 		emissions = append(emissions, emission)
 	}
+	if l.remember {
+		l.remembered = slices.Clone(emissions)
+	}
 	l.items += len(items)
 	l.changed = map[string]bool{}
 	pointers := make([]*gateway.Emission, len(emissions))
@@ -139,6 +148,13 @@ func (l *look) read(raw json.RawMessage, p *page) (*item, gateway.Emission, erro
 	}
 	if i.Collection != "" && i.Collection != l.collection {
 		return nil, gateway.Emission{}, fmt.Errorf("item %q is of collection %q, which was not asked for", i.ID, i.Collection)
+	}
+	if p.isFile {
+		file := url.URL{Scheme: p.from.Scheme, Host: p.from.Host, Path: p.from.Path} // without what may be secret
+		if len(p.items) > 1 {
+			file.Fragment = i.ID
+		}
+		i.address = file.String()
 	}
 	if err := l.checkBound(i); err != nil {
 		return nil, gateway.Emission{}, err

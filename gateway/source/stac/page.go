@@ -15,6 +15,9 @@ type page struct {
 	next    *link
 	matched int // how many items the server says there are; -1 if it does not
 	from    *url.URL
+
+	isFile         bool   // of a static catalogue
+	etag, modified string // of that file
 }
 
 // decodePage reads a FeatureCollection as it streams in. What is not one is an error that a retry may cure: servers in

@@ -3,6 +3,7 @@ package stac
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -97,6 +98,9 @@ func (c *Config) Estimate(ctx context.Context, b *Backfill, env gateway.SourceEn
 		return e, err
 	}
 	s.states = map[string]*collectionState{}
+	if client.isStatic {
+		return e, errors.New("a static catalogue cannot be searched; every crawl reads all of it")
+	}
 	collections, err := s.collections(ctx)
 	if err != nil {
 		return e, err

@@ -23,7 +23,8 @@ func (c *Config) NewSource(env gateway.SourceEnv) (gateway.Source, error) {
 	}
 	return &source{
 		config: c, client: client, outbox: env.Outbox, log: env.Logger, now: time.Now,
-		limits: map[string]int{}, checked: map[string]bool{}, skipped: map[string]int{},
+		validators: map[string]*validator{},
+		limits:     map[string]int{}, checked: map[string]bool{}, skipped: map[string]int{},
 		mapper: mapper,
 	}, nil
 }
@@ -53,6 +54,8 @@ type source struct {
 	orders     map[string]string    // of operators
 	backfills  map[string]*Backfill // that were ordered and are not done, by id
 	ordersRead time.Time
+	validators map[string]*validator // of the items of a static catalogue, by address
+	nextCrawl  time.Time
 	turn       int // whose slow work was done last
 	nextPoll   time.Time
 	polling    bool
@@ -124,13 +127,16 @@ func (s *source) poll(ctx context.Context) (err error) {
 		}
 	}()
 	s.healthy = map[string]bool{}
-	if s.client.endpoint == nil {
+	if s.client.endpoint == nil && !s.client.isStatic {
 		if err := s.client.discover(ctx); err != nil {
 			return err
 		}
 	}
 	if err := s.readOrders(ctx); err != nil {
 		return err
+	}
+	if s.client.isStatic {
+		return s.pollStatic(ctx)
 	}
 	collections, err := s.collections(ctx)
 	failures := []error{err}

@@ -74,5 +74,6 @@ interop: ## run against others: a real STAC server, real redis-py, the binding i
 	docs/interop/origin.sh
 	docs/interop/peers/run.sh
 	docs/interop/run.sh
+	docs/interop/watch.sh
 
 ci: vet lint floors test test-servers ## run what CI runs

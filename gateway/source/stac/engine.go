@@ -121,6 +121,9 @@ func (s *source) pollCollection(ctx context.Context, collection string) error {
 		return err
 	}
 	started := s.now().UTC()
+	if state.Engine == engineWindows {
+		return s.pollWindow(ctx, collection, state, started)
+	}
 	l := &look{source: s, collection: collection, tier: tierPoll, query: s.pollQuery(state, started)}
 	if !state.isSeeded(tierPoll) {
 		l.noteOnly = state.isOld

@@ -30,7 +30,7 @@ const collection = stacsample.SceneCollection
 
 // fixture is a fake STAC API with scenes, and a stream that a source fills from it.
 type fixture struct {
-	t         *testing.T
+	t         testing.TB
 	catalogue *stacsample.Catalog
 	server    *httptest.Server
 	client    redis.UniversalClient

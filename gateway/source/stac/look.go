@@ -36,6 +36,7 @@ type look struct {
 	lastErr    error
 	items      int // that were looked at
 	emitted    int
+	news       int             // unseen or changed
 	updates    int             // that were found, whether or not they were held back
 	changed    map[string]bool // keys of those on the page at hand
 	newest     time.Time       // updated of an item
@@ -186,6 +187,9 @@ func (l *look) decide(i *item, e gateway.Emission, known gateway.Known, p *page)
 		l.unseen++
 	}
 	isSame := known.SameVersion && (known.SameContent || !l.deep)
+	if !known.Exists || !isSame {
+		l.news++
+	}
 	switch {
 	case known.Exists && isSame:
 		if time.Since(known.Found) > l.source.refreshAfter() {

@@ -23,8 +23,8 @@ func (c *Config) NewSource(env gateway.SourceEnv) (gateway.Source, error) {
 	}
 	return &source{
 		config: c, client: client, outbox: env.Outbox, log: env.Logger, now: time.Now,
-		validators: map[string]*validator{},
-		limits:     map[string]int{}, checked: map[string]bool{}, skipped: map[string]int{},
+		validators: map[string]*validator{}, slices: map[string]sliced{},
+		limits: map[string]int{}, checked: map[string]bool{}, skipped: map[string]int{},
 		mapper: mapper,
 	}, nil
 }
@@ -56,7 +56,8 @@ type source struct {
 	ordersRead time.Time
 	validators map[string]*validator // of the items of a static catalogue, by address
 	nextCrawl  time.Time
-	turn       int // whose slow work was done last
+	slices     map[string]sliced // of polls, by collection, where a poll is much
+	turn       int               // whose slow work was done last
 	nextPoll   time.Time
 	polling    bool
 	forgot     time.Time // when the memory was last cleared of what is old

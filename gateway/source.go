@@ -48,6 +48,8 @@ type EventKind struct {
 	Summary string         // one sentence
 	Data    map[string]any // JSON Schema of the data, in JSON; nil for any
 	Example rawevent.Event // with the kind's type
+	// AnyType tells that the events of the kind are of more types than that of the example.
+	AnyType bool
 }
 
 // SourceEnv is what the gateway gives a source.

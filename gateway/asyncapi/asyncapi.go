@@ -139,6 +139,9 @@ func (d *document) subscription(c *gateway.SubscriptionConfig) {
 
 func message(kind *gateway.EventKind) object {
 	properties := object{"type": object{"const": kind.Example.Type()}}
+	if kind.AnyType {
+		properties["type"] = object{"type": "string", "examples": []any{kind.Example.Type()}}
+	}
 	if kind.Data != nil {
 		properties["data"] = kind.Data
 	}

@@ -149,6 +149,10 @@ const (
 // BackfillConfig names windows of the past by stepping back from a date: count dates, one every so often, and from each
 // date a number of windows back. The ends of neighbouring windows are shared, so that nothing falls between them.
 type BackfillConfig struct {
+	// From and To are ends, dates or times in RFC 3339, in place of Start. Step is the length of a window between them; default 24h.
+	From string           `mapstructure:"from"`
+	To   string           `mapstructure:"to"`
+	Step gateway.Duration `mapstructure:"step"`
 	// Start is the newest end, a date or a time in RFC 3339.
 	Start string `mapstructure:"start"`
 	// Count is the number of dates; default 1.
@@ -357,8 +361,34 @@ func (b *BackfillConfig) withDefaults() *BackfillConfig {
 	return &d
 }
 
+// span returns the order that from, to and step make.
+func (b *BackfillConfig) span() (*Backfill, error) {
+	step := b.Step
+	if step == 0 {
+		step = hours(24)
+	}
+	from, err := parseDate(b.From)
+	if err != nil {
+		return nil, err
+	}
+	to, err := parseDate(b.To)
+	if err != nil {
+		return nil, err
+	}
+	span := &Backfill{From: from.UTC(), To: to.UTC(), Step: step}
+	return span, span.Validate()
+}
+
 func (b *BackfillConfig) validate() gateway.Problems {
 	var p gateway.Problems
+	if b.From != "" || b.To != "" || b.Step != 0 {
+		if b.Start != "" {
+			p.Add("start", "a backfill has start, or from and to, not both", "remove one of them")
+		} else if _, err := b.span(); err != nil {
+			p.Add("from", err.Error(), "write dates or times, like from: 2021-01-01, to: 2021-12-31, step: 24h")
+		}
+		return p
+	}
 	if _, err := b.start(); err != nil {
 		p.Add("start", fmt.Sprintf("%q is no date", b.Start), "write a date like 2021-12-30, or a time like 2021-12-30T00:00:00Z")
 	}
@@ -373,15 +403,29 @@ func (b *BackfillConfig) validate() gateway.Problems {
 	return p
 }
 
-func (b *BackfillConfig) start() (time.Time, error) {
-	if t, err := time.Parse(time.DateOnly, b.Start); err == nil {
+func (b *BackfillConfig) start() (time.Time, error) { return parseDate(b.Start) }
+
+// parseDate reads a date or a time in RFC 3339.
+func parseDate(s string) (time.Time, error) {
+	if t, err := time.Parse(time.DateOnly, s); err == nil {
 		return t, nil
 	}
-	return time.Parse(time.RFC3339, b.Start)
+	t, err := parseTime(s)
+	if err != nil {
+		return t, fmt.Errorf("%q is no date and no time in RFC 3339", s)
+	}
+	return t, nil
 }
 
 // windows returns the windows, the newest first, each once. The configuration must be valid.
 func (b *BackfillConfig) windows() []interval {
+	if b.From != "" {
+		span, err := b.span()
+		if err != nil {
+			return nil // Validate has refused it
+		}
+		return span.windows()
+	}
 	start, err := b.start()
 	if err != nil {
 		return nil // Validate has refused it

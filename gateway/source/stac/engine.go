@@ -185,11 +185,30 @@ func (l *look) checkBound(i *item) error {
 	return nil
 }
 
-// step does a piece of the work of a slow tier that is due, and reports whether there was one.
+// stepTiers does a piece of the work of a slow tier that is due, and reports whether there was one.
 func (s *source) stepTiers(ctx context.Context, collection string) (worked bool, err error) {
 	state := s.state(collection)
 	if state.Engine == engineCrawl {
 		return false, nil
+	}
+	t, found := s.nextTier(collection, state)
+	if !found {
+		return false, nil
+	}
+	s.served[collection][t] = s.turn
+	if state.Engine == engineUpdated && t != tierSweep {
+		return true, s.lookBack(ctx, collection, state, t, s.every(state, t))
+	}
+	return true, s.stepPass(ctx, collection, state, t)
+}
+
+// nextTier returns the tier that is due and has waited longest: where there is more work than can be done, each gets its
+// share.
+func (s *source) nextTier(collection string, state *collectionState) (next tier, found bool) {
+	served := s.served[collection]
+	if served == nil {
+		served = map[tier]int{}
+		s.served[collection] = served
 	}
 	for _, t := range slowTiers() {
 		every := s.every(state, t)
@@ -197,12 +216,11 @@ func (s *source) stepTiers(ctx context.Context, collection string) (worked bool,
 		if !isBeginning && (every == 0 || s.now().Before(state.due(t, every))) {
 			continue
 		}
-		if state.Engine == engineUpdated && t != tierSweep {
-			return true, s.lookBack(ctx, collection, state, t, every)
+		if !found || served[t] < served[next] {
+			next, found = t, true
 		}
-		return true, s.stepPass(ctx, collection, state, t)
 	}
-	return false, nil
+	return next, found
 }
 
 // lookBack asks for what was updated since a longer time than a poll does.

@@ -21,9 +21,10 @@ import (
 // serverKind is a server as they are found, by what matters for the choice of the engine.
 type serverKind struct {
 	quirks    stacsample.Quirks
-	refuses   string // a member of searches that is answered with 400
-	stamps    bool   // items say when they were updated
-	undated   bool   // some items have no datetime
+	refuses   string        // a member of searches that is answered with 400
+	stamps    bool          // items say when they were updated
+	skew      time.Duration // of the clocks that stamp: every other item forwards, the others backwards
+	undated   bool          // some items have no datetime
 	engine    engine
 	rung      rung
 	becauseOf string
@@ -37,6 +38,7 @@ func serverKinds() map[string]serverKind {
 		"query (Earth Search)":                        {refuses: `"filter"`, stamps: true, engine: engineUpdated, rung: rungQuery, becauseOf: "filters updated"},
 		"no stamps (Planetary Computer)":              {quirks: stacsample.Quirks{NoNumberMatched: true, NextStyle: stacsample.PostTokenNoMerge}, engine: engineWindows, becauseOf: "0 of"},
 		"filters ignored (CMR)":                       {quirks: stacsample.Quirks{IgnoreFilter: true, MaxLimit: 5, NextStyle: stacsample.GetHref}, stamps: true, engine: engineWindows, becauseOf: "tomorrow"},
+		"stamps of two clocks":                        {stamps: true, skew: time.Hour, engine: engineUpdated, rung: rungTimestamp, becauseOf: "filters updated"},
 		"GET only":                                    {quirks: stacsample.Quirks{NoPost: true}, stamps: true, engine: engineWindows, becauseOf: "does not go with"},
 		"undated items":                               {undated: true, engine: engineWindows, becauseOf: "0 of"},
 		"undated items, left out of searches by time": {quirks: stacsample.Quirks{ExcludeNullDatetime: true}, undated: true, engine: engineScan, becauseOf: "everything is read"},
@@ -89,7 +91,11 @@ func (f *fixture) item(kind serverKind, id string, at time.Time, state int) stac
 		i.Start, i.End, i.Datetime = i.Datetime, i.Datetime.Add(time.Hour), time.Time{}
 	}
 	if kind.stamps {
-		i.Created, i.Updated = time.Now().UTC(), time.Now().UTC()
+		stamp := time.Now().UTC().Add(kind.skew)
+		if len(id)%2 == 0 {
+			stamp = time.Now().UTC().Add(-kind.skew)
+		}
+		i.Created, i.Updated = stamp, stamp
 	}
 	return i
 }
@@ -172,6 +178,9 @@ func (m *turmoil) change() {
 }
 
 func (m *turmoil) run() {
+	if m.random.IntN(2) == 0 { // a second replica, which takes over when the lease is free
+		m.fixture.runAs("second", m.watchConfig())
+	}
 	for range 4 {
 		m.runUntilRequest(3 + m.random.IntN(40))
 	}
@@ -194,11 +203,7 @@ func (m *turmoil) runUntilRequest(n int) {
 			if at%4 == changes {
 				m.change()
 			}
-			if at%7 == 0 {
-				http.Error(w, "busy", http.StatusServiceUnavailable)
-				return false
-			}
-			return true
+			return !m.fail(at, w)
 		}
 		if answered {
 			m.catalogue.ServeHTTP(w, r)
@@ -211,11 +216,38 @@ func (m *turmoil) runUntilRequest(n int) {
 	stop()
 }
 
+// fail answers some requests as servers in trouble do.
+func (m *turmoil) fail(at int, w http.ResponseWriter) bool {
+	if at%7 != 0 {
+		return false
+	}
+	switch at / 7 % 5 {
+	case 0:
+		http.Error(w, "busy", http.StatusServiceUnavailable)
+	case 1:
+		w.Header().Set("Retry-After", "0")
+		w.WriteHeader(http.StatusTooManyRequests)
+	case 2:
+		http.Error(w, `{"message":"Forbidden"}`, http.StatusForbidden)
+	case 3:
+		_, _ = io.WriteString(w, "<html>Service unavailable</html>")
+	case 4:
+		w.Header().Set("Content-Length", "1000")
+		_, _ = io.WriteString(w, `{"type":"FeatureCollection","features":[`) // and the connection is cut
+	}
+	return true
+}
+
 // settle waits until every item's last state has become an event, and checks that no state has become two and none is made
 // up.
 func (m *turmoil) settle() {
 	m.t.Helper()
 	var got []string
+	m.t.Cleanup(func() {
+		if m.t.Failed() {
+			m.t.Logf("last states: %v, events: %v, state: %+v\n%.3000s", m.last, got, m.state(), m.logs.String())
+		}
+	})
 	redistest.Eventually(m.t, "the last state of every item has become an event", func() bool {
 		got = m.states()
 		for id, state := range m.last {

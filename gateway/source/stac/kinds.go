@@ -62,13 +62,14 @@ func (m *mapper) itemKinds() ([]gateway.EventKind, error) {
 		return nil, err
 	}
 	data := m.config.dataSchema()
+	isAny := strings.Contains(strings.NewReplacer("{operation}", "", "{{", "").Replace(m.config.Event.Type), "{")
 	kinds := []gateway.EventKind{
-		{Name: "item-create", Summary: "An item was added to the catalogue.", Data: data, Example: created},
-		{Name: "item-update", Summary: "An item of the catalogue has changed.", Data: data, Example: updated},
+		{Name: "item-create", Summary: "An item was added to the catalogue.", Data: data, Example: created, AnyType: isAny},
+		{Name: "item-update", Summary: "An item of the catalogue has changed.", Data: data, Example: updated, AnyType: isAny},
 	}
 	if m.config.Deletes.Enabled {
 		kinds = append(kinds, gateway.EventKind{
-			Name: "item-delete", Summary: "An item was removed from the catalogue.", Data: linkSchema(), Example: deleted,
+			Name: "item-delete", Summary: "An item was removed from the catalogue.", Data: linkSchema(), Example: deleted, AnyType: isAny,
 		})
 	}
 	return kinds, nil

@@ -283,6 +283,28 @@ func TestWindowsOfTheNotebook(t *testing.T) {
 }
 
 // TestBackfillWindowsHaveNoHoles: the windows of one date touch, and dates closer than their windows repeat none.
+// TestBackfillBetweenTwoDates, the newest window first, the last one shorter.
+func TestBackfillBetweenTwoDates(t *testing.T) {
+	t.Parallel()
+	b := (&BackfillConfig{From: "2021-01-01", To: "2021-01-03T12:00:00Z"}).withDefaults()
+	if problems := b.validate(); len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	var got []string
+	for _, w := range b.windows() {
+		got = append(got, w.String())
+	}
+	want := "2021-01-02T12:00:00Z/2021-01-03T12:00:00Z 2021-01-01T12:00:00Z/2021-01-02T12:00:00Z 2021-01-01T00:00:00Z/2021-01-01T12:00:00Z"
+	if s := strings.Join(got, " "); s != want {
+		t.Error(s)
+	}
+	for _, wrong := range []BackfillConfig{{From: "x", To: "2021-01-01"}, {From: "2021-01-01"}, {From: "2021-01-02", To: "2021-01-01"}, {From: "2021-01-01", To: "2021-01-02", Start: "2021-01-01"}} {
+		if problems := wrong.withDefaults().validate(); len(problems) == 0 {
+			t.Errorf("%+v is accepted", wrong)
+		}
+	}
+}
+
 func TestBackfillWindowsHaveNoHoles(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {

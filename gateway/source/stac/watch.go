@@ -23,7 +23,7 @@ func (c *Config) NewSource(env gateway.SourceEnv) (gateway.Source, error) {
 	}
 	return &source{
 		config: c, client: client, outbox: env.Outbox, log: env.Logger, now: time.Now,
-		validators: map[string]*validator{}, slices: map[string]sliced{},
+		validators: map[string]*validator{}, slices: map[string]sliced{}, served: map[string]map[tier]int{},
 		limits: map[string]int{}, checked: map[string]bool{}, skipped: map[string]int{},
 		mapper: mapper,
 	}, nil
@@ -56,8 +56,10 @@ type source struct {
 	ordersRead time.Time
 	validators map[string]*validator // of the items of a static catalogue, by address
 	nextCrawl  time.Time
-	slices     map[string]sliced // of polls, by collection, where a poll is much
-	turn       int               // whose slow work was done last
+	slices     map[string]sliced       // of polls, by collection, where a poll is much
+	kind       int                     // of slow work that was done last
+	served     map[string]map[tier]int // when the tiers of a collection were looked at last, by turn
+	turn       int                     // whose slow work was done last
 	nextPoll   time.Time
 	polling    bool
 	forgot     time.Time // when the memory was last cleared of what is old
@@ -169,12 +171,18 @@ func (s *source) workSlowly(ctx context.Context) (worked bool, err error) {
 	if len(s.healthy) == 0 {
 		return false, nil
 	}
-	if worked, err = s.confirmDeletions(ctx); worked || err != nil {
-		return worked, err
+	kinds := []func(context.Context) (bool, error){s.confirmDeletions, s.stepBackfills, s.stepAnyTier}
+	for range kinds { // in turn: a long backfill must not keep the tiers from being looked at, nor the other way round
+		s.kind = (s.kind + 1) % len(kinds)
+		if worked, err = kinds[s.kind](ctx); worked || err != nil {
+			return worked, err
+		}
 	}
-	if worked, err = s.stepBackfills(ctx); worked || err != nil {
-		return worked, err
-	}
+	return false, s.forgetOld(ctx)
+}
+
+// stepAnyTier does a piece of a tier of one collection after the other.
+func (s *source) stepAnyTier(ctx context.Context) (worked bool, err error) {
 	watched := s.listing.Watched
 	for range watched {
 		s.turn++
@@ -183,16 +191,13 @@ func (s *source) workSlowly(ctx context.Context) (worked bool, err error) {
 			continue
 		}
 		if worked, err = s.stepTiers(ctx, collection); err != nil {
-			if !isFinal(ctx, err) {
-				delete(s.healthy, collection)
-			}
-			return worked, s.judge(collection, err)
+			return worked, s.failSlowly(ctx, collection, err)
 		}
 		if worked {
 			return true, nil
 		}
 	}
-	return false, s.forgetOld(ctx)
+	return false, nil
 }
 
 // backoff returns how long to wait at least.

@@ -179,7 +179,7 @@ func (m *turmoil) change() {
 
 func (m *turmoil) run() {
 	if m.random.IntN(2) == 0 { // a second replica, which takes over when the lease is free
-		m.fixture.runAs("second", m.watchConfig())
+		m.runAs("second", m.watchConfig())
 	}
 	for range 4 {
 		m.runUntilRequest(3 + m.random.IntN(40))

@@ -44,6 +44,7 @@ func (l *look) watchForMassChange(ctx context.Context) error {
 			kept = append(kept, e)
 		}
 	}
+	l.held += len(l.emissions) - len(kept)
 	l.emissions = kept
 	return s.store(ctx, l.collection)
 }

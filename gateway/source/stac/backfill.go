@@ -285,6 +285,8 @@ func (s *source) searchWindow(ctx context.Context, id, collection string, w inte
 		ledger.Changed = s.now().UTC()
 	}
 	var saveErr error
+	before := *ledger
+	before.Covered = maps.Clone(ledger.Covered)
 	err := l.run(ctx, func() []gateway.Save {
 		note()
 		ledger.Items += l.items
@@ -296,6 +298,8 @@ func (s *source) searchWindow(ctx context.Context, id, collection string, w inte
 	if err = errors.Join(err, saveErr); err == nil {
 		return nil
 	}
+	before.attempts = ledger.attempts
+	*ledger = before // what is not published is not done
 	if isFinal(ctx, err) || errors.Is(err, gateway.ErrMemoryFull) {
 		return s.failSlowly(ctx, collection, err)
 	}

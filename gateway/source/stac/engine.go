@@ -212,7 +212,8 @@ func (s *source) nextTier(collection string, state *collectionState) (next tier,
 	}
 	for _, t := range slowTiers() {
 		every := s.every(state, t)
-		isBeginning := t == tierSweep && !state.isSeeded(t) && state.From.Before(state.Began.Add(-s.config.Lookback.Std()))
+		isInTiers := state.Engine == engineUpdated || state.Engine == engineWindows
+		isBeginning := t == tierSweep && isInTiers && !state.isSeeded(t) && state.From.Before(state.Began.Add(-s.config.Lookback.Std()))
 		if !isBeginning && (every == 0 || s.now().Before(state.due(t, every))) {
 			continue
 		}

@@ -336,6 +336,33 @@ func TestFullMemory(t *testing.T) {
 	}
 }
 
+// TestFullMemoryLosesNothing: what could not be published because the memory was full is published when there is room again,
+// of polls and of backfills: neither the position nor the ledger has gone on.
+func TestFullMemoryLosesNothing(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, 40)
+	kind := serverKind{stamps: true}
+	c := f.pastWatch()
+	c.MaxRemembered = 20
+	from := time.Date(2021, 11, 1, 0, 0, 0, 0, time.UTC)
+	read := f.order("one", Backfill{From: from, To: from.AddDate(0, 3, 0), Step: hours(24), Wanted: WantedRun, Ordered: time.Now()})
+	stop := f.run(c)
+	redistest.Eventually(t, "the backfill has filled the memory", func() bool { return strings.Contains(f.logs.String(), "memory of the source is full") })
+	for i := range 20 {
+		f.catalogue.Put(f.item(kind, fmt.Sprint("new-", i), time.Now(), 0))
+	}
+	before := f.requests.Load()
+	redistest.Eventually(t, "there were more polls", func() bool { return f.requests.Load() > before+20 })
+	if n := len(f.events()); n > 20 {
+		t.Errorf("%d events", n)
+	}
+	stop()
+	c.MaxRemembered = 1000
+	f.run(c)
+	redistest.Eventually(t, "the backfill is done", func() bool { return read().State == backfillDone })
+	f.expectAll()
+}
+
 // TestForgetting: what no tier can find any more is removed from the memory, and what one can is not.
 func TestForgetting(t *testing.T) {
 	t.Parallel()

@@ -38,6 +38,7 @@ type look struct {
 	emitted    int
 	news       int             // unseen or changed
 	updates    int             // that were found, whether or not they were held back
+	held       int             // updates, while there is an alarm
 	changed    map[string]bool // keys of those on the page at hand
 	newest     time.Time       // updated of an item
 	undated    *item           // one without a time
@@ -68,12 +69,19 @@ func (l *look) run(ctx context.Context, done func() []gateway.Save) error {
 	}
 	s.limits[l.collection] = min(scan.limit+scan.limit/4+1, s.config.Limit) // a page size that failed is not tried again at once
 	l.reportSkipped()
-	saves := done()
-	save, err := s.save(l.collection)
+	undo, err := s.states[l.collection].snapshot()
 	if err != nil {
 		return err
 	}
-	return l.publish(ctx, append(saves, save)...)
+	saves := done()
+	save, err := s.save(l.collection)
+	if err == nil {
+		err = l.publish(ctx, append(saves, save)...)
+	}
+	if err != nil {
+		undo() // what is not published is not done
+	}
+	return err
 }
 
 // add publishes the events of the page before and makes those of this one.
@@ -202,6 +210,7 @@ func (l *look) decide(i *item, e gateway.Emission, known gateway.Known, p *page)
 		l.changed[e.Key] = true
 		if alarm := l.source.states[l.collection].Alarm; alarm != nil {
 			if !alarm.Discard {
+				l.held++
 				return nil // and not noted: it is found again
 			}
 			e.Action = gateway.Note
@@ -214,7 +223,7 @@ func (l *look) decide(i *item, e gateway.Emission, known gateway.Known, p *page)
 		return nil
 	}
 	op := opCreate
-	if known.Exists || i.wasChangedBefore(l.source.states[l.collection].Began) {
+	if known.Exists || l.job == nil && i.wasChangedSince(l.source.states[l.collection].From) {
 		op = opUpdate
 	}
 	version := e.Version
@@ -233,12 +242,12 @@ func (l *look) decide(i *item, e gateway.Emission, known gateway.Known, p *page)
 	return nil
 }
 
-// wasChangedBefore tells whether an item that was never seen is nevertheless not new: it was created before the watch
-// began, and changed since (the rule of cirrus-geo for its notices).
-func (i *item) wasChangedBefore(began time.Time) bool {
+// wasChangedSince tells whether an item that was never seen is nevertheless not new: it was created before what counts as
+// new, and changed since (the rule of cirrus-geo for its notices).
+func (i *item) wasChangedSince(from time.Time) bool {
 	created, updated := i.property("created"), i.property("updated")
-	at, err := time.Parse(time.RFC3339, created)
-	return err == nil && updated != "" && created != updated && at.Before(began)
+	at, err := parseTime(created)
+	return err == nil && updated != "" && created != updated && at.Before(from)
 }
 
 func (l *look) flush(ctx context.Context) error {

@@ -226,6 +226,18 @@ func (s *source) queryKey(collection string) string {
 	return hex.EncodeToString(sum[:8])
 }
 
+// snapshot returns a function that brings back the state as it is now.
+func (s *collectionState) snapshot() (undo func(), err error) {
+	data, err := json.Marshal(s)
+	if err != nil {
+		return nil, fmt.Errorf("encode the state of a collection: %w", err)
+	}
+	return func() {
+		*s = collectionState{}
+		_ = json.Unmarshal(data, s) // which it was made from
+	}, nil
+}
+
 // save returns the part of the checkpoint that holds the state of a collection.
 func (s *source) save(collection string) (gateway.Save, error) {
 	return encodePart(partCollection+collection, s.states[collection])

@@ -261,7 +261,14 @@ func (c *crawl) readItem(ctx context.Context, address *url.URL, collection strin
 		return err
 	}
 	p.etag, p.modified = c.s.client.validators.etag, c.s.client.validators.modified
-	return c.take(ctx, address, collection, p)
+	if err := c.take(ctx, address, collection, p); err != nil || p.next == nil {
+		return err
+	}
+	next, err := p.next.follow(r, p.from)
+	if err != nil || next.method != http.MethodGet || !c.follows(next.url) {
+		return errors.Join(err, errors.New("the file has a next page that cannot be read"))
+	}
+	return c.readItem(ctx, next.url, collection)
 }
 
 func (v *validator) ask(header http.Header) {
@@ -274,6 +281,9 @@ func (v *validator) ask(header http.Header) {
 
 // renew notes what an unchanged file holds, so that it is not taken for gone.
 func (c *crawl) renew(ctx context.Context, v *validator) error {
+	if len(v.emissions) == 0 {
+		return nil
+	}
 	l := c.look(v.collection)
 	l.items += len(v.emissions)
 	pointers := make([]*gateway.Emission, len(v.emissions))
@@ -318,15 +328,22 @@ func (c *crawl) take(ctx context.Context, address *url.URL, collection string, p
 		byCollection[name].items = append(byCollection[name].items, raw)
 	}
 	v := &validator{etag: p.etag, modified: p.modified}
+	held := 0
 	for name, part := range byCollection {
 		l := c.look(name)
+		before := l.held
 		if err := l.add(ctx, part); err != nil {
 			return err
 		}
+		if err := l.flush(ctx); err != nil {
+			return err
+		}
+		held += l.held - before
 		v.collection, v.emissions = name, append(v.emissions, l.remembered...)
 	}
-	// A file of several collections is read anew every time: what is in it could not be noted for the right one.
-	if (v.etag != "" || v.modified != "") && len(byCollection) == 1 && len(c.s.validators) < maxValidators {
+	// A file of several collections is read anew every time: what is in it could not be noted for the right one. So is one of
+	// which an update is held back, which must be found again.
+	if (v.etag != "" || v.modified != "") && held == 0 && len(byCollection) <= 1 && p.next == nil && len(c.s.validators) < maxValidators {
 		c.s.validators[address.String()] = v
 	} else {
 		delete(c.s.validators, address.String())
@@ -376,6 +393,7 @@ func decodeItemFile(body io.Reader, from *url.URL) (*page, error) {
 	var head struct {
 		Type     string            `json:"type"`
 		Features []json.RawMessage `json:"features"`
+		Links    []link            `json:"links"`
 	}
 	if err := json.Unmarshal(raw, &head); err != nil {
 		return nil, notJSON(err)
@@ -384,7 +402,11 @@ func decodeItemFile(body io.Reader, from *url.URL) (*page, error) {
 	case "Feature":
 		return &page{items: []json.RawMessage{raw}, matched: -1, from: from}, nil
 	case "FeatureCollection":
-		return &page{items: head.Features, matched: -1, from: from}, nil
+		p := &page{items: head.Features, matched: -1, from: from}
+		if at := slices.IndexFunc(head.Links, func(l link) bool { return l.Rel == "next" && l.Href != "" }); at >= 0 {
+			p.next = &head.Links[at]
+		}
+		return p, nil
 	}
 	return nil, fmt.Errorf("it is of type %.40q and no item", head.Type)
 }

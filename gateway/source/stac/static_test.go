@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/streamgate/streamgate/gateway"
 	"github.com/streamgate/streamgate/internal/redistest"
 )
 
@@ -229,4 +230,60 @@ func TestBrokenStaticCatalogue(t *testing.T) {
 	tr.item("/cat/a/2.json", "two", 0, "")
 	tr.catalog("/cat/b/collection.json", "Collection", "b-2020", "item 3.json")
 	redistest.Eventually(t, "the deletion is found", func() bool { return slices.Equal(f.typed(typeDelete), []string{"deep/four"}) })
+}
+
+// TestMassChangeOfAStaticCatalogue: updates that were held back are found when they are released, though their files have not
+// changed since.
+func TestMassChangeOfAStaticCatalogue(t *testing.T) {
+	t.Parallel()
+	tr := newTree(t)
+	links := make([]string, 20)
+	put := func(state int) {
+		for i := range links {
+			links[i] = fmt.Sprintf("item %d.json", i)
+			tr.item(fmt.Sprintf("/cat/%d.json", i), fmt.Sprint("item-", i), state, "")
+		}
+	}
+	put(0)
+	tr.catalog("/cat/catalog.json", "Collection", "all", links...)
+	f := newFixture(t, 0)
+	c := f.treeConfig(tr)
+	c.MassChange.AtLeast = 5
+	f.run(c)
+	redistest.Eventually(t, "everything is found", func() bool { return len(f.keys()) == 20 })
+	put(1)
+	redistest.Eventually(t, "the alarm is raised", func() bool { return f.stateOf("all").Alarm != nil })
+	if err := gateway.OrderSource(t.Context(), f.client, f.stream, "watch", orderUpdates+"all", updatesRelease); err != nil {
+		t.Fatal(err)
+	}
+	redistest.Eventually(t, "all updates are there", func() bool { return len(f.keys()) == 40 })
+}
+
+// TestPagedFileOfItems is read to its last page; one whose items are not wanted is not sent again.
+func TestPagedFileOfItems(t *testing.T) {
+	t.Parallel()
+	tr := newTree(t)
+	feature := func(id string) string {
+		tr.item("/x", id, 0, `,"collection":"wanted"`)
+		return tr.files["/x"]
+	}
+	tr.catalog("/cat/catalog.json", "Catalog", "root", "items 1.json", "item other.json")
+	tr.put("/cat/1.json", `{"type":"FeatureCollection","features":[`+feature("a")+`],"links":[{"rel":"next","href":"2.json"}]}`)
+	tr.put("/cat/2.json", `{"type":"FeatureCollection","features":[`+feature("b")+`],"links":[{"rel":"next","href":"3.json"}]}`)
+	tr.put("/cat/3.json", `{"type":"FeatureCollection","features":[`+feature("c")+`],"links":[]}`)
+	tr.item("/cat/other.json", "other", 0, `,"collection":"unwanted"`)
+	f := newFixture(t, 0)
+	c := f.treeConfig(tr)
+	c.Collections = []string{"wanted"}
+	f.run(c)
+	redistest.Eventually(t, "every page is read", func() bool { return slices.Equal(f.keys(), []string{"wanted/a", "wanted/b", "wanted/c"}) })
+	redistest.Eventually(t, "it was crawled again", func() (again bool) {
+		tr.change(func() { again = tr.asked > 30 })
+		return again
+	})
+	tr.change(func() {
+		if n := tr.sent["/cat/other.json"]; n != 1 {
+			t.Errorf("what is not wanted was sent %d times", n)
+		}
+	})
 }

@@ -27,11 +27,17 @@ func EnvNames() []string {
 	for _, s := range new(Config).sections() {
 		t := reflect.TypeOf(s.target).Elem()
 		for i := range t.NumField() {
+			if isBlock(t.Field(i)) {
+				continue
+			}
 			names = append(names, envName(s.name, t.Field(i).Tag.Get("mapstructure")))
 		}
 	}
 	return names
 }
+
+// isBlock tells whether a key holds keys of its own, which no variable overrides.
+func isBlock(field reflect.StructField) bool { return field.Type.Kind() == reflect.Struct }
 
 // envName makes STREAMGATE_SERVER_MAX_EVENT_BYTES of server and maxEventBytes.
 func envName(section, key string) string {
@@ -105,6 +111,9 @@ func (d *document) defaultStream() gateway.StreamConfig {
 func (d *document) override(section string, target reflect.Value) {
 	t := target.Type()
 	for i := range t.NumField() {
+		if isBlock(t.Field(i)) {
+			continue
+		}
 		key := t.Field(i).Tag.Get("mapstructure")
 		name := envName(section, key)
 		value := d.variable(name)

@@ -32,6 +32,8 @@ type ServerConfig struct {
 	MaxBatchBytes int `mapstructure:"maxBatchBytes"`
 	// ShutdownTimeout is how long deliveries in work may take to finish when the gateway stops; default 20s.
 	ShutdownTimeout Duration `mapstructure:"shutdownTimeout"`
+	// WebHook is the handshake with senders that want to be asked for it.
+	WebHook WebHookServerConfig `mapstructure:"webHook"`
 }
 
 // NewServerConfig returns the defaults.
@@ -59,6 +61,7 @@ func (c *ServerConfig) Validate() Problems {
 	if c.MaxBatchBytes < c.MaxEventBytes {
 		p.Add("maxBatchBytes", fmt.Sprintf("%d is less than maxEventBytes (%d)", c.MaxBatchBytes, c.MaxEventBytes), "make it at least as large")
 	}
+	p.AddAll("webHook", c.WebHook.validate())
 	if c.ShutdownTimeout <= 0 {
 		p.Add("shutdownTimeout", fmt.Sprintf("%s is not positive", c.ShutdownTimeout), "set a time like 20s")
 	}

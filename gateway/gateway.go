@@ -68,6 +68,7 @@ func New(config Config, env Env) (*Gateway, error) {
 	g := &Gateway{
 		config: config, env: env, publisher: publisher, metrics: m, changes: make(chan change), hubs: map[string]*redisstreams.Hub{}, areas: map[string]*areaBoard{},
 		ingress: &Ingress{
+			receiver:  newReceiver(config.Server.WebHook),
 			publisher: publisher, maxEventBytes: config.Server.MaxEventBytes, maxBatchBytes: config.Server.MaxBatchBytes, budget: maxBodies, metrics: m,
 		},
 	}

@@ -22,6 +22,7 @@ type Ingress struct {
 	maxEventBytes int
 	maxBatchBytes int
 	metrics       *metrics
+	receiver      *receiver
 	open          atomic.Bool  // the gateway is neither starting nor shutting down
 	budget        int64        // for the memory of large bodies, all together
 	reading       atomic.Int64 // bytes of large bodies in memory at the moment
@@ -35,6 +36,10 @@ const (
 
 // ServeHTTP implements http.Handler.
 func (in *Ingress) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method == http.MethodOptions && in.receiver != nil {
+		in.handshake(w, r)
+		return
+	}
 	if r.Method != http.MethodPost {
 		w.Header().Set("Allow", http.MethodPost)
 		in.refuse(w, http.StatusMethodNotAllowed, "events are sent with POST", nil)
@@ -48,6 +53,9 @@ func (in *Ingress) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	stream, ok := in.stream(r)
 	if !ok {
 		in.refuse(w, http.StatusNotFound, "there is no such stream; post to / or to /{stream} of the configuration", nil)
+		return
+	}
+	if !in.admit(w, r) {
 		return
 	}
 	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {

@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"io"
+	"log/slog"
 	"maps"
 	"net"
 	"net/http"
@@ -102,9 +103,10 @@ type httpSink struct {
 	userAgent string
 	replies   bool // answers may hold events
 	maxAfter  time.Duration
+	webHook   *webHook // nil: it need not agree
 }
 
-func newHTTPSink(c *SubscriptionConfig, userAgent string) *httpSink {
+func newHTTPSink(c *SubscriptionConfig, userAgent string, log *slog.Logger) *httpSink {
 	dialer := &net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}
 	s := &httpSink{
 		structure: c.Delivery.Format == "json", timeout: c.Delivery.Timeout.Std(), userAgent: userAgent,
@@ -120,6 +122,10 @@ func newHTTPSink(c *SubscriptionConfig, userAgent string) *httpSink {
 		},
 	}
 	s.tokenFile = c.Sink.TokenFile
+	if hook := c.Sink.WebHook; hook != nil {
+		s.header = setHeader(s.header, headerRequestOrigin, hook.Origin)
+		s.webHook = &webHook{config: *hook, agreed: !hook.Validate, log: log}
+	}
 	for _, name := range slices.Sorted(maps.Keys(c.Sink.Extensions)) {
 		s.overrides = append(s.overrides, rawevent.Attribute{Name: name, Value: c.Sink.Extensions[name]})
 	}
@@ -173,6 +179,11 @@ func (s *httpSink) deliver(ctx context.Context, j *job) outcome {
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
+	if s.webHook != nil {
+		if err := s.webHook.ready(ctx, s.options); err != nil {
+			return outcome{code: noResponse, detail: []byte(err.Error())}
+		}
+	}
 	request := s.request(ctx, &j.event)
 	if err := s.authorize(request); err != nil {
 		return outcome{code: noResponse, detail: []byte(err.Error())}
@@ -183,6 +194,13 @@ func (s *httpSink) deliver(ctx context.Context, j *job) outcome {
 	}
 	defer func() { _ = response.Body.Close() }()
 	o := outcome{code: response.StatusCode}
+	if s.webHook != nil {
+		s.webHook.note(o.code)
+		if o.code == http.StatusGone { // it is the sink that is gone, not the event
+			o.code, o.detail = noResponse, []byte("the sink has said that it is gone for good (410)")
+			return o
+		}
+	}
 	if after := response.Header.Get("Retry-After"); after != "" {
 		o.retryAfter = parseRetryAfter(after, time.Now(), s.maxAfter)
 	}
@@ -194,6 +212,21 @@ func (s *httpSink) deliver(ctx context.Context, j *job) outcome {
 		_, _ = io.CopyN(io.Discard, response.Body, maxResponseBytes-maxErrorBytes) // to use the connection again
 	}
 	return o
+}
+
+// options sends an OPTIONS request to exactly the sink's address.
+func (s *httpSink) options(ctx context.Context, header http.Header) (*http.Response, error) {
+	request := (&http.Request{
+		Method: http.MethodOptions, URL: s.target, Host: s.target.Host, Header: header, Body: http.NoBody, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+	}).WithContext(ctx)
+	header["User-Agent"] = []string{s.userAgent}
+	if s.basicAuth != "" {
+		header["Authorization"] = []string{s.basicAuth}
+	}
+	if err := s.authorize(request); err != nil {
+		return nil, err
+	}
+	return s.transport.RoundTrip(request)
 }
 
 // maxTokenBytes bounds a bearer token.
@@ -241,8 +274,8 @@ func (s *httpSink) request(ctx context.Context, event *rawevent.Event) *http.Req
 	header["User-Agent"] = []string{s.userAgent}
 	maps.Copy(header, s.header)
 	// An event whose data is itself an encoded event must go in structured mode: in binary mode it would be taken for the
-	// inner one. One without attributes is such an encoded event, in a format that is not understood, and goes as it is.
-	if len(event.Attributes) > 0 && (s.structure || rawevent.ModeOf(event.DataContentType) != rawevent.Binary) {
+	// inner one. So must one without data to a web hook, which is owed a payload (section 2.1). One without attributes is such an encoded event, in a format that is not understood, and goes as it is.
+	if len(event.Attributes) > 0 && (s.structure || s.webHook != nil && len(event.Data) == 0 || rawevent.ModeOf(event.DataContentType) != rawevent.Binary) {
 		header["Content-Type"] = []string{rawevent.MediaTypeJSON}
 		body = event.AppendJSON(nil)
 	} else {

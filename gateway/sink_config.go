@@ -28,6 +28,9 @@ type SinkConfig struct {
 	// TokenFile is a file with a bearer token for uri. It is read again for every request: its owner may replace it.
 	TokenFile string `mapstructure:"tokenFile"`
 
+	// WebHook makes uri a web hook, which has to agree before events are delivered to it.
+	WebHook *WebHookSinkConfig `mapstructure:"webHook"`
+
 	// Header goes with every request to uri. It may hold secrets, and comes from the subscriptions API alone.
 	Header map[string]string `mapstructure:"-"`
 	// Guard says which addresses uri may lead to; nil for any. It is for addresses that do not come from the file.
@@ -72,7 +75,7 @@ func (c *SinkConfig) validateHTTP() Problems {
 	if c.Stream+c.Channel == "" {
 		return c.validateRequests()
 	}
-	for key, given := range map[string]bool{"extensions": len(c.Extensions) > 0, "caCerts": c.CACerts != "", "tokenFile": c.TokenFile != ""} {
+	for key, given := range map[string]bool{"extensions": len(c.Extensions) > 0, "caCerts": c.CACerts != "", "tokenFile": c.TokenFile != "", "webHook": c.WebHook != nil} {
 		if given {
 			p.Add(key, "this is for sinks with a uri", "remove it")
 		}
@@ -95,6 +98,9 @@ func (c *SinkConfig) validateRequests() Problems {
 	}
 	if c.CACerts != "" && !x509.NewCertPool().AppendCertsFromPEM([]byte(c.CACerts)) {
 		p.Add("caCerts", "there is no certificate in PEM", "write it from -----BEGIN CERTIFICATE----- to -----END CERTIFICATE-----")
+	}
+	if c.WebHook != nil {
+		p.AddAll("webHook", c.WebHook.validate())
 	}
 	u, err := url.Parse(c.URI)
 	if err == nil && u.User != nil && c.TokenFile != "" {

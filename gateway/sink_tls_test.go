@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/pem"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -34,7 +35,7 @@ func tlsSink(t *testing.T, handler http.HandlerFunc, trusted bool) (*httpSink, *
 	if trusted {
 		c.Sink.CACerts = string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))
 	}
-	s := newHTTPSink(&c, "streamgate/test")
+	s := newHTTPSink(&c, "streamgate/test", slog.New(slog.DiscardHandler))
 	t.Cleanup(s.close)
 	return s, &opened
 }

@@ -63,7 +63,7 @@ func newSubscription(c SubscriptionConfig, env subscriptionEnv) (*subscription, 
 	if uri := c.Delivery.DeadLetterSink.URI; uri != "" {
 		dead := c
 		dead.Sink, dead.ReplyStream = SinkConfig{URI: uri, Guard: c.Sink.Guard}, noReplies
-		s.deadSink = newHTTPSink(&dead, env.userAgent)
+		s.deadSink = newHTTPSink(&dead, env.userAgent, env.log)
 	}
 	var err error
 	if s.consumer, err = s.newStreamConsumer(); err != nil {
@@ -121,7 +121,7 @@ func (s *subscription) newSink(consumer *redisstreams.Consumer) (sink, error) {
 	case c.Sink.Channel != "":
 		return &channelSink{client: s.env.client, channel: c.Sink.Channel, timeout: c.Delivery.Timeout.Std()}, nil
 	default:
-		return newHTTPSink(c, s.env.userAgent), nil
+		return newHTTPSink(c, s.env.userAgent, s.log), nil
 	}
 }
 

@@ -144,6 +144,24 @@ func TestSecretsStaySecret(t *testing.T) {
 	}
 }
 
+// TestServerThatRepeatsTheRequest in its errors: what it was told in confidence is taken out.
+func TestServerThatRepeatsTheRequest(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(http.StatusBadRequest)
+		_, _ = fmt.Fprintf(w, "you sent %s and %s to %s %s%s", r.Header.Get("Authorization"), r.Header.Get("X-Api-Key"), r.URL, strings.Repeat(".", 62), r.Header.Get("Authorization"))
+	}))
+	t.Cleanup(server.Close)
+	client := testClient(t, server.URL+"/?key=secret-of-the-query", func(c *Config) {
+		c.Auth.Token = "secret-token"
+		c.Headers = []Header{{Name: "X-Api-Key", Value: "secret-key"}}
+	})
+	err := client.get(t.Context(), getFrom(server.URL+"/?key=secret-of-the-query"), false, readAll)
+	if err == nil || strings.Contains(err.Error(), "secret") || !strings.Contains(err.Error(), "you sent Bearer *** and *** to") {
+		t.Error(err)
+	}
+}
+
 func TestAuthRefuses(t *testing.T) {
 	t.Parallel()
 	good := OAuth2Config{TokenURL: "https://auth.example.com/token", ClientID: "a", ClientSecret: "b"}

@@ -34,6 +34,7 @@ const (
 	maxResponse       = 64 << 20
 	maxRedirects      = 5
 	maxErrorText      = 200
+	minSecret         = 4 // a shorter value is no secret
 )
 
 // client talks to one STAC API, patiently. It is for one goroutine.
@@ -183,7 +184,7 @@ func (e *statusError) tooMuch() bool {
 // and are random, and never before the time that the server has asked for. With shrinkable, a failure that a smaller page
 // may cure is returned at its second occurrence.
 func (c *client) get(ctx context.Context, r *request, shrinkable bool, decode func(body io.Reader, from *url.URL) error) error {
-	pause, host := c.pause, c.hosts.of(r.url.Host, c.perSecond)
+	pause, host := c.pause, c.hosts.of(r.url, c.perSecond)
 	for try, renewed := 1, false; ; try++ {
 		if err := host.enter(ctx, c.isSlow); err != nil {
 			return err
@@ -227,7 +228,7 @@ func (c *client) once(ctx context.Context, r *request, decode func(body io.Reade
 		return c.documents.replay(r, response, decode)
 	}
 	if response.StatusCode != http.StatusOK {
-		return answer(response)
+		return c.redact(answer(response))
 	}
 	body := &cappedReader{r: response.Body, left: c.maxBody}
 	if r.isRepeated {
@@ -313,6 +314,30 @@ func answer(response *http.Response) *statusError {
 	e.retryAfter = min(max(e.retryAfter, 0), maxRetryAfter)
 	if location, err := response.Location(); err == nil {
 		e.text = "it redirects to " + location.Scheme + "://" + location.Host + location.Path
+	}
+	return e
+}
+
+// redact takes out of what a server has said what it was told in confidence: some repeat the request in their errors.
+func (c *client) redact(e *statusError) *statusError {
+	secrets := []string{c.tokens.current, c.tokens.config.Token}
+	for _, values := range c.header {
+		secrets = append(secrets, values...)
+	}
+	for _, values := range c.base.Query() {
+		secrets = append(secrets, values...)
+	}
+	for _, secret := range secrets {
+		if len(secret) >= minSecret {
+			e.text = strings.ReplaceAll(e.text, secret, "***")
+			// It may be cut off at the end of what was kept.
+			for n := len(secret) - 1; n >= minSecret; n-- {
+				if strings.HasSuffix(e.text, secret[:n]) {
+					e.text = strings.TrimSuffix(e.text, secret[:n]) + "***"
+					break
+				}
+			}
+		}
 	}
 	return e
 }

@@ -10,7 +10,8 @@ import (
 // Bounds of what is kept of documents that are read again and again.
 const (
 	maxDocuments     = 200
-	maxDocumentBytes = 4 << 20 // of one; a larger one is read anew every time
+	maxDocumentBytes = 4 << 20  // of one; a larger one is read anew every time
+	maxKeptBytes     = 16 << 20 // of all
 )
 
 // documents keeps landing pages and lists of collections, so that a server need not send again what has not changed. It is
@@ -66,7 +67,11 @@ func (d *documents) keep(r *request) {
 	if d.recording == nil {
 		return
 	}
-	if d.byAddress == nil || len(d.byAddress) >= maxDocuments {
+	kept := d.recording.body.Len()
+	for _, one := range d.byAddress {
+		kept += one.body.Len()
+	}
+	if d.byAddress == nil || len(d.byAddress) >= maxDocuments || kept > maxKeptBytes {
 		d.byAddress = map[string]*document{}
 	}
 	if d.recording.isLarge {

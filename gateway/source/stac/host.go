@@ -2,7 +2,9 @@ package stac
 
 import (
 	"context"
+	"net/url"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -14,6 +16,9 @@ import (
 // maxHosts is how many hosts a process remembers its manners towards.
 const maxHosts = 1000
 
+// giveWayPause is how long slow work waits at a time while somebody in a hurry waits for the rate to let it through.
+const giveWayPause = 20 * time.Millisecond
+
 // hosts are what the sources of a process share: a server is asked one thing at a time, however many sources ask it.
 type hosts struct {
 	mu     sync.Mutex
@@ -22,8 +27,12 @@ type hosts struct {
 
 func newHosts() *hosts { return &hosts{byName: map[string]*host{}} }
 
-// of returns a host. Where there are too many, idle ones are dropped.
-func (h *hosts) of(name string, perSecond rate.Limit) *host {
+// of returns the host of an address. Where there are too many, idle ones are dropped.
+func (h *hosts) of(address *url.URL, perSecond rate.Limit) *host {
+	name := strings.ToLower(strings.TrimSuffix(address.Hostname(), "."))
+	if port := address.Port(); port != "" && port != map[string]string{"http": "80", "https": "443"}[address.Scheme] {
+		name += ":" + port
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	one := h.byName[name]
@@ -59,28 +68,54 @@ type host struct {
 	busy      bool
 	live      []chan struct{} // who waits and is in a hurry
 	slow      []chan struct{} // who waits and is not
+	hurrying  int             // how many are in a hurry, and wait for a turn or for the time
 	notBefore time.Time       // when the server wants the next request, whosever that is
 }
 
-// enter waits for a turn, and for the time that the server and its rate allow. leave must be called if it succeeds.
+// enter waits for a turn, and for the time that the server and its rate allow. leave must be called if it succeeds. The turn
+// is given back while there is to be waited, so that what is in a hurry can go first when the time has come.
 func (h *host) enter(ctx context.Context, isSlow bool) error {
-	if err := h.wait(ctx, isSlow); err != nil {
-		return err
+	if !isSlow {
+		h.hurry(1)
+		defer h.hurry(-1)
 	}
-	h.mu.Lock()
-	pause := time.Until(h.notBefore)
-	h.mu.Unlock()
-	err := error(nil)
-	if !gateway.Sleep(ctx, pause) {
-		err = ctx.Err()
-	}
-	if err == nil {
-		err = h.limiter.Wait(ctx)
-	}
-	if err != nil {
+	for {
+		if err := h.wait(ctx, isSlow); err != nil {
+			return err
+		}
+		pause := h.pause(isSlow)
+		if pause <= 0 {
+			return nil
+		}
 		h.leave()
+		if !gateway.Sleep(ctx, pause) {
+			return ctx.Err()
+		}
 	}
-	return err
+}
+
+// pause returns how long there is to be waited; if it is 0, the request is counted.
+func (h *host) pause(isSlow bool) time.Duration {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if pause := time.Until(h.notBefore); pause > 0 {
+		return pause
+	}
+	if isSlow && h.hurrying > 0 {
+		return giveWayPause
+	}
+	reservation := h.limiter.Reserve()
+	pause := reservation.Delay()
+	if pause > 0 {
+		reservation.Cancel()
+	}
+	return pause
+}
+
+func (h *host) hurry(n int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.hurrying += n
 }
 
 func (h *host) wait(ctx context.Context, isSlow bool) error {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -16,11 +17,59 @@ import (
 	"github.com/streamgate/streamgate/internal/redistest"
 )
 
+func address(host string) *url.URL { return &url.URL{Scheme: "https", Host: host, Path: "/"} }
+
+// TestHostsHaveOneName, however it is written.
+func TestHostsHaveOneName(t *testing.T) {
+	t.Parallel()
+	h := newHosts()
+	one := h.of(address("example.com"), rate.Inf)
+	for _, name := range []string{"Example.com", "example.com:443", "example.com."} {
+		if h.of(address(name), rate.Inf) != one {
+			t.Errorf("%s is another host", name)
+		}
+	}
+	if h.of(address("example.com:8443"), rate.Inf) == one {
+		t.Error("another port is the same host")
+	}
+}
+
+// TestHurryWhileThereIsToBeWaited: what is in a hurry goes first when the rate lets the next request through, even if it came
+// later.
+func TestHurryWhileThereIsToBeWaited(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHosts().of(address("example.com"), 0.1)
+		for range requestBurst {
+			if err := h.enter(t.Context(), true); err != nil {
+				t.Fatal(err)
+			}
+			h.leave()
+		}
+		order := make(chan string, 2)
+		for _, name := range []string{"slow", "live"} {
+			go func() {
+				if err := h.enter(t.Context(), name == "slow"); err != nil {
+					t.Error(err)
+				}
+				order <- name
+				h.leave()
+			}()
+			synctest.Wait()
+			time.Sleep(time.Second)
+		}
+		if first := <-order; first != "live" {
+			t.Errorf("%s went first", first)
+		}
+		<-order
+	})
+}
+
 // TestOneRequestAtATime, over all sources of a process: those in a hurry first, the others in the order of arrival.
 func TestOneRequestAtATime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		h := newHosts().of("example.com", rate.Inf)
+		h := newHosts().of(address("example.com"), rate.Inf)
 		if err := h.enter(t.Context(), true); err != nil {
 			t.Fatal(err)
 		}
@@ -120,17 +169,17 @@ func TestHostsAreShared(t *testing.T) {
 func TestHostsAreBounded(t *testing.T) {
 	t.Parallel()
 	h := newHosts()
-	kept := h.of("kept", rate.Inf)
+	kept := h.of(address("kept"), rate.Inf)
 	if err := kept.enter(t.Context(), false); err != nil {
 		t.Fatal(err)
 	}
 	for i := range 3 * maxHosts {
-		h.of(fmt.Sprint(i), rate.Inf)
+		h.of(address(fmt.Sprint("host-", i)), rate.Inf)
 	}
 	if n := len(h.byName); n > maxHosts+1 {
 		t.Errorf("%d hosts", n)
 	}
-	if h.of("kept", rate.Inf) != kept {
+	if h.of(address("kept"), rate.Inf) != kept {
 		t.Error("a host with a request under way was dropped")
 	}
 }

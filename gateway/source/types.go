@@ -13,5 +13,8 @@ func Types() []gateway.SourceType {
 	return []gateway.SourceType{
 		stac.Type(),
 		redisType(),
+		cronType(),
+		generatorType(),
+		fileType(),
 	}
 }

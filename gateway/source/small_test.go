@@ -1,0 +1,169 @@
+package source_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/streamgate/streamgate/gateway"
+	"github.com/streamgate/streamgate/gateway/source"
+	"github.com/streamgate/streamgate/internal/redistest"
+)
+
+// TestSchedules holds when ticks come, also where the clock goes forward (29 March 2026) and back (25 October 2026) in Rome.
+func TestSchedules(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		schedule, zone, after string
+		want                  []string
+	}{
+		"every five minutes": {"*/5 * * * *", "", "2026-11-23T10:02:00Z", []string{"2026-11-23T10:05:00Z", "2026-11-23T10:10:00Z"}},
+		"on the tick":        {"*/5 * * * *", "", "2026-11-23T10:05:00Z", []string{"2026-11-23T10:10:00Z"}},
+		"seconds":            {"*/30 * * * * *", "", "2026-11-23T10:05:00Z", []string{"2026-11-23T10:05:30Z", "2026-11-23T10:06:00Z"}},
+		"a zone":             {"0 9 * * 1-5", "Europe/Rome", "2026-11-20T10:00:00Z", []string{"2026-11-23T08:00:00Z", "2026-11-24T08:00:00Z"}},
+		"left out":           {"30 2 * * *", "Europe/Rome", "2026-03-28T10:00:00Z", []string{"2026-03-29T01:30:00Z", "2026-03-30T00:30:00Z"}},
+		"twice":              {"30 2 * * *", "Europe/Rome", "2026-10-24T10:00:00Z", []string{"2026-10-25T01:30:00Z", "2026-10-26T01:30:00Z"}},
+		"hourly, forward":    {"0 * * * *", "Europe/Rome", "2026-03-28T23:30:00Z", []string{"2026-03-29T00:00:00Z", "2026-03-29T01:00:00Z", "2026-03-29T02:00:00Z"}},
+		"hourly, back":       {"0 * * * *", "Europe/Rome", "2026-10-24T23:30:00Z", []string{"2026-10-25T00:00:00Z", "2026-10-25T01:00:00Z", "2026-10-25T02:00:00Z"}},
+	} {
+		config := source.NewCronConfig()
+		config.Schedule, config.TimeZone = c.schedule, c.zone
+		if problems := config.Validate(); len(problems) > 0 {
+			t.Fatal(name, problems)
+		}
+		at, err := time.Parse(time.RFC3339, c.after)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for range c.want {
+			if at, err = source.NextTick(config, at); err != nil {
+				t.Fatal(name, err)
+			}
+			got = append(got, at.Format(time.RFC3339))
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s: %v, want %v", name, got, c.want)
+		}
+	}
+}
+
+func TestSmallSourcesRefuse(t *testing.T) {
+	t.Parallel()
+	cron := func(change func(*source.CronConfig)) gateway.SourceConfig {
+		c := source.NewCronConfig()
+		c.Schedule = "* * * * *"
+		change(c)
+		return c
+	}
+	generator := func(change func(*source.GeneratorConfig)) gateway.SourceConfig {
+		c := source.NewGeneratorConfig()
+		change(c)
+		return c
+	}
+	for name, c := range map[string]struct {
+		config gateway.SourceConfig
+		path   string
+	}{
+		"no schedule":      {cron(func(c *source.CronConfig) { c.Schedule = "" }), "schedule"},
+		"never":            {cron(func(c *source.CronConfig) { c.Schedule = "0 0 31 2 *" }), "schedule"},
+		"nonsense":         {cron(func(c *source.CronConfig) { c.Schedule = "99 * * * *" }), "schedule"},
+		"zone":             {cron(func(c *source.CronConfig) { c.TimeZone = "Europe/Nowhere" }), "timeZone"},
+		"data":             {cron(func(c *source.CronConfig) { c.Data = "hello" }), "data"},
+		"type":             {cron(func(c *source.CronConfig) { c.Event.Type = "" }), "event"},
+		"rate":             {generator(func(c *source.GeneratorConfig) { c.Rate = -1 }), "rate"},
+		"template":         {generator(func(c *source.GeneratorConfig) { c.Event.Data = "{nosuch}" }), "event.data"},
+		"generated type":   {generator(func(c *source.GeneratorConfig) { c.Event.Type = "" }), "event"},
+		"no file":          {source.NewFileConfig(), "path"},
+		"place":            {&source.FileConfig{Path: "x", StartFrom: "middle", Interval: gateway.Duration(time.Second)}, "startFrom"},
+		"no time to think": {&source.FileConfig{Path: "x", StartFrom: "end"}, "interval"},
+	} {
+		problems := c.config.Validate()
+		if len(problems) != 1 || problems[0].Path != c.path || problems[0].Remedy == "" {
+			t.Errorf("%s: %v", name, problems)
+		}
+	}
+}
+
+// TestGeneratedEvents are numbered over restarts.
+func TestGeneratedEvents(t *testing.T) {
+	t.Parallel()
+	client, stream := redistest.Shared(t).Client(), redistest.Stream(t)
+	c := source.NewGeneratorConfig()
+	c.Rate, c.Count = 200, 60
+	c.Event.Type, c.Event.Subject, c.Event.Data = "com.example.{name}", "s-{n}", `{{"n":{n},"at":"{time}","id":"{uuid}"}`
+	for n := range 3 {
+		stop := start(t, client, stream, c)
+		redistest.Eventually(t, "some more are there", func() bool { return len(events(t, client, stream)) >= 20*(n+1) })
+		stop()
+	}
+	list := events(t, client, stream)
+	for i := range list {
+		if e := &list[i]; e.Subject() != fmt.Sprint("s-", i+1) || e.Type() != "com.example.src" || !strings.Contains(string(e.Data), fmt.Sprintf(`"n":%d,`, i+1)) || !strings.Contains(string(e.Data), e.ID()) {
+			t.Fatalf("event %d: %s %s %s", i+1, e.Subject(), e.Type(), e.Data)
+		}
+	}
+	if len(list) != 60 {
+		t.Errorf("%d events", len(list))
+	}
+}
+
+// TestFileThatChanges: what is no event is left out, what has no end is waited for, a new file is read from its beginning.
+func TestFileThatChanges(t *testing.T) {
+	t.Parallel()
+	client, stream := redistest.Shared(t).Client(), redistest.Stream(t)
+	c := source.NewFileConfig()
+	c.Path, c.Interval = filepath.Join(t.TempDir(), "events.ndjson"), gateway.Duration(10*time.Millisecond)
+	one := func(id string) string {
+		return fmt.Sprintf(`{"specversion":"1.0","id":%q,"source":"/s","type":"t"}`, id)
+	}
+	got := func() []string {
+		var list []string
+		for _, e := range events(t, client, stream) {
+			list = append(list, e.ID())
+		}
+		return list
+	}
+	await := func(want ...string) {
+		t.Helper()
+		redistest.Eventually(t, fmt.Sprint("there is ", want), func() bool { return slices.Equal(got(), want) })
+	}
+	stop := start(t, client, stream, c)
+	appendLine(t, c.Path, one("1")+"\n\nno event\n"+strings.Repeat("x", 2<<20)+"\n"+one("2")+"\r\n"+one("3")[:20])
+	await("1", "2")
+	appendLine(t, c.Path, one("3")[20:]+"\n")
+	await("1", "2", "3")
+	stop()
+	appendLine(t, c.Path, one("4")+"\n")
+	stop = start(t, client, stream, c)
+	await("1", "2", "3", "4")
+	stop()
+	if err := os.Rename(c.Path, c.Path+".1"); err != nil {
+		t.Fatal(err)
+	}
+	appendLine(t, c.Path, strings.Repeat(" \n", 200)+one("5")+"\n"+strings.Repeat(one("x")+"\n", 0))
+	start(t, client, stream, c)
+	await("1", "2", "3", "4", "5")
+
+	late := source.NewFileConfig()
+	late.Path, late.Interval, late.StartFrom = c.Path, c.Interval, "end"
+	other := redistest.Stream(t)
+	start(t, client, other, late)
+	redistest.Eventually(t, "it has looked", func() bool {
+		return client.Exists(context.Background(), "streamgate:{"+other+"}:source:src:lease").Val() == 1
+	})
+	redistest.Eventually(t, "only what comes later is published", func() bool {
+		appendLine(t, c.Path, one("6")+"\n")
+		return len(ids(t, client, other)) > 0
+	})
+	for _, e := range events(t, client, other) {
+		if e.ID() != "6" {
+			t.Errorf("event %s", e.ID())
+		}
+	}
+}

@@ -40,7 +40,7 @@ test-deps: ## install what the tests need: redis-server, a C compiler, bash, cur
 	@internal/tools/install-redis-versions.sh
 
 build: ## build one static binary, bin/streamgate
-	CGO_ENABLED=0 go build -buildvcs=auto -trimpath -ldflags '-s -w' -o bin/streamgate ./cmd/streamgate
+	CGO_ENABLED=0 go build -tags timetzdata -buildvcs=auto -trimpath -ldflags '-s -w' -o bin/streamgate ./cmd/streamgate
 
 vet: ## run go vet
 	go vet ./...

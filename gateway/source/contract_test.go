@@ -57,6 +57,12 @@ func contractCases() map[string]contractCase {
 				appendLine(t, c.Path, fmt.Sprintf(`{"specversion":"1.0","id":"%d","source":"/s","type":"t"}`, i)+"\n")
 			}
 		}},
+		"http": {setup: func(t *testing.T, _ redis.UniversalClient) (gateway.SourceConfig, func(i int)) {
+			f := newFeed(t)
+			return f.config(), func(i int) {
+				f.change(func() { f.elements = append(f.elements, fmt.Sprintf(`{"id":{"name":%d}}`, i)) })
+			}
+		}},
 		"stac": {setup: func(t *testing.T, _ redis.UniversalClient) (gateway.SourceConfig, func(i int)) {
 			catalogue := stacsample.New()
 			catalogue.AddCollection("c", "Things")

@@ -16,5 +16,6 @@ func Types() []gateway.SourceType {
 		cronType(),
 		generatorType(),
 		fileType(),
+		httpType(),
 	}
 }

@@ -70,7 +70,9 @@ func TestFeed(t *testing.T) {
 	t.Parallel()
 	client, stream := redistest.Shared(t).Client(), redistest.Stream(t)
 	f := newFeed(t)
-	f.change(func() { f.elements = []string{`{"id":{"name":"a"},"n":1}`, `{"no":"key"}`, `null`, `{"id":{"name":7},"n":1}`} })
+	f.change(func() {
+		f.elements = []string{`{"id":{"name":"a"},"n":1}`, `{"no":"key"}`, `null`, `{"id":{"name":7},"n":1}`}
+	})
 	c := f.config()
 	fast := *c
 	fast.Interval = gateway.Duration(10 * time.Millisecond)

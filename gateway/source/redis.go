@@ -28,8 +28,10 @@ func redisType() gateway.SourceType {
 // (subject, producer, href), or the entries of Dapr, watermill and others. Entries that hold a CloudEvent already are
 // passed on as they are. It reads without a consumer group: the readers of the stream notice nothing.
 type RedisConfig struct {
-	// From is the stream to read.
-	From string `mapstructure:"from"`
+	// From is the stream to read; or Channel is a Pub/Sub channel to listen to, whose messages are CloudEvents in JSON, or
+	// become the data of one.
+	From    string `mapstructure:"from"`
+	Channel string `mapstructure:"channel"`
 	// StartFrom is where to begin the first time: earliest (default), latest, or an entry id.
 	StartFrom string `mapstructure:"startFrom"`
 	// Layout is how the entries are read: a name of redisstreams.Layouts, or auto (default), which finds out, and takes
@@ -55,8 +57,11 @@ func NewRedisConfig() *RedisConfig {
 // Validate implements gateway.SourceConfig.
 func (c *RedisConfig) Validate() gateway.Problems {
 	var p gateway.Problems
-	if c.From == "" {
-		p.Add("from", "there is no stream to read", "name the stream of the flat entries")
+	switch {
+	case c.From == "" && c.Channel == "":
+		p.Add("from", "there is no stream to read", "name the stream of the flat entries, or a channel")
+	case c.From != "" && c.Channel != "":
+		p.Add("from", "there are a stream and a channel", "keep one of from and channel")
 	}
 	if c.StartFrom != "earliest" && c.StartFrom != "latest" && !entryID(c.StartFrom) {
 		p.Add("startFrom", fmt.Sprintf("%q is no position in a stream", c.StartFrom), "write earliest, latest, or an entry id like 1700000000000-0")
@@ -93,6 +98,9 @@ func entryID(s string) bool { return regexp.MustCompile(`^[0-9]{1,19}(-[0-9]{1,1
 
 // NewSource implements gateway.SourceConfig.
 func (c *RedisConfig) NewSource(env gateway.SourceEnv) (gateway.Source, error) {
+	if c.Channel != "" {
+		return &channelSource{config: c, env: env}, nil
+	}
 	s := &redisSource{config: c, client: env.Redis, outbox: env.Outbox, log: env.Logger}
 	var err error
 	if s.layout, err = c.layout(c.Layout); err == nil && c.Layout == redisstreams.LayoutAuto {

@@ -167,3 +167,42 @@ func TestFileThatChanges(t *testing.T) {
 		}
 	}
 }
+
+// TestChannel: messages become events, the ones that are events as they are, over a cut connection.
+func TestChannel(t *testing.T) {
+	t.Parallel()
+	client, stream := redistest.Shared(t).Client(), redistest.Stream(t)
+	c := source.NewRedisConfig()
+	c.Channel, c.Event.Type = stream+"-channel", "com.example.notice"
+	if problems := c.Validate(); len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	start(t, client, stream, c)
+	listens := func() bool {
+		return client.PubSubNumSub(context.Background(), c.Channel).Val()[c.Channel] == 1
+	}
+	say := func(text string) {
+		if err := client.Publish(context.Background(), c.Channel, text).Err(); err != nil {
+			t.Error(err)
+		}
+	}
+	redistest.Eventually(t, "it listens", listens)
+	say(`{"specversion":"1.0","id":"1","source":"/s","type":"t"}`)
+	say(`{"n":1}`)
+	say("hello")
+	say("\xff")
+	redistest.Eventually(t, "they are there", func() bool { return len(events(t, client, stream)) == 4 })
+	var got []string
+	for _, e := range events(t, client, stream) {
+		got = append(got, fmt.Sprintf("%s %s %s %q", e.Type(), e.Source(), e.DataContentType, e.Data))
+	}
+	from := "com.example.notice /channels/" + c.Channel
+	want := []string{`t /s  ""`, from + ` application/json "{\"n\":1}"`, from + ` text/plain; charset=utf-8 "hello"`, from + ` application/octet-stream "\xff"`}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
+	c.From = "both"
+	if problems := c.Validate(); len(problems) != 1 {
+		t.Errorf("%v", problems)
+	}
+}

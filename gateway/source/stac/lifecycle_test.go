@@ -177,9 +177,7 @@ func TestCollections(t *testing.T) {
 	redistest.Eventually(t, "its change is found", func() bool { return slices.Equal(f.typed(typeCollectionUpdate), []string{"sentinel-2"}) })
 	f.catalogue.DeleteCollection("sentinel-2")
 	redistest.Eventually(t, "its deletion is found", func() bool { return slices.Equal(f.typed(typeCollectionDelete), []string{"sentinel-2"}) })
-	if s := f.stateOf("sentinel-2"); s.Engine != "" {
-		t.Errorf("it is still watched: %+v", s)
-	}
+	redistest.Eventually(t, "it is not watched any more", func() bool { return f.stateOf("sentinel-2").Engine == "" })
 	if deleted := f.typed(typeDelete); len(deleted) != 0 {
 		t.Errorf("items of it were taken for deleted: %v", deleted)
 	}

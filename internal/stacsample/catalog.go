@@ -61,12 +61,14 @@ func (c *Catalog) AddCollection(id, title string) {
 	c.ensure(id).title = title
 }
 
-// Put adds the item, or replaces the one with the same collection and id. A collection that does not exist is added.
-func (c *Catalog) Put(item Item) {
-	item = item.clone()
+// Put adds the items at once, or replaces those with the same collection and id. A collection that does not exist is added.
+func (c *Catalog) Put(items ...Item) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.ensure(item.Collection).items[item.ID] = &item
+	for _, item := range items {
+		item = item.clone()
+		c.ensure(item.Collection).items[item.ID] = &item
+	}
 }
 
 // putNew is Put unless the id is taken, when it returns false.

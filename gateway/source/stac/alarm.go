@@ -16,6 +16,16 @@ type alarm struct {
 	Items   int       `json:"items"`
 	// Discard tells that an operator wants them noted without events, until the tier that has found them is through.
 	Discard bool `json:"discard,omitempty"`
+	// Decided is when that was: a look that had begun before has held back what it found.
+	Decided time.Time `json:"decided,omitzero"`
+}
+
+// endDiscard ends an alarm whose updates are only noted, once a whole look of the tier that has raised it began after that
+// was decided.
+func (s *collectionState) endDiscard(t tier, began time.Time) {
+	if s.Alarm != nil && s.Alarm.Discard && s.Alarm.Tier == t && began.After(s.Alarm.Decided) {
+		s.Alarm = nil
+	}
 }
 
 // The order that ends an alarm, followed by the collection, and its texts.
@@ -79,7 +89,7 @@ func (s *source) endAlarm(ctx context.Context, collection, text string) error {
 		return nil
 	}
 	if text == updatesDiscard {
-		state.Alarm.Discard = true
+		state.Alarm.Discard, state.Alarm.Decided = true, s.now().UTC()
 	} else {
 		state.Alarm, state.Released = nil, s.now().UTC()
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -47,7 +48,7 @@ func (s *source) afterSweep(ctx context.Context, collection string, p *pass) err
 	}
 	var suspects []suspect
 	missing := 0
-	for thing, err := range s.outbox.Stale(ctx, p.Started.Add(-s.refreshAfter()-time.Second)) {
+	for thing, err := range s.outbox.Stale(ctx, p.Started) {
 		if err != nil {
 			return err
 		}
@@ -67,6 +68,7 @@ func (s *source) afterSweep(ctx context.Context, collection string, p *pass) err
 	if missing > fewItems && float64(missing) > s.config.Deletes.MaxShare*float64(p.Items+missing) {
 		s.log.Error("a sweep has found so much less than before that it is not believed; nothing is taken for deleted (deletes.maxShare)",
 			"collection", collection, "found", p.Items, "missing", missing)
+		s.suspects = slices.DeleteFunc(s.suspects, func(one suspect) bool { return one.collection == collection })
 		return nil
 	}
 	s.suspects = append(s.suspects, suspects...)

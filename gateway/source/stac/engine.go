@@ -138,6 +138,9 @@ func (s *source) pollCollection(ctx context.Context, collection string) error {
 func (l *look) complete(state *collectionState, started time.Time) {
 	state.Complete[l.tier] = started
 	delete(state.Passes, l.tier)
+	if l.tier == tierSweep {
+		state.Swept = l.source.now().UTC()
+	}
 	if state.Engine == engineUpdated && l.query.bound != nil {
 		// Never beyond the server's own clock: a stamp from the future must not hide what is stamped rightly.
 		newest := l.newest
@@ -148,9 +151,7 @@ func (l *look) complete(state *collectionState, started time.Time) {
 			state.Watermark = newest
 		}
 	}
-	if state.Alarm != nil && state.Alarm.Discard && state.Alarm.Tier == l.tier {
-		state.Alarm = nil
-	}
+	state.endDiscard(l.tier, started)
 }
 
 // isOld tells whether an item that was never seen was there before the watch began.
@@ -202,6 +203,11 @@ func (s *source) stepTiers(ctx context.Context, collection string) (worked bool,
 	return true, s.stepPass(ctx, collection, state, t)
 }
 
+// sweepGap is between two sweeps. What is remembered tells to the second when an item was found: in the second in which one
+// sweep ends and another begins, a part of what is missing would look as if it were there, and the rest few enough to be
+// believed.
+const sweepGap = 2 * time.Second
+
 // nextTier returns the tier that is due and has waited longest: where there is more work than can be done, each gets its
 // share.
 func (s *source) nextTier(collection string, state *collectionState) (next tier, found bool) {
@@ -215,6 +221,9 @@ func (s *source) nextTier(collection string, state *collectionState) (next tier,
 		isInTiers := state.Engine == engineUpdated || state.Engine == engineWindows
 		isBeginning := t == tierSweep && isInTiers && !state.isSeeded(t) && state.From.Before(state.Began.Add(-s.config.Lookback.Std()))
 		if !isBeginning && (every == 0 || s.now().Before(state.due(t, every))) {
+			continue
+		}
+		if t == tierSweep && state.Passes[t] == nil && s.now().Before(state.Swept.Add(sweepGap)) {
 			continue
 		}
 		if !found || served[t] < served[next] {
@@ -245,7 +254,7 @@ func (s *source) stepPass(ctx context.Context, collection string, state *collect
 		state.Passes[t] = p
 	}
 	w, last := p.piece()
-	l := &look{source: s, collection: collection, tier: t, isSlow: true, deep: t == tierSweep, query: query{window: w}}
+	l := &look{source: s, collection: collection, tier: t, isSlow: true, deep: t == tierSweep, started: p.Started, query: query{window: w}}
 	switch {
 	case state.Engine == engineScan:
 		l.query.window, last = interval{}, true

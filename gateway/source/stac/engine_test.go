@@ -402,9 +402,11 @@ func TestMassChange(t *testing.T) {
 			c.MassChange = MassChangeConfig{AtLeast: 8, Share: 0.5, Quiet: gateway.Duration(time.Hour)}
 			f.run(c)
 			f.expectAll()
-			for i := range 20 {
-				f.catalogue.Put(f.item(kind, fmt.Sprint("item-", i), at, 1))
+			changed := make([]stacsample.Item, 20)
+			for i := range changed {
+				changed[i] = f.item(kind, fmt.Sprint("item-", i), at, 1)
 			}
+			f.catalogue.Put(changed...)
 			redistest.Eventually(t, "the alarm is raised", func() bool { return f.state().Alarm != nil })
 			f.catalogue.Put(f.item(kind, "new", at, 0))
 			redistest.Eventually(t, "what is new goes on", func() bool { return slices.Contains(f.states(), "new 0") })

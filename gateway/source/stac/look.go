@@ -26,7 +26,7 @@ type look struct {
 	job      *ledger          // nil: it belongs to no backfill
 	maxPages int              // 0: as many as any search may have
 
-	started  time.Time // of a crawl
+	started  time.Time // of a pass or a crawl
 	remember bool      // keep what is remembered of the items of the page at hand
 
 	remembered []gateway.Emission
@@ -200,7 +200,7 @@ func (l *look) decide(i *item, e gateway.Emission, known gateway.Known, p *page)
 	}
 	switch {
 	case known.Exists && isSame:
-		if time.Since(known.Found) > l.source.refreshAfter() {
+		if time.Since(known.Found) > l.source.refreshAfter() || l.provesPresence() && known.Found.Before(l.started) {
 			e.Action = gateway.Note
 			l.emissions = append(l.emissions, e)
 		}
@@ -241,6 +241,9 @@ func (l *look) decide(i *item, e gateway.Emission, known gateway.Known, p *page)
 	l.emissions = append(l.emissions, e)
 	return nil
 }
+
+// provesPresence tells whether what a look does not find is missing: then everything that it finds is noted.
+func (l *look) provesPresence() bool { return l.tier == tierSweep && l.source.config.Deletes.Enabled }
 
 // wasChangedSince tells whether an item that was never seen is nevertheless not new: it was created before what counts as
 // new, and changed since (the rule of cirrus-geo for its notices).

@@ -24,6 +24,8 @@ type slice struct {
 	due   time.Time
 	every time.Duration
 	items int
+	// looked is when it was last searched.
+	looked time.Time
 }
 
 // sliced is the window of polls of one collection, by the beginnings of its slices.
@@ -54,7 +56,7 @@ func (s *source) pollWindow(ctx context.Context, collection string, state *colle
 // pollSlices searches the slices that are due, the newest first.
 func (s *source) pollSlices(ctx context.Context, collection string, state *collectionState, started, oldest time.Time, size time.Duration) error {
 	parts, total := s.slices[collection], 0
-	newest := started.Truncate(size)
+	newest, earliest := started.Truncate(size), started
 	for begin := newest; !begin.Before(oldest); begin = begin.Add(-size) {
 		one := parts[begin]
 		if one == nil {
@@ -71,7 +73,11 @@ func (s *source) pollSlices(ctx context.Context, collection string, state *colle
 			}
 		}
 		total += one.items
+		if one.looked.Before(earliest) {
+			earliest = one.looked
+		}
 	}
+	state.endDiscard(tierPoll, earliest)
 	for begin := range parts {
 		if begin.Before(oldest) || begin.After(newest) {
 			delete(parts, begin)
@@ -94,9 +100,6 @@ func (s *source) pollSlice(ctx context.Context, collection string, state *collec
 	if l.news > 0 || w.to.IsZero() {
 		one.every = 0 // the next poll
 	}
-	one.due, one.items = started.Add(one.every), l.items
-	if state.Alarm != nil && state.Alarm.Discard && state.Alarm.Tier == tierPoll && one.every > 0 {
-		state.Alarm = nil
-	}
+	one.due, one.items, one.looked = started.Add(one.every), l.items, started
 	return nil
 }

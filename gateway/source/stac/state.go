@@ -53,6 +53,8 @@ type collectionState struct {
 	Watermark time.Time `json:"watermark"`
 	// Complete holds for each tier when its last complete look began.
 	Complete map[tier]time.Time `json:"complete"`
+	// Swept is when the last sweep ended.
+	Swept time.Time `json:"swept,omitzero"`
 	// Passes holds for each slow tier how far the look has come that is under way.
 	Passes map[tier]*pass `json:"passes,omitempty"`
 	// Covered is what the backfill of the configuration has searched.

@@ -295,7 +295,7 @@ func (c *crawl) renew(ctx context.Context, v *validator) error {
 		return err
 	}
 	for i := range known {
-		if known[i].Exists && time.Since(known[i].Found) > c.s.refreshAfter() {
+		if known[i].Exists && (time.Since(known[i].Found) > c.s.refreshAfter() || l.provesPresence() && known[i].Found.Before(l.started)) {
 			e := v.emissions[i]
 			e.Action = gateway.Note
 			l.emissions = append(l.emissions, e)

@@ -43,7 +43,9 @@ func ModeOf(contentType string) Mode {
 
 // FromHTTP reads the one event of an HTTP message in binary or structured mode and validates it. The data shares memory
 // with body. A batch is refused: that is for [BatchFromJSON]. A non-nil error is an *[Error].
-func FromHTTP(header http.Header, body []byte) (Event, error) {
+func FromHTTP(header http.Header, body []byte) (Event, error) { return fromHTTP(header, body, nil) }
+
+func fromHTTP(header http.Header, body []byte, l *Lenient) (Event, error) {
 	contentType, err := singleContentType(header)
 	if err != nil {
 		return Event{}, err
@@ -53,17 +55,21 @@ func FromHTTP(header http.Header, body []byte) (Event, error) {
 		if err := checkJSONFormat(contentType, MediaTypeJSON); err != nil {
 			return Event{}, err
 		}
-		return FromJSON(body)
+		return fromJSON(body, l)
 	case Batched:
 		return Event{}, unsupported("a batch is not accepted here")
 	default:
-		return fromBinary(header, contentType, body)
+		return fromBinary(header, contentType, body, l)
 	}
 }
 
 // BatchFromHTTP reads the events of an HTTP message in batched mode. A non-nil error is an *[Error] with the index of
 // the event at fault. An empty batch is legal.
 func BatchFromHTTP(header http.Header, body []byte) ([]Event, error) {
+	return batchFromHTTP(header, body, nil)
+}
+
+func batchFromHTTP(header http.Header, body []byte, l *Lenient) ([]Event, error) {
 	contentType, err := singleContentType(header)
 	if err != nil {
 		return nil, err
@@ -71,7 +77,7 @@ func BatchFromHTTP(header http.Header, body []byte) ([]Event, error) {
 	if err := checkJSONFormat(contentType, MediaTypeBatch); err != nil {
 		return nil, err
 	}
-	return BatchFromJSON(body)
+	return batchFromJSON(body, l)
 }
 
 func singleContentType(header http.Header) (string, error) {
@@ -101,7 +107,7 @@ func checkJSONFormat(contentType, want string) error {
 	return nil
 }
 
-func fromBinary(header http.Header, contentType string, body []byte) (Event, error) {
+func fromBinary(header http.Header, contentType string, body []byte, l *Lenient) (Event, error) {
 	e := Event{Attributes: make([]Attribute, 0, 8), DataContentType: contentType}
 	if len(body) > 0 { // on HTTP, no body and an empty one are the same (HTTP protocol binding section 3.1.2)
 		e.Data = body
@@ -110,11 +116,14 @@ func fromBinary(header http.Header, contentType string, body []byte) (Event, err
 		if len(key) < 3 || !strings.EqualFold(key[:3], "ce-") {
 			continue
 		}
-		name := attributeName(key)
+		name := l.name(attributeName(key))
+		if name == AttrDataContentType && l.contentType(&e, values) {
+			continue
+		}
 		if err := checkName(name); err != nil {
 			return Event{}, err
 		}
-		if len(values) != 1 {
+		if len(values) != 1 && !l.once(name, values) {
 			return Event{}, invalid(name, "occurs more than once")
 		}
 		e.Attributes = append(e.Attributes, Attribute{name, decodeHeaderValue(values[0])})
@@ -123,6 +132,7 @@ func fromBinary(header http.Header, contentType string, body []byte) (Event, err
 		return Event{}, invalid("", "this is not a CloudEvent: no ce- header, and Content-Type is not "+MediaTypeJSON+
 			" (binary mode needs at least ce-specversion, ce-id, ce-source and ce-type)")
 	}
+	l.mend(&e)
 	if err := e.validate(); err != nil {
 		return Event{}, err
 	}

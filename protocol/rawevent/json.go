@@ -15,11 +15,13 @@ import (
 //
 // An event whose data is JSON by default, because datacontenttype is absent, gets application/json, as the JSON event
 // format section 3.1.2 recommends for a conversion; data_base64 without datacontenttype gets none.
-func FromJSON(input []byte) (Event, error) {
+func FromJSON(input []byte) (Event, error) { return fromJSON(input, nil) }
+
+func fromJSON(input []byte, l *Lenient) (Event, error) {
 	if err := checkJSONText(input); err != nil {
 		return Event{}, err
 	}
-	e, err := decodeEvent(input)
+	e, err := decodeEvent(input, l)
 	if err != nil {
 		return Event{}, err
 	}
@@ -28,7 +30,9 @@ func FromJSON(input []byte) (Event, error) {
 
 // BatchFromJSON reads a JSON array of events; an empty one is legal. A non-nil error is an *[Error] whose Index is the
 // position of the event at fault.
-func BatchFromJSON(input []byte) ([]Event, error) {
+func BatchFromJSON(input []byte) ([]Event, error) { return batchFromJSON(input, nil) }
+
+func batchFromJSON(input []byte, l *Lenient) ([]Event, error) {
 	if err := checkJSONText(input); err != nil {
 		return nil, err
 	}
@@ -41,7 +45,7 @@ func BatchFromJSON(input []byte) ([]Event, error) {
 		if len(events) == maxBatchedEvents {
 			return nil, tooLarge("", fmt.Sprintf("more than %d events in one batch", maxBatchedEvents))
 		}
-		e, err := decodeEvent(value)
+		e, err := decodeEvent(value, l)
 		if err != nil {
 			err.Index = len(events)
 			return nil, err
@@ -77,16 +81,17 @@ func jsonErrorDetail(input []byte) string {
 type members struct {
 	data, base64       []byte
 	hasData, hasBase64 bool
+	lenient            *Lenient // nil: strict
 	nulls              []string // attributes given as null: absent, but a second member of the name is still one too many
 }
 
-func decodeEvent(value []byte) (Event, *Error) {
+func decodeEvent(value []byte, l *Lenient) (Event, *Error) {
 	s := scanner{text: value}
 	if s.peek() != '{' {
 		return Event{}, invalid("", "an event must be a JSON object (JSON event format section 3)")
 	}
 	e := Event{Attributes: make([]Attribute, 0, 8)}
-	var m members
+	m := members{lenient: l}
 	contentTypeSeen := false
 	for key, value := range s.members() {
 		name, ok := memberName(key)
@@ -94,6 +99,7 @@ func decodeEvent(value []byte) (Event, *Error) {
 			return Event{}, invalid("", "a member name has an unpaired surrogate")
 		}
 		var err *Error
+		name = l.name(name)
 		switch name {
 		case "data":
 			if m.hasData {
@@ -110,7 +116,7 @@ func decodeEvent(value []byte) (Event, *Error) {
 				return Event{}, invalid(name, "occurs more than once")
 			}
 			contentTypeSeen = true
-			e.DataContentType, err = decodeContentType(value)
+			e.DataContentType, err = m.decodeContentType(value)
 		default:
 			err = m.decodeAttribute(&e, name, value)
 		}
@@ -121,6 +127,7 @@ func decodeEvent(value []byte) (Event, *Error) {
 	if err := m.decodeData(&e); err != nil {
 		return Event{}, err
 	}
+	l.mend(&e)
 	if err := e.validate(); err != nil {
 		return Event{}, err
 	}
@@ -129,8 +136,12 @@ func decodeEvent(value []byte) (Event, *Error) {
 
 func isNull(value []byte) bool { return len(value) == 4 && value[0] == 'n' }
 
-func decodeContentType(value []byte) (string, *Error) {
+func (m *members) decodeContentType(value []byte) (string, *Error) {
 	if isNull(value) {
+		return "", nil
+	}
+	if m.lenient != nil && string(value) == `""` {
+		m.lenient.note(AttrDataContentType)
 		return "", nil
 	}
 	text, ok := "", value[0] == '"'
@@ -162,7 +173,10 @@ func (m *members) decodeAttribute(e *Event, name string, value []byte) *Error {
 	}
 	text, err := decodeScalar(name, value)
 	if err != nil {
-		return err
+		var ok bool
+		if text, ok = m.lenient.scalar(name, value); !ok {
+			return err
+		}
 	}
 	if len(e.Attributes) == maxAttributes {
 		return tooLarge("", fmt.Sprintf("more than %d attributes", maxAttributes))
@@ -207,9 +221,11 @@ func (m *members) decodeData(e *Event) *Error {
 		if ok {
 			text, ok = decodeString(m.base64)
 		}
-		ok = ok && !strings.ContainsAny(text, "\r\n") // which encoding/base64 skips
 		decoded, err := base64.StdEncoding.Strict().DecodeString(text)
-		if !ok || err != nil {
+		if ok && (err != nil || strings.ContainsAny(text, "\r\n")) { // which encoding/base64 skips
+			decoded, ok = m.lenient.base64(text)
+		}
+		if !ok {
 			return invalid("data_base64", "must be a JSON string in base64 with padding (RFC 4648 section 4)")
 		}
 		e.Data = nonNil(decoded)
@@ -222,6 +238,9 @@ func (m *members) decodeData(e *Event) *Error {
 		text, ok := "", m.data[0] == '"'
 		if ok {
 			text, ok = decodeString(m.data)
+		}
+		if !ok {
+			text, ok = m.lenient.text(m.data)
 		}
 		if !ok {
 			return invalid("data", "must be a JSON string, because datacontenttype is not JSON")
@@ -294,21 +313,27 @@ func AppendBatch(dst []byte, events []Event) []byte {
 // DataMember returns a top-level member of the data, if that is a JSON object: a string as what it stands for, anything
 // else as its JSON text.
 func (e *Event) DataMember(name string) (string, bool) {
+	value, found := e.DataValue(name)
+	if found && value[0] == '"' {
+		return decodeString(value)
+	}
+	return string(value), found
+}
+
+// DataValue returns the JSON text of a top-level member of the data, if that is a JSON object. It shares memory with the
+// data.
+func (e *Event) DataValue(name string) ([]byte, bool) {
 	if !IsJSON(e.DataContentType) || deeperThan(e.Data, maxJSONDepth) || !json.Valid(e.Data) {
-		return "", false
+		return nil, false
 	}
 	s := scanner{text: e.Data}
 	if s.peek() != '{' {
-		return "", false
+		return nil, false
 	}
 	for key, value := range s.members() {
-		if text, ok := decodeString(key); !ok || text != name {
-			continue
+		if text, ok := decodeString(key); ok && text == name {
+			return value, true
 		}
-		if value[0] == '"' {
-			return decodeString(value)
-		}
-		return string(value), true
 	}
-	return "", false
+	return nil, false
 }

@@ -1,0 +1,182 @@
+package rawevent_test
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/streamgate/streamgate/protocol/rawevent"
+)
+
+// lenientRow is an input that only a lenient reader takes, and the event that it makes of it, in JSON; "" where it is refused
+// as well.
+type lenientRow struct {
+	name   string
+	input  string
+	want   string
+	mended string // names, with commas
+}
+
+func TestLenientJSON(t *testing.T) {
+	t.Parallel()
+	for _, row := range []lenientRow{
+		{"upper case", without("id", `"ID":"1"`), minimal, "id"},
+		{"mixed case", with(`"FooBar":"x","foo_baz":"y"`), with(`"foobar":"x","foobaz":"y"`), "foobar,foobaz"},
+		{"two names become one", with(`"foo":"x","FOO":"y"`), "", ""},
+		{"a name of the data", with(`"Data":1`), "", ""},
+		{"datacontenttype in mixed case", with(`"dataContentType":"text/plain","data":"x"`), with(`"datacontenttype":"text/plain","data":"x"`), "datacontenttype"},
+		{"empty attributes", with(`"subject":"","time":"","dataschema":"","datacontenttype":""`), minimal, "datacontenttype,dataschema,subject,time"},
+		{"an empty id", without("id", `"id":""`), "", ""},
+		{"no specversion", without("specversion", ""), minimal, "specversion"},
+		{"specversion a number", without("specversion", `"specversion":1.0`), minimal, "specversion"},
+		{"specversion 1", without("specversion", `"specversion":1`), minimal, "specversion"},
+		{"specversion 1.1", without("specversion", `"specversion":"1.1"`), "", ""},
+		{"version 0.3", without("specversion", `"specversion":"0.3","schemaurl":"http://ex.com/s","datacontenttype":"image/png","datacontentencoding":"Base64","data":"AP8="`),
+			with(`"dataschema":"http://ex.com/s","datacontenttype":"image/png","data_base64":"AP8="`), "data,specversion"},
+		{"version 0.3, JSON in base64", without("specversion", `"specversion":"0.3","datacontenttype":"application/json","datacontentencoding":"base64","data":"eyJhIjoxfQ=="`),
+			with(`"datacontenttype":"application/json","data":{"a":1}`), "data,specversion"},
+		{"id a number", without("id", `"id":1`), minimal, "id"},
+		{"numbers", with(`"foo":1.5,"goo":2147483648`), with(`"foo":"1.5","goo":"2147483648"`), "foo,goo"},
+		{"an object", with("\"foo\":{ \"a\" :\n[1]}"), with(`"foo":"{\"a\":[1]}"`), "foo"},
+		{"source with spaces", without("source", `"source":"/a b/ü%zz"`), without("source", `"source":"/a%20b/%C3%BC%25zz"`), "source"},
+		{"source that is no reference", without("source", `"source":"1-555:x"`), "", ""},
+		{"dataschema that is relative", with(`"dataschema":"/rel"`), "", ""},
+		{"control characters", with(`"subject":"a\tb\u0001c\ufffe"`), with("\"subject\":\"a b\ufffdc\ufffd\""), "subject"},
+		{"control characters in the id", without("id", `"id":"a\u0001"`), "", ""},
+		{"control characters in the source", without("source", `"source":"/a\u0001"`), without("source", `"source":"/a%01"`), "source"},
+		{"a lone surrogate", with(`"subject":"\udead"`), "", ""},
+		{"time with a space", with(`"time":"2020-01-02 3:04:05,5 UTC"`), with(`"time":"2020-01-02T03:04:05.5Z"`), "time"},
+		{"time with an offset", with(`"time":"2020-01-02T03:04:05+0530"`), with(`"time":"2020-01-02T03:04:05+05:30"`), "time"},
+		{"time without a zone", with(`"time":"2020-01-02T03:04:05"`), "", ""},
+		{"time of another calendar", with(`"time":"2020-13-02 03:04:05Z"`), "", ""},
+		{"data that is no string", with(`"datacontenttype":"text/plain","data":{"a":1}`), with(`"datacontenttype":"text/plain","data":"{\"a\":1}"`), "data"},
+		{"data that is null", with(`"datacontenttype":"text/plain","data":null`), "", ""},
+		{"base64 without padding", with(`"data_base64":"AP8"`), with(`"data_base64":"AP8="`), "data"},
+		{"base64 for URLs, in lines", with(`"data_base64":"_-\r\n8"`), with(`"data_base64":"/+8="`), "data"},
+		{"base64 that is none", with(`"data_base64":"A"`), "", ""},
+		{"base64 that is a number", with(`"data_base64":12`), "", ""},
+		{"data twice", with(`"data":1,"data_base64":"AA=="`), "", ""},
+		{"id twice", with(`"id":"1"`), "", ""},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			if _, err := rawevent.FromJSON([]byte(row.input)); err == nil {
+				t.Error("a strict reader takes it, too")
+			}
+			var l rawevent.Lenient
+			e, err := l.FromHTTP(http.Header{"Content-Type": {rawevent.MediaTypeJSON}}, []byte(row.input))
+			row.check(t, &e, err, &l)
+			var inBatch rawevent.Lenient
+			events, err := inBatch.BatchFromHTTP(http.Header{"Content-Type": {rawevent.MediaTypeBatch}}, []byte("["+row.input+"]"))
+			if len(events) == 1 {
+				e = events[0]
+			}
+			row.check(t, &e, err, &inBatch)
+		})
+	}
+}
+
+func (row *lenientRow) check(t *testing.T, e *rawevent.Event, err error, l *rawevent.Lenient) {
+	t.Helper()
+	if row.want == "" {
+		if err == nil {
+			t.Errorf("taken as %s", e.AppendJSON(nil))
+		}
+		return
+	}
+	want, wantErr := rawevent.FromJSON([]byte(row.want))
+	if err != nil || wantErr != nil {
+		t.Fatal(err, wantErr)
+	}
+	if got, want := string(e.AppendJSON(nil)), string(want.AppendJSON(nil)); got != want {
+		t.Errorf("taken as %s\nwant     %s", got, want)
+	}
+	if mended := strings.Join(slices.Sorted(slices.Values(l.Mended)), ","); mended != row.mended {
+		t.Errorf("mended %s, want %s", mended, row.mended)
+	}
+}
+
+func TestLenientHeaders(t *testing.T) {
+	t.Parallel()
+	for _, row := range []lenientRow{
+		{"dashes", "ce-foo-bar: x", with(`"foobar":"x"`), "foobar"},
+		{"a header twice with one value", "ce-id: 1", minimal, "id"},
+		{"a header twice", "ce-id: 2", "", ""},
+		{"ce-datacontenttype", "ce-datacontenttype: text/plain", with(`"datacontenttype":"text/plain"`), "datacontenttype"},
+		{"ce-datacontenttype beside Content-Type", "Content-Type: text/xml\nce-datacontenttype: text/plain", with(`"datacontenttype":"text/xml"`), "datacontenttype"},
+		{"empty", "ce-subject: ", minimal, "subject"},
+		{"not UTF-8", "ce-subject: caf\xe9", with("\"subject\":\"caf\ufffd\""), "subject"},
+		{"TAB", "ce-subject: a\tb", with(`"subject":"a b"`), "subject"},
+		{"an empty name", "ce-: x", "", ""},
+		{"data", "ce-data: x", "", ""},
+		{"data in base64", "ce-data_base64: x", "", ""},
+		{"two media types", "Content-Type: text/xml\nContent-Type: text/plain", "", ""},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			header := headerOf(append(httpRow{}.headerLines(), strings.Split(row.input, "\n")...))
+			if _, err := rawevent.FromHTTP(header, nil); err == nil {
+				t.Error("a strict reader takes it, too")
+			}
+			var l rawevent.Lenient
+			e, err := l.FromHTTP(header, nil)
+			row.check(t, &e, err, &l)
+		})
+	}
+}
+
+// TestLenientReadsWhatIsValidExactly: a lenient reader changes nothing of what a strict one takes.
+func TestLenientReadsWhatIsValidExactly(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		e := anEvent().Draw(t, "event")
+		header := http.Header{}
+		e.WriteHTTP(header)
+		var l rawevent.Lenient
+		strict, err := rawevent.FromHTTP(header, e.Data)
+		if err != nil {
+			t.Skip("an event in an event")
+		}
+		lenient, err := l.FromHTTP(header, e.Data)
+		if err != nil || len(l.Mended) > 0 || string(lenient.AppendJSON(nil)) != string(strict.AppendJSON(nil)) {
+			t.Errorf("%v, %v", err, l.Mended)
+		}
+		text := e.AppendJSON(nil)
+		strict, err = rawevent.FromJSON(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lenient, err = l.FromHTTP(http.Header{"Content-Type": {rawevent.MediaTypeJSON}}, text)
+		if err != nil || len(l.Mended) > 0 || string(lenient.AppendJSON(nil)) != string(strict.AppendJSON(nil)) {
+			t.Errorf("%v, %v", err, l.Mended)
+		}
+	})
+}
+
+// FuzzLenient: whatever comes out of a lenient reader is valid, and a strict one takes it.
+func FuzzLenient(f *testing.F) {
+	for _, row := range jsonRows {
+		if len(row.input) < 4096 {
+			f.Add([]byte(row.input))
+		}
+	}
+	f.Fuzz(func(t *testing.T, input []byte) {
+		var l rawevent.Lenient
+		e, err := l.FromHTTP(http.Header{"Content-Type": {rawevent.MediaTypeJSON}}, input)
+		if err != nil {
+			return
+		}
+		if err := e.Validate(); err != nil {
+			t.Fatalf("not valid: %v", err)
+		}
+		if _, err := rawevent.FromJSON(e.AppendJSON(nil)); err != nil {
+			t.Fatalf("a strict reader refuses it: %v", err)
+		}
+		if _, err := rawevent.FromJSON(input); err == nil && len(l.Mended) > 0 {
+			t.Fatalf("what was valid has been mended: %v", l.Mended)
+		}
+	})
+}

@@ -63,7 +63,7 @@ func (d *document) decodeSources(c *Config) {
 		}
 		d.decodeBlock(&heads, &head, key)
 		c.Gateway.Sources = append(c.Gateway.Sources, gateway.SourceBlock{
-			Name: head.Name, Type: head.Type, Stream: head.Stream, Config: d.decodeSource(head.Type, &own, key),
+			Name: head.Name, Type: head.Type, Stream: head.Stream, Transform: head.Transform, Config: d.decodeSource(head.Type, &own, key),
 		})
 	}
 }

@@ -33,6 +33,8 @@ type sourceHead struct {
 	Name   string `mapstructure:"name"`
 	Type   string `mapstructure:"type"`
 	Stream string `mapstructure:"stream"`
+
+	Transform *gateway.TransformConfig `mapstructure:"transform"`
 }
 
 // parse returns the top-level mapping, with variables expanded, or nil for an empty file.

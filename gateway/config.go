@@ -129,6 +129,11 @@ type StreamConfig struct {
 	Durability string `mapstructure:"durability"`
 	// Replicas is for durability replicated; default 1.
 	Replicas int `mapstructure:"replicas"`
+	// Validation says what is done with events that come in over HTTP and are not valid: strict (default) refuses them;
+	// lenient mends what careless senders do where its meaning is plain (see [rawevent.Lenient]), and refuses the rest.
+	Validation string `mapstructure:"validation"`
+	// Schemas are for the data of events that come in over HTTP; what violates one is refused with 422. Default none.
+	Schemas []SchemaConfig `mapstructure:"schemas"`
 	// Retention says what is removed; default nothing.
 	Retention RetentionConfig `mapstructure:"retention"`
 }
@@ -137,6 +142,9 @@ type StreamConfig struct {
 var streamPath = regexp.MustCompile(`^(/[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}){1,4}$`)
 
 const (
+	validationStrict  = "strict"
+	validationLenient = "lenient"
+
 	durabilityMemory     = "memory"
 	durabilityFsync      = "fsync"
 	durabilityReplicated = "replicated"
@@ -144,10 +152,10 @@ const (
 
 // NewStreamConfig returns the defaults.
 func NewStreamConfig() StreamConfig {
-	return StreamConfig{ContentMode: "binary", Durability: durabilityMemory, Replicas: 1}
+	return StreamConfig{ContentMode: "binary", Durability: durabilityMemory, Replicas: 1, Validation: validationStrict}
 }
 
-// Validate returns everything that is wrong.
+// Validate returns everything that is wrong. It reads the files of schemas.
 func (c *StreamConfig) Validate() Problems {
 	var p Problems
 	switch {
@@ -175,6 +183,11 @@ func (c *StreamConfig) Validate() Problems {
 	if c.Replicas < 1 {
 		p.Add("replicas", fmt.Sprintf("cannot wait for %d replicas", c.Replicas), "set 1 or more, and durability: replicated")
 	}
+	if c.Validation != validationStrict && c.Validation != validationLenient {
+		p.Add("validation", fmt.Sprintf("%q is no validation", c.Validation), "write strict or lenient")
+	}
+	_, problems := compileSchemas(c.Schemas)
+	p = append(p, problems...)
 	p.AddAll("retention", c.Retention.validate())
 	for i, name := range c.Mirror {
 		if name == "" || strings.HasPrefix(name, redisstreams.FieldPrefix) || name == redisstreams.FieldContentType ||
@@ -238,6 +251,9 @@ func (c *Config) Validate() Problems {
 		c.checkBlock(&own, "source", source.Name, source.Stream, sources, streams)
 		p.AddAll(path, own)
 		p.AddAll(path, source.Config.Validate())
+		if source.Transform != nil {
+			p.AddAll(path+".transform", source.Transform.validate())
+		}
 		if c, ok := source.Config.(interface{ ValidateStream(stream string) Problems }); ok {
 			p.AddAll(path, c.ValidateStream(source.Stream))
 		}

@@ -20,9 +20,12 @@ type SubscriptionConfig struct {
 	Stream string `mapstructure:"stream"`
 	// Filters must all match; none means every event.
 	Filters []FilterConfig `mapstructure:"filters"`
+	// Transform changes the events that pass the filters; nil for not.
+	Transform *TransformConfig `mapstructure:"transform"`
 	// Sink is where the events go.
 	Sink SinkConfig `mapstructure:"sink"`
-	// Concurrency is how many deliveries a replica makes at once; default 16.
+	// Concurrency is how many deliveries a replica makes at once; default 16. With delivery.format batch it is how many
+	// batches, of at most 10000 events together.
 	Concurrency int `mapstructure:"concurrency"`
 	// LeaseDuration is how long a silent replica keeps its entries before the others take them over; default 30s.
 	LeaseDuration Duration `mapstructure:"leaseDuration"`
@@ -67,8 +70,11 @@ type DeliveryConfig struct {
 	Deadline Duration `mapstructure:"deadline"`
 	// Timeout is how long one request may take; default PT30S.
 	Timeout Duration `mapstructure:"timeout"`
-	// Format is how events are sent: binary (default: HTTP binary mode) or json (structured mode).
+	// Format is how events are sent: binary (default: HTTP binary mode), json (structured mode), or batch (batched mode, to
+	// sinks that want it): several events in one request.
 	Format string `mapstructure:"format"`
+	// Batch is for format batch.
+	Batch BatchConfig `mapstructure:"batch"`
 	// DeadLetterSink is where events go that cannot be delivered; default is a stream beside the subscription's.
 	DeadLetterSink DeadLetterConfig `mapstructure:"deadLetterSink"`
 }
@@ -88,7 +94,8 @@ func NewSubscriptionConfig() SubscriptionConfig {
 		MaxParked: 10_000,
 		Delivery: DeliveryConfig{
 			Retry: 10, BackoffPolicy: "exponential", BackoffDelay: Duration(time.Second), MaxDelay: Duration(5 * time.Minute),
-			RetryAfterMax: Duration(15 * time.Minute), Timeout: Duration(30 * time.Second), Format: "binary",
+			RetryAfterMax: Duration(15 * time.Minute), Timeout: Duration(30 * time.Second), Format: formatBinary,
+			Batch: BatchConfig{MaxEvents: 100, MaxDelay: Duration(100 * time.Millisecond)},
 		},
 	}
 }
@@ -101,6 +108,9 @@ func (c *SubscriptionConfig) Validate() Problems {
 	}
 	for i := range c.Filters {
 		p.AddAll(fmt.Sprintf("filters[%d]", i), c.Filters[i].Validate())
+	}
+	if c.Transform != nil {
+		p.AddAll("transform", c.Transform.validate())
 	}
 	p.AddAll("sink", c.Sink.validate())
 	if c.Order != orderNone && c.Order != orderByKey {
@@ -115,8 +125,8 @@ func (c *SubscriptionConfig) Validate() Problems {
 	if c.MaxParked < 1 || c.MaxParked > 1_000_000 {
 		p.Add("maxParked", fmt.Sprintf("%d is not between 1 and 1000000", c.MaxParked), "set how many events may wait, like 10000")
 	}
-	if c.Concurrency < 1 || c.Concurrency > 10_000 {
-		p.Add("concurrency", fmt.Sprintf("%d is not between 1 and 10000", c.Concurrency), "set how many deliveries may run at once, like 16")
+	if c.Concurrency < 1 || c.Concurrency > maxConcurrency {
+		p.Add("concurrency", fmt.Sprintf("%d is not between 1 and %d", c.Concurrency, maxConcurrency), "set how many deliveries may run at once, like 16")
 	}
 	if c.LeaseDuration.Std() < time.Second {
 		p.Add("leaseDuration", fmt.Sprintf("%s is shorter than 1s", c.LeaseDuration), "set a time like 30s")
@@ -157,13 +167,36 @@ func (c *DeliveryConfig) validate() Problems {
 	if c.Timeout <= 0 {
 		p.Add("timeout", fmt.Sprintf("%s is not positive", c.Timeout), "set a time like PT30S")
 	}
-	if c.Format != "binary" && c.Format != "json" {
-		p.Add("format", fmt.Sprintf("%q is no format", c.Format), "write binary or json")
+	if !slices.Contains([]string{formatBinary, formatJSON, formatBatch}, c.Format) {
+		p.Add("format", fmt.Sprintf("%q is no format", c.Format), "write binary, json or batch")
+	}
+	if n := c.Batch.MaxEvents; n < 1 || n > maxSentEvents {
+		p.Add("batch.maxEvents", fmt.Sprintf("%d is not between 1 and %d", n, maxSentEvents), "set how many events one request may have, like 100")
+	}
+	if d := c.Batch.MaxDelay.Std(); d <= 0 || d > maxSentDelay {
+		p.Add("batch.maxDelay", fmt.Sprintf("%s is not between 0 and %s", d, maxSentDelay), "set how long an event waits for others, like 100ms")
 	}
 	return p
 }
 
 const maxRateLimit = 1_000_000
+
+// Formats of delivery.
+const (
+	formatBinary = "binary"
+	formatJSON   = "json"
+	formatBatch  = "batch"
+)
+
+// workers is how many events may be in delivery at once.
+func (c *SubscriptionConfig) workers() int {
+	if c.Sink.URI != "" && c.Delivery.Format == formatBatch {
+		return min(c.Concurrency*c.Delivery.Batch.MaxEvents, maxConcurrency)
+	}
+	return c.Concurrency
+}
+
+const maxConcurrency = 10_000
 
 // Orders of delivery.
 const (

@@ -159,7 +159,7 @@ func (s *subscription) serveInbox(readCtx, workCtx context.Context) {
 		emptyCtx, empty := context.WithCancel(leadCtx)
 		defer empty()
 		in := s.session(consumer, order)
-		in.slots = make(chan struct{}, max(1, s.config.Concurrency/inboxShare))
+		in.slots = make(chan struct{}, max(1, s.config.workers()/inboxShare))
 		in.inbox = &inboxReader{empty: empty}
 		in.run(emptyCtx, endsWith(leadCtx, readCtx, workCtx))
 	})

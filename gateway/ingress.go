@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync/atomic"
 
+	"github.com/streamgate/streamgate/gateway/schema"
 	"github.com/streamgate/streamgate/protocol/rawevent"
 )
 
@@ -106,9 +107,13 @@ func (in *Ingress) stream(r *http.Request) (string, bool) {
 }
 
 func (in *Ingress) takeEvent(w http.ResponseWriter, r *http.Request, stream string, body []byte) {
-	event, err := rawevent.FromHTTP(r.Header, body)
+	event, err := in.read(w, r, stream, body)
 	if err != nil {
 		in.refuseEvent(w, err)
+		return
+	}
+	if violations := in.publisher.check(stream, &event); len(violations) > 0 {
+		in.refuseData(w, violations, -1)
 		return
 	}
 	id, err := in.publisher.Publish(writeContext(r), stream, &event)
@@ -121,8 +126,40 @@ func (in *Ingress) takeEvent(w http.ResponseWriter, r *http.Request, stream stri
 	w.WriteHeader(http.StatusAccepted)
 }
 
+// read reads an event as strictly as its stream wants it.
+func (in *Ingress) read(w http.ResponseWriter, r *http.Request, stream string, body []byte) (rawevent.Event, error) {
+	if !in.publisher.streams[stream].lenient {
+		return rawevent.FromHTTP(r.Header, body)
+	}
+	var l rawevent.Lenient
+	event, err := l.FromHTTP(r.Header, body)
+	in.noteMended(w, stream, &l, err)
+	return event, err
+}
+
+func (in *Ingress) readBatch(w http.ResponseWriter, r *http.Request, stream string, body []byte) ([]rawevent.Event, error) {
+	if !in.publisher.streams[stream].lenient {
+		return rawevent.BatchFromHTTP(r.Header, body)
+	}
+	var l rawevent.Lenient
+	events, err := l.BatchFromHTTP(r.Header, body)
+	in.noteMended(w, stream, &l, err)
+	return events, err
+}
+
+// noteMended counts a message that was mended, and tells its sender what it should do better.
+func (in *Ingress) noteMended(w http.ResponseWriter, stream string, l *rawevent.Lenient, err error) {
+	if err == nil && len(l.Mended) > 0 {
+		in.metrics.mended.WithLabelValues(stream).Inc()
+		w.Header().Set("Streamgate-Mended", strings.Join(l.Mended[:min(len(l.Mended), maxMendedNames)], ", "))
+	}
+}
+
+// maxMendedNames bounds the header; there may be other attributes in each event of a batch.
+const maxMendedNames = 16
+
 func (in *Ingress) takeBatch(w http.ResponseWriter, r *http.Request, stream string, body []byte) {
-	events, err := rawevent.BatchFromHTTP(r.Header, body)
+	events, err := in.readBatch(w, r, stream, body)
 	if err != nil {
 		in.refuseEvent(w, err)
 		return
@@ -131,6 +168,12 @@ func (in *Ingress) takeBatch(w http.ResponseWriter, r *http.Request, stream stri
 		if len(events[i].Data) > in.maxEventBytes {
 			in.refuseEvent(w, &rawevent.Error{Reason: rawevent.TooLarge, Index: i,
 				Rule: fmt.Sprintf("the event's data is larger than %d bytes", in.maxEventBytes)})
+			return
+		}
+	}
+	for i := range events {
+		if violations := in.publisher.check(stream, &events[i]); len(violations) > 0 {
+			in.refuseData(w, violations, i)
 			return
 		}
 	}
@@ -216,6 +259,16 @@ func (in *Ingress) refuseEvent(w http.ResponseWriter, err error) {
 		more["index"] = broken.Index
 	}
 	in.refuse(w, status, broken.Error(), more)
+}
+
+// refuseData answers that the data is not what its schema says. An index of -1 is that of no batch.
+func (in *Ingress) refuseData(w http.ResponseWriter, violations []schema.Violation, index int) {
+	more := map[string]any{"violations": violations}
+	if index >= 0 {
+		more["index"] = index
+	}
+	first := violations[0]
+	in.refuse(w, http.StatusUnprocessableEntity, fmt.Sprintf("the data at %q violates its schema: %s", first.Path, first.Schema), more)
 }
 
 // unavailable answers that the event could not be stored: it is the producer's to send again.

@@ -171,12 +171,17 @@ func (r *sourceRunner) runSource(ctx context.Context, token string) {
 }
 
 func (r *sourceRunner) runOnce(ctx context.Context, token string) error {
+	change, err := newTransform(r.block.Transform)
+	if err != nil {
+		return fmt.Errorf("build source %q: %w", r.block.Name, err)
+	}
 	source, err := r.block.Config.NewSource(SourceEnv{
 		Name: r.block.Name, Stream: r.block.Stream, Redis: r.client, Logger: r.log, UserAgent: r.userAgent,
 		Outbox: &Outbox{
 			client: r.client, sender: r.sender, stream: r.block.Stream, source: r.block.Name, token: token,
 			room: r.room, log: r.log,
-			memory: memory{gauge: func(items int64) { r.metrics.sourceMemory.WithLabelValues(r.block.Name).Set(float64(items)) }},
+			memory:    memory{gauge: func(items int64) { r.metrics.sourceMemory.WithLabelValues(r.block.Name).Set(float64(items)) }},
+			transform: change, notTransformed: r.metrics.sourceTransformErrors.WithLabelValues(r.block.Name).Inc,
 			stored: func(n int) { r.metrics.sourceEvents.WithLabelValues(r.block.Name).Add(float64(n)) },
 		},
 	})

@@ -4,31 +4,34 @@ import "github.com/prometheus/client_golang/prometheus"
 
 // metrics are the gateway's figures. Labels come from the configuration or from a fixed list, never from events.
 type metrics struct {
-	accepted       *prometheus.CounterVec // stream
-	refused        *prometheus.CounterVec // status
-	deliveries     *prometheus.CounterVec // subscription, result: delivered, filtered, deadlettered
-	attempts       *prometheus.CounterVec // subscription, result: success, retry, failure
-	deliveryTime   *prometheus.HistogramVec
-	malformed      *prometheus.CounterVec // subscription
-	parked         *prometheus.GaugeVec   // subscription
-	trimmed        *prometheus.CounterVec // subscription
-	reclaimed      *prometheus.CounterVec // subscription
-	groupRecreated *prometheus.CounterVec // subscription
-	sourceEvents   *prometheus.CounterVec // source
-	sourceErrors   *prometheus.CounterVec // source
-	sourceMemory   *prometheus.GaugeVec   // source
-	circuit        *prometheus.GaugeVec   // subscription
-	inFlight       *prometheus.GaugeVec   // subscription
-	heldBack       *prometheus.GaugeVec   // subscription
-	replies        *prometheus.CounterVec // subscription, result: published, dropped
-	length         *prometheus.GaugeVec   // stream
-	full           *prometheus.GaugeVec   // stream
-	retained       *prometheus.GaugeVec   // stream, group: at most one group of a stream
-	lag            *prometheus.GaugeVec   // subscription
-	pending        *prometheus.GaugeVec   // subscription
-	oldest         *prometheus.GaugeVec   // subscription
-	forgotten      *prometheus.CounterVec // subscription
-	filterErrors   *prometheus.CounterVec // subscription
+	accepted              *prometheus.CounterVec // stream
+	mended                *prometheus.CounterVec // stream
+	refused               *prometheus.CounterVec // status
+	deliveries            *prometheus.CounterVec // subscription, result: delivered, filtered, deadlettered
+	attempts              *prometheus.CounterVec // subscription, result: success, retry, failure
+	deliveryTime          *prometheus.HistogramVec
+	malformed             *prometheus.CounterVec // subscription
+	parked                *prometheus.GaugeVec   // subscription
+	trimmed               *prometheus.CounterVec // subscription
+	reclaimed             *prometheus.CounterVec // subscription
+	groupRecreated        *prometheus.CounterVec // subscription
+	sourceEvents          *prometheus.CounterVec // source
+	sourceErrors          *prometheus.CounterVec // source
+	sourceMemory          *prometheus.GaugeVec   // source
+	sourceTransformErrors *prometheus.CounterVec // source
+	transformErrors       *prometheus.CounterVec // subscription
+	circuit               *prometheus.GaugeVec   // subscription
+	inFlight              *prometheus.GaugeVec   // subscription
+	heldBack              *prometheus.GaugeVec   // subscription
+	replies               *prometheus.CounterVec // subscription, result: published, dropped
+	length                *prometheus.GaugeVec   // stream
+	full                  *prometheus.GaugeVec   // stream
+	retained              *prometheus.GaugeVec   // stream, group: at most one group of a stream
+	lag                   *prometheus.GaugeVec   // subscription
+	pending               *prometheus.GaugeVec   // subscription
+	oldest                *prometheus.GaugeVec   // subscription
+	forgotten             *prometheus.CounterVec // subscription
+	filterErrors          *prometheus.CounterVec // subscription
 }
 
 func newMetrics(registry prometheus.Registerer) *metrics {
@@ -72,6 +75,9 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 	m.oldest = gauge("subscription_oldest_seconds", "Age of the oldest entry that is not acknowledged.", "subscription")
 	m.forgotten = counter("entries_forgotten_total", "Entries that retention removed before a subscription with forget acknowledged them.", "subscription")
 	m.filterErrors = counter("filter_errors_total", "Events that were not delivered because a filter could not be evaluated on them.", "subscription")
+	m.sourceTransformErrors = counter("source_transform_errors_total", "Events that were published as their source made them, because they could not be transformed.", "source")
+	m.transformErrors = counter("transform_errors_total", "Events that were dead-lettered because they could not be transformed.", "subscription")
+	m.mended = counter("requests_mended_total", "HTTP requests whose events were not valid and were mended (validation: lenient).", "stream")
 	registry.MustRegister(m.deliveryTime)
 	return m
 }

@@ -120,6 +120,10 @@ type Outbox struct {
 	memory memory
 	stored func(n int)
 
+	transform        *transform // nil: none
+	notTransformed   func()     // counts an event that could not be
+	wasUntransformed bool       // that was logged
+
 	preview *preview // nil: it publishes
 }
 
@@ -155,6 +159,7 @@ func (o *Outbox) Checkpoints(ctx context.Context) (map[string][]byte, error) {
 // it. It retries until Redis answers and the stream has room, or ctx ends; after ErrFenced the source must stop. An error
 // that is ErrMemoryFull means that the rest, from the step that was refused, was not carried out.
 func (o *Outbox) Publish(ctx context.Context, emissions []Emission, saves ...Save) ([]string, error) {
+	emissions = o.transformed(emissions)
 	if o.preview != nil {
 		return o.preview.publish(ctx, o, emissions)
 	}

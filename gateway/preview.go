@@ -32,6 +32,17 @@ func NewPreview(client redis.UniversalClient, env SourceEnv, show func(event *ra
 	}
 }
 
+// Preview returns [NewPreview] of this source, with its transformation.
+func (b *SourceBlock) Preview(client redis.UniversalClient, env SourceEnv, show func(event *rawevent.Event) error) (*Outbox, error) {
+	change, err := newTransform(b.Transform)
+	if err != nil {
+		return nil, fmt.Errorf("build source %q: %w", b.Name, err)
+	}
+	o := NewPreview(client, env, show)
+	o.transform = change
+	return o, nil
+}
+
 func (p *preview) publish(ctx context.Context, o *Outbox, emissions []Emission) ([]string, error) {
 	pointers := make([]*Emission, len(emissions))
 	for i := range emissions {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/streamgate/streamgate/gateway/schema"
 	"github.com/streamgate/streamgate/protocol/rawevent"
 	"github.com/streamgate/streamgate/protocol/redisstreams"
 )
@@ -27,8 +28,10 @@ type Publisher struct {
 // outlet is the way into one stream.
 type outlet struct {
 	*redisstreams.Sender
-	room *room
-	down atomic.Bool // an outage of this stream has been logged
+	room    *room
+	schemas *schema.Set
+	lenient bool        // towards events that are not valid
+	down    atomic.Bool // an outage of this stream has been logged
 }
 
 func newPublisher(client redis.UniversalClient, streams []StreamConfig, log *slog.Logger, m *metrics) (*Publisher, error) {
@@ -42,7 +45,11 @@ func newPublisher(client redis.UniversalClient, streams []StreamConfig, log *slo
 		if path := streams[i].Path; path != "" {
 			p.paths[path[1:]] = streams[i].Name
 		}
-		p.streams[streams[i].Name] = &outlet{Sender: sender, room: newRoom(&streams[i], log, m)}
+		schemas, problems := compileSchemas(streams[i].Schemas)
+		if len(problems) > 0 {
+			return nil, fmt.Errorf("stream %q: %w", streams[i].Name, problems)
+		}
+		p.streams[streams[i].Name] = &outlet{Sender: sender, room: newRoom(&streams[i], log, m), schemas: schemas, lenient: streams[i].Validation == validationLenient}
 	}
 	return p, nil
 }
@@ -74,6 +81,14 @@ func (p *Publisher) PublishBatch(ctx context.Context, stream string, events []ra
 	ids, err := out.AppendAll(ctx, events)
 	p.note(ctx, stream, out, err)
 	return ids, err
+}
+
+// check returns where the event's data violates the schemas of a stream.
+func (p *Publisher) check(stream string, event *rawevent.Event) []schema.Violation {
+	if out := p.streams[stream]; out != nil {
+		return out.schemas.Check(event)
+	}
+	return nil
 }
 
 func (p *Publisher) outlet(stream string) (*outlet, error) {

@@ -54,7 +54,7 @@ func (s *subscription) session(consumer *redisstreams.Consumer, l *lanes) *sessi
 	}
 	return &session{
 		subscription: s, consumer: consumer, sink: to, parking: newParkingLot(s.config.MaxParked), lanes: l,
-		jobs: make(chan *job), slots: make(chan struct{}, s.config.Concurrency),
+		jobs: make(chan *job), slots: make(chan struct{}, s.config.workers()),
 	}
 }
 

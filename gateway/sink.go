@@ -109,8 +109,8 @@ type httpSink struct {
 func newHTTPSink(c *SubscriptionConfig, userAgent string, log *slog.Logger) *httpSink {
 	dialer := &net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}
 	s := &httpSink{
-		structure: c.Delivery.Format == "json", timeout: c.Delivery.Timeout.Std(), userAgent: userAgent,
-		replies: c.ReplyStream != noReplies, maxAfter: c.Delivery.RetryAfterMax.Std(),
+		structure: c.Delivery.Format == formatJSON, timeout: c.Delivery.Timeout.Std(), userAgent: userAgent,
+		replies: c.ReplyStream != noReplies && c.Delivery.Format != formatBatch, maxAfter: c.Delivery.RetryAfterMax.Std(),
 		// It is used without an http.Client: a sink MUST NOT redirect, and a sender must not follow (CloudEvents HTTP webhook
 		// section 2.2); cookies are nothing for events either.
 		transport: &http.Transport{
@@ -174,6 +174,11 @@ func setHeader(h http.Header, name, value string) http.Header {
 func (s *httpSink) close() { s.transport.CloseIdleConnections() }
 
 func (s *httpSink) deliver(ctx context.Context, j *job) outcome {
+	return s.post(ctx, func(ctx context.Context) *http.Request { return s.request(ctx, &j.event) })
+}
+
+// post makes one request, once the sink has agreed to it.
+func (s *httpSink) post(ctx context.Context, build func(context.Context) *http.Request) outcome {
 	if s.target == nil {
 		return outcome{code: noResponse, detail: []byte("the sink's address is not usable")}
 	}
@@ -184,7 +189,7 @@ func (s *httpSink) deliver(ctx context.Context, j *job) outcome {
 			return outcome{code: noResponse, detail: []byte(err.Error())}
 		}
 	}
-	request := s.request(ctx, &j.event)
+	request := build(ctx)
 	if err := s.authorize(request); err != nil {
 		return outcome{code: noResponse, detail: []byte(err.Error())}
 	}
@@ -270,9 +275,7 @@ func (s *httpSink) overridden(event *rawevent.Event) *rawevent.Event {
 
 func (s *httpSink) request(ctx context.Context, event *rawevent.Event) *http.Request {
 	event = s.overridden(event)
-	header, body := make(http.Header, len(event.Attributes)+4), event.Data
-	header["User-Agent"] = []string{s.userAgent}
-	maps.Copy(header, s.header)
+	header, body := s.newHeader(len(event.Attributes)), event.Data
 	// An event whose data is itself an encoded event must go in structured mode: in binary mode it would be taken for the
 	// inner one. So must one without data to a web hook, which is owed a payload (section 2.1). One without attributes is such an encoded event, in a format that is not understood, and goes as it is.
 	if len(event.Attributes) > 0 && (s.structure || s.webHook != nil && len(event.Data) == 0 || rawevent.ModeOf(event.DataContentType) != rawevent.Binary) {
@@ -281,6 +284,18 @@ func (s *httpSink) request(ctx context.Context, event *rawevent.Event) *http.Req
 	} else {
 		event.WriteHTTP(header)
 	}
+	return s.newRequest(ctx, header, body)
+}
+
+// newHeader returns what goes with every request, with room for n more.
+func (s *httpSink) newHeader(n int) http.Header {
+	header := make(http.Header, n+4)
+	header["User-Agent"] = []string{s.userAgent}
+	maps.Copy(header, s.header)
+	return header
+}
+
+func (s *httpSink) newRequest(ctx context.Context, header http.Header, body []byte) *http.Request {
 	if s.replies {
 		header["Prefer"] = []string{"reply"}
 	}

@@ -63,10 +63,41 @@ type SourceEnv struct {
 	UserAgent string
 }
 
+// EventKinds returns the kinds of events that the source publishes, as its transformation leaves them; none if it does not
+// know them beforehand.
+func (b *SourceBlock) EventKinds() ([]EventKind, error) {
+	describer, ok := b.Config.(EventDescriber)
+	if !ok {
+		return nil, nil
+	}
+	kinds, err := describer.EventKinds()
+	if err != nil || b.Transform == nil {
+		return kinds, err
+	}
+	change, err := newTransform(b.Transform)
+	if err != nil {
+		return nil, err
+	}
+	for i := range kinds {
+		if event, err := change.apply(&kinds[i].Example); err == nil { // else it is published as it is
+			kinds[i].Example = event
+		}
+		if b.Transform.Wrap+b.Transform.Unwrap != "" {
+			kinds[i].Data = nil
+		}
+		if _, isSet := b.Transform.Set[rawevent.AttrType]; isSet {
+			kinds[i].AnyType = true
+		}
+	}
+	return kinds, nil
+}
+
 // SourceBlock is one source of a configuration.
 type SourceBlock struct {
 	Name   string
 	Type   string
 	Stream string
-	Config SourceConfig
+	// Transform changes its events; nil for not.
+	Transform *TransformConfig
+	Config    SourceConfig
 }

@@ -20,6 +20,7 @@ type subscription struct {
 	config  SubscriptionConfig
 	env     subscriptionEnv
 	matches predicate
+	change  *transform   // nil: none
 	areas   []*area.Area // of its filters, which are on the stream's board
 	// consumer makes the group. Without order it also is the session's.
 	consumer *redisstreams.Consumer
@@ -57,6 +58,10 @@ func newSubscription(c SubscriptionConfig, env subscriptionEnv) (*subscription, 
 		log: env.log.With("subscription", c.Name), metrics: env.metrics, figures: env.metrics.of(c.Name),
 	}
 	s.areas = compiler.areas
+	var err error
+	if s.change, err = newTransform(c.Transform); err != nil {
+		return nil, fmt.Errorf("subscription %q: %w", c.Name, err)
+	}
 	if c.RateLimit > 0 {
 		s.limiter = rate.NewLimiter(rate.Limit(c.RateLimit), max(1, min(c.Concurrency, int(c.RateLimit))))
 	}
@@ -65,7 +70,6 @@ func newSubscription(c SubscriptionConfig, env subscriptionEnv) (*subscription, 
 		dead.Sink, dead.ReplyStream = SinkConfig{URI: uri, Guard: c.Sink.Guard}, noReplies
 		s.deadSink = newHTTPSink(&dead, env.userAgent, env.log)
 	}
-	var err error
 	if s.consumer, err = s.newStreamConsumer(); err != nil {
 		return nil, fmt.Errorf("subscription %q: %w", c.Name, err)
 	}
@@ -121,7 +125,11 @@ func (s *subscription) newSink(consumer *redisstreams.Consumer) (sink, error) {
 	case c.Sink.Channel != "":
 		return &channelSink{client: s.env.client, channel: c.Sink.Channel, timeout: c.Delivery.Timeout.Std()}, nil
 	default:
-		return newHTTPSink(c, s.env.userAgent, s.log), nil
+		to := newHTTPSink(c, s.env.userAgent, s.log)
+		if c.Delivery.Format == formatBatch {
+			return &batchSink{httpSink: to, config: c.Delivery.Batch}, nil
+		}
+		return to, nil
 	}
 }
 

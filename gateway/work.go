@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"net/http"
 	"strconv"
 	"time"
 
@@ -83,8 +84,12 @@ func (s *session) work(ctx context.Context, j *job) {
 	if s.config.Sink.URI != "" {
 		ttl = takeTTL(&j.event)
 	}
+	sent, ok := s.transformed(ctx, j)
+	if !ok {
+		return
+	}
 	started := time.Now()
-	o := s.sink.deliver(ctx, j)
+	o := s.sink.deliver(ctx, sent)
 	if o.gone || ctx.Err() != nil && o.code == noResponse { // cut off by the shutdown, which is no failure of the event
 		s.giveUp(j)
 		if o.gone {
@@ -102,6 +107,26 @@ func (s *session) work(ctx context.Context, j *job) {
 		s.setCircuit(&o)
 	}
 	s.settle(ctx, j, &o, ttl, counts)
+}
+
+// transformed returns the job as the sink is to have it; its event as it was is what becomes a dead letter. It reports false
+// if that has happened already, because it cannot be transformed.
+func (s *session) transformed(ctx context.Context, j *job) (*job, bool) {
+	if s.change == nil {
+		return j, true
+	}
+	event, err := s.change.apply(&j.event)
+	if err == nil {
+		return &job{delivery: j.delivery, event: event, probe: j.probe}, true
+	}
+	s.giveUp(j)
+	o := outcome{code: http.StatusUnprocessableEntity, detail: []byte("the subscription's transformation: " + err.Error()), final: true}
+	if s.storeDead(ctx, j.delivery, &j.event, &o) {
+		s.metrics.transformErrors.WithLabelValues(s.config.Name).Inc()
+		s.log.Error("an event could not be transformed and was dead-lettered", "event_id", j.event.ID(), "event_type", j.event.Type(),
+			"entry_id", j.delivery.ID, "err", err)
+	}
+	return nil, false
 }
 
 func (s *session) giveUp(j *job) {

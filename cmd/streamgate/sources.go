@@ -186,11 +186,15 @@ func preview(c *cobra.Command, block *gateway.SourceBlock, client redis.Universa
 		Logger: slog.New(slog.NewTextHandler(c.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn})),
 	}
 	n := 0
-	env.Outbox = gateway.NewPreview(client, env, func(e *rawevent.Event) error {
+	var err error
+	env.Outbox, err = block.Preview(client, env, func(e *rawevent.Event) error {
 		n++
 		_, err := fmt.Fprintf(c.OutOrStdout(), "%s\n", e.AppendJSON(nil))
 		return err
 	})
+	if err != nil {
+		return err
+	}
 	source, err := block.Config.NewSource(env)
 	if err != nil {
 		return fmt.Errorf("build source %q: %w", block.Name, err)

@@ -99,17 +99,13 @@ func (d *document) stream(name string) {
 }
 
 func (d *document) source(block *gateway.SourceBlock) error {
-	describer, ok := block.Config.(gateway.EventDescriber)
-	if !ok {
-		return nil // a source of any events
+	kinds, err := block.EventKinds()
+	if err != nil || kinds == nil { // none for a source of any events
+		return err
 	}
 	stream := d.key("", block.Stream)
 	channel, _ := d.channels[stream].(object)
 	messages, _ := channel["messages"].(object)
-	kinds, err := describer.EventKinds()
-	if err != nil {
-		return err
-	}
 	var published []any
 	for i := range kinds {
 		name := block.Name + "-" + kinds[i].Name // a block's name has no other characters

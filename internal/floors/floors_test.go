@@ -29,6 +29,8 @@ const (
 	uuid    = "github.com/google/uuid"
 	viper   = "github.com/spf13/viper"
 
+	jsonSchema = "github.com/santhosh-tekuri/jsonschema"
+
 	miniredis = "github.com/alicebob/miniredis"
 )
 
@@ -48,6 +50,7 @@ func house() []floor {
 		{path: "protocol/redisstreams", level: 1, onlyThese: []string{sdkGo, goRedis, uuid}},
 		{path: "gateway/cesql", level: 1, onlyThese: []string{}},
 		{path: "gateway/area", level: 1, onlyThese: []string{}},
+		{path: "gateway/schema", level: 1, onlyThese: []string{jsonSchema}},
 		{path: "gateway/template", level: 1, onlyThese: []string{}},
 		{path: "gateway", level: 2},
 		{path: "gateway/source", level: 3, subtree: true},

@@ -1,0 +1,133 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/streamgate/streamgate/protocol/rawevent"
+)
+
+// BatchConfig is for delivery.format batch: HTTP batched mode, which a sink must have asked for (CloudEvents HTTP protocol
+// binding section 3.3).
+type BatchConfig struct {
+	// MaxEvents is how many events one request may have; default 100.
+	MaxEvents int `mapstructure:"maxEvents"`
+	// MaxDelay is how long an event waits for others; default 100ms.
+	MaxDelay Duration `mapstructure:"maxDelay"`
+}
+
+// Bounds of a batch.
+const (
+	maxSentEvents = 1000
+	maxSentDelay  = 15 * time.Second // less than server.shutdownTimeout, so that a stop does not cut it off
+	maxSentBytes  = 8 << 20          // what this gateway itself takes in one batch
+)
+
+// batchSink posts events together. A delivery joins the open batch and waits for its fate. Whoever opens a batch sends it
+// when it is full or old enough.
+//
+// A batch is answered as a whole, and that answer is each event's: where it may be tried again, each event is, by itself
+// and at a time of its own, maybe in other company. Where a batch is refused for what is in it, its halves are sent, and
+// theirs, until the events at fault are alone: one of them takes no other with it.
+type batchSink struct {
+	*httpSink
+	config BatchConfig
+
+	mu   sync.Mutex
+	open *outgoing // nil: the next event opens one
+}
+
+// outgoing is a batch on its way.
+type outgoing struct {
+	events   [][]byte // in the JSON format
+	bytes    int
+	closed   chan struct{} // when no event may join any more
+	done     chan struct{} // when there are outcomes
+	outcomes []outcome
+}
+
+func (s *batchSink) deliver(ctx context.Context, j *job) outcome {
+	if len(j.event.Attributes) == 0 { // in a format that is not understood, which has no place in a batch
+		return s.httpSink.deliver(ctx, j)
+	}
+	b, at := s.join(s.overridden(&j.event).AppendJSON(nil))
+	if at == 0 {
+		s.send(ctx, b)
+	}
+	select {
+	case <-b.done:
+		return b.outcomes[at]
+	case <-ctx.Done():
+		return outcome{code: noResponse, detail: []byte("the gateway stops")}
+	}
+}
+
+// join returns the batch that has taken an event, and the event's place in it.
+func (s *batchSink) join(event []byte) (b *outgoing, at int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.open != nil && s.open.bytes+len(event) > maxSentBytes {
+		s.closeOpen()
+	}
+	if s.open == nil {
+		s.open = &outgoing{closed: make(chan struct{}), done: make(chan struct{})}
+	}
+	b = s.open
+	at = len(b.events)
+	b.events, b.bytes = append(b.events, event), b.bytes+len(event)
+	if len(b.events) == s.config.MaxEvents {
+		s.closeOpen()
+	}
+	return b, at
+}
+
+func (s *batchSink) closeOpen() {
+	close(s.open.closed)
+	s.open = nil
+}
+
+// send waits until the batch is full or old enough, and posts it.
+func (s *batchSink) send(ctx context.Context, b *outgoing) {
+	old := time.NewTimer(s.config.MaxDelay.Std())
+	defer old.Stop()
+	select {
+	case <-b.closed:
+	case <-old.C:
+	case <-ctx.Done():
+	}
+	s.mu.Lock()
+	if s.open == b {
+		s.closeOpen()
+	}
+	s.mu.Unlock()
+	b.outcomes = make([]outcome, len(b.events))
+	s.postAll(ctx, b.events, b.outcomes)
+	close(b.done)
+}
+
+// postAll posts events in one request, or in parts where they are refused for what they are.
+func (s *batchSink) postAll(ctx context.Context, events [][]byte, outcomes []outcome) {
+	o := s.post(ctx, func(ctx context.Context) *http.Request {
+		body := slices.Concat([]byte{'['}, bytes.Join(events, []byte{','}), []byte{']'})
+		header := s.newHeader(1)
+		header["Content-Type"] = []string{rawevent.MediaTypeBatch}
+		return s.newRequest(ctx, header, body)
+	})
+	if half := len(events) / 2; half > 0 && o.blamesContent() {
+		s.postAll(ctx, events[:half], outcomes[:half])
+		s.postAll(ctx, events[half:], outcomes[half:])
+		return
+	}
+	for i := range outcomes {
+		outcomes[i] = o
+	}
+}
+
+// blamesContent reports whether it may be one event of several that is refused.
+func (o *outcome) blamesContent() bool {
+	return o.code == http.StatusBadRequest || o.code == http.StatusRequestEntityTooLarge || o.code == http.StatusUnprocessableEntity
+}

@@ -1,0 +1,224 @@
+package gateway
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/streamgate/streamgate/gateway/template"
+	"github.com/streamgate/streamgate/protocol/rawevent"
+)
+
+// TransformConfig changes events on their way: those of a source before they are stored, or those of a subscription after
+// its filters and before its sink. What is in the stream does not change, and a dead letter is the event as it was, so that
+// to redrive it changes it once and not twice.
+type TransformConfig struct {
+	// Set gives attributes values: templates of the event as it came, see [TransformPlaceholders]. An attribute whose value
+	// comes out empty is deleted.
+	Set map[string]string `mapstructure:"set"`
+	// Delete takes attributes away.
+	Delete []string `mapstructure:"delete"`
+	// Unwrap names a member of JSON data, a/b for one of a member, that becomes the data.
+	Unwrap string `mapstructure:"unwrap"`
+	// Wrap names the one member of a JSON object that the data becomes: JSON as it is, text as a string, anything else as a
+	// string in base64, no data as null.
+	Wrap string `mapstructure:"wrap"`
+}
+
+const (
+	placeholderData      = "data:"
+	placeholderExtension = "extension:"
+)
+
+// TransformPlaceholders are what the templates of a transformation may name: attributes, extensions as {extension:NAME},
+// and members of JSON data as {data:MEMBER} or {data:MEMBER/MEMBER} (RFC 6901 without the first slash).
+func TransformPlaceholders() []string {
+	return []string{
+		rawevent.AttrID, rawevent.AttrSource, rawevent.AttrType, rawevent.AttrTime, rawevent.AttrSubject,
+		rawevent.AttrDataSchema, rawevent.AttrDataContentType, placeholderExtension, placeholderData,
+	}
+}
+
+func (c *TransformConfig) validate() Problems {
+	var p Problems
+	if len(c.Set)+len(c.Delete) == 0 && c.Unwrap == "" && c.Wrap == "" {
+		p.Add("", "the transformation changes nothing", "write one of set, delete, unwrap, wrap, or remove it")
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Set)) {
+		if !rawevent.ValidName(name) || name == "data" || name == rawevent.AttrSpecVersion {
+			p.Add("set."+name, fmt.Sprintf("%q is no attribute that can be set", name), "use lower-case letters and digits, like subject or region")
+		} else if _, err := template.Parse(c.Set[name], TransformPlaceholders()...); err != nil {
+			p.Add("set."+name, err.Error(), "write a template like {source}/{data:id}")
+		}
+	}
+	for i, name := range c.Delete {
+		key := fmt.Sprintf("delete[%d]", i)
+		_, isSet := c.Set[name]
+		switch {
+		case !rawevent.ValidName(name) || name == "data":
+			p.Add(key, fmt.Sprintf("%q is no attribute name", name), "use lower-case letters and digits, like traceparent")
+		case slices.Contains([]string{rawevent.AttrID, rawevent.AttrSource, rawevent.AttrType, rawevent.AttrSpecVersion}, name):
+			p.Add(key, fmt.Sprintf("every event must have %s", name), "set it to something else, or leave it")
+		case isSet:
+			p.Add(key, fmt.Sprintf("%s is set as well", name), "keep one of set and delete")
+		}
+	}
+	if c.Wrap != "" && c.Unwrap != "" {
+		p.Add("", "the data is to be wrapped and unwrapped", "keep one of them")
+	}
+	return p
+}
+
+// transform changes events. A nil one changes nothing. It is immutable and safe for concurrent use.
+type transform struct {
+	set          []assignment
+	remove       []string
+	unwrap, wrap string
+}
+
+type assignment struct {
+	name  string
+	value template.Template
+}
+
+// newTransform returns nil for nil.
+func newTransform(c *TransformConfig) (*transform, error) {
+	if c == nil {
+		return nil, nil
+	}
+	t := &transform{remove: c.Delete, unwrap: c.Unwrap, wrap: c.Wrap}
+	for _, name := range slices.Sorted(maps.Keys(c.Set)) {
+		value, err := template.Parse(c.Set[name], TransformPlaceholders()...)
+		if err != nil {
+			return nil, fmt.Errorf("transform.set.%s: %w", name, err)
+		}
+		t.set = append(t.set, assignment{name, value})
+	}
+	return t, nil
+}
+
+var errOpaque = errors.New("the event is in a format that is not understood, and cannot be changed")
+
+// apply returns the changed event, which is valid, or why there is none. The given event is not changed; the data may be
+// shared.
+func (t *transform) apply(event *rawevent.Event) (rawevent.Event, error) {
+	if len(event.Attributes) == 0 {
+		return rawevent.Event{}, errOpaque
+	}
+	changed := event.Clone()
+	if err := t.data(&changed); err != nil {
+		return rawevent.Event{}, err
+	}
+	for _, name := range t.remove {
+		changed.Delete(name)
+	}
+	for i := range t.set {
+		value, err := t.set[i].value.Expand(nil, func(name string) (string, bool) { return placeholder(event, name) })
+		if err != nil {
+			return rawevent.Event{}, fmt.Errorf("set %s: %w", t.set[i].name, err)
+		}
+		if changed.Delete(t.set[i].name); len(value) > 0 {
+			changed.Set(t.set[i].name, string(value))
+		}
+	}
+	if err := changed.Validate(); err != nil {
+		return rawevent.Event{}, fmt.Errorf("the changed event is not valid: %w", err)
+	}
+	return changed, nil
+}
+
+func (t *transform) data(e *rawevent.Event) error {
+	switch {
+	case t.unwrap != "":
+		value, found := dataAt(e, t.unwrap)
+		if !found {
+			return fmt.Errorf("unwrap: the data has no member %s", t.unwrap)
+		}
+		e.Data, e.DataContentType = value, "application/json"
+	case t.wrap != "":
+		wrapped := append(rawevent.AppendJSONString([]byte{'{'}, t.wrap), ':')
+		switch {
+		case e.Data == nil:
+			wrapped = append(wrapped, "null"...)
+		case rawevent.IsJSON(e.DataContentType) && json.Valid(e.Data):
+			wrapped = append(wrapped, e.Data...)
+		case utf8.Valid(e.Data):
+			wrapped = rawevent.AppendJSONString(wrapped, string(e.Data))
+		default:
+			wrapped = append(base64.StdEncoding.AppendEncode(append(wrapped, '"'), e.Data), '"')
+		}
+		wrapped = append(wrapped, '}')
+		e.Data, e.DataContentType = wrapped, "application/json"
+	}
+	return nil
+}
+
+// dataAt returns the JSON text at a path into JSON data.
+func dataAt(e *rawevent.Event, path string) ([]byte, bool) {
+	at := rawevent.Event{DataContentType: e.DataContentType, Data: e.Data}
+	for step := range strings.SplitSeq(path, "/") {
+		value, found := at.DataValue(strings.NewReplacer("~1", "/", "~0", "~").Replace(step))
+		if !found {
+			return nil, false
+		}
+		at = rawevent.Event{DataContentType: "application/json", Data: value}
+	}
+	return at.Data, true
+}
+
+func placeholder(e *rawevent.Event, name string) (string, bool) {
+	if path, ok := strings.CutPrefix(name, placeholderData); ok {
+		value, found := dataAt(e, path)
+		if !found || string(value) == "null" {
+			return "", false
+		}
+		var text string
+		if value[0] == '"' && json.Unmarshal(value, &text) == nil {
+			return text, true
+		}
+		return string(value), true
+	}
+	name = strings.TrimPrefix(name, placeholderExtension)
+	return e.Attribute(name)
+}
+
+// transformed returns what is to be published of emissions. An event that cannot be changed stays as its source made it:
+// nothing is lost, and it is counted.
+func (o *Outbox) transformed(emissions []Emission) []Emission {
+	if o.transform == nil {
+		return emissions
+	}
+	changed := slices.Clone(emissions)
+	for i := range changed {
+		if changed[i].Action == Note {
+			continue
+		}
+		event, err := o.transform.apply(&changed[i].Event)
+		if err != nil {
+			o.untransformed(&changed[i].Event, err)
+			continue
+		}
+		changed[i].Event = event
+	}
+	return changed
+}
+
+func (o *Outbox) untransformed(e *rawevent.Event, err error) {
+	level := slog.LevelDebug
+	if !o.wasUntransformed {
+		level = slog.LevelWarn
+	}
+	o.wasUntransformed = true
+	o.log.Log(context.Background(), level, "an event could not be transformed and is published as it is; others like it are counted",
+		"event_id", e.ID(), "event_type", e.Type(), "err", err)
+	if o.notTransformed != nil {
+		o.notTransformed()
+	}
+}

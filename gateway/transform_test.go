@@ -1,0 +1,117 @@
+package gateway
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/streamgate/streamgate/protocol/rawevent"
+	"pgregory.net/rapid"
+)
+
+func TestTransform(t *testing.T) {
+	t.Parallel()
+	e := rawevent.New("1", "/s", "com.example.created")
+	e.Set("subject", "a/b")
+	e.Set("region", "eu")
+	e.DataContentType, e.Data = "application/json", []byte(`{"id":7,"name":"x","in":{"a/b":{"deep":true}},"none":null}`)
+	for name, c := range map[string]struct {
+		config TransformConfig
+		want   string // in JSON
+		err    string
+	}{
+		"set": {TransformConfig{Set: map[string]string{"subject": "{source}/{data:id}", "team": "{extension:region}-{type}"}},
+			`{"specversion":"1.0","id":"1","source":"/s","type":"com.example.created","subject":"/s/7","region":"eu","team":"eu-com.example.created","datacontenttype":"application/json","data":` + string(e.Data) + `}`, ""},
+		"templates see the event as it came": {TransformConfig{Set: map[string]string{"id": "{type}", "type": "{id}"}, Unwrap: "in"},
+			`{"specversion":"1.0","id":"com.example.created","source":"/s","type":"1","subject":"a/b","region":"eu","datacontenttype":"application/json","data":{"a/b":{"deep":true}}}`, ""},
+		"empty is deleted": {TransformConfig{Set: map[string]string{"subject": "{data:none?}", "region": "{extension:other?}"}, Unwrap: "id"},
+			`{"specversion":"1.0","id":"1","source":"/s","type":"com.example.created","datacontenttype":"application/json","data":7}`, ""},
+		"delete": {TransformConfig{Delete: []string{"subject", "other"}, Unwrap: "in/a~1b/deep"},
+			`{"specversion":"1.0","id":"1","source":"/s","type":"com.example.created","region":"eu","datacontenttype":"application/json","data":true}`, ""},
+		"unwrap a string": {TransformConfig{Unwrap: "name"},
+			`{"specversion":"1.0","id":"1","source":"/s","type":"com.example.created","subject":"a/b","region":"eu","datacontenttype":"application/json","data":"x"}`, ""},
+		"wrap": {TransformConfig{Wrap: "body"},
+			`{"specversion":"1.0","id":"1","source":"/s","type":"com.example.created","subject":"a/b","region":"eu","datacontenttype":"application/json","data":{"body":` + string(e.Data) + `}}`, ""},
+		"no such member":   {TransformConfig{Unwrap: "in/other"}, "", "the data has no member in/other"},
+		"no value":         {TransformConfig{Set: map[string]string{"subject": "{data:other}"}}, "", "set subject: fill in {data:other}"},
+		"no longer valid":  {TransformConfig{Set: map[string]string{"time": "{data:name}"}}, "", "not valid: attribute \"time\""},
+		"an empty id":      {TransformConfig{Set: map[string]string{"id": "{data:other?}"}}, "", "not valid: attribute \"id\""},
+		"not a media type": {TransformConfig{Set: map[string]string{"datacontenttype": "{data:name}"}}, "", "not valid: attribute \"datacontenttype\""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if problems := c.config.validate(); len(problems) > 0 {
+				t.Fatal(problems)
+			}
+			change, err := newTransform(&c.config)
+			if err != nil {
+				t.Fatal(err)
+			}
+			before := string(e.AppendJSON(nil))
+			got, err := change.apply(&e)
+			switch {
+			case c.err != "":
+				if err == nil || !strings.Contains(err.Error(), c.err) {
+					t.Errorf("error %v", err)
+				}
+			case err != nil:
+				t.Error(err)
+			default:
+				if text := string(got.AppendJSON(nil)); text != c.want {
+					t.Errorf("got  %s\nwant %s", text, c.want)
+				}
+			}
+			if after := string(e.AppendJSON(nil)); after != before {
+				t.Errorf("the event itself has become %s", after)
+			}
+		})
+	}
+}
+
+// TestWrapOfAnyData: whatever the data, what wraps it is JSON, and unwrapping JSON gives it back.
+func TestWrapOfAnyData(t *testing.T) {
+	t.Parallel()
+	wrap, err := newTransform(&TransformConfig{Wrap: "a/b~"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	unwrap, err := newTransform(&TransformConfig{Unwrap: "a~1b~0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		e := rawevent.New("1", "/s", "t")
+		e.DataContentType = rapid.SampledFrom([]string{"", "text/plain", "application/json", "application/geo+json", "image/png"}).Draw(t, "type")
+		e.Data = rapid.OneOf(rapid.SliceOf(rapid.Byte()), rapid.SampledFrom([][]byte{nil, []byte(`{"a":1}`), []byte(`"x"`), []byte(`[`)})).Draw(t, "data")
+		wrapped, err := wrap.apply(&e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		back, err := unwrap.apply(&wrapped)
+		if err != nil {
+			t.Fatalf("%s: %v", wrapped.Data, err)
+		}
+		if rawevent.IsJSON(e.DataContentType) && len(e.Data) > 0 && e.Data[0] != '[' && string(back.Data) != string(e.Data) && string(e.Data) == `{"a":1}` {
+			t.Errorf("%s has become %s", e.Data, back.Data)
+		}
+	})
+}
+
+func TestWrongTransformations(t *testing.T) {
+	t.Parallel()
+	for want, c := range map[string]TransformConfig{
+		": the transformation changes nothing":             {},
+		"set.specversion: \"specversion\" is no attribute": {Set: map[string]string{"specversion": "1.0"}},
+		"set.data: \"data\" is no attribute":               {Set: map[string]string{"data": "x"}},
+		"set.a_b: \"a_b\" is no attribute":                 {Set: map[string]string{"a_b": "x"}},
+		"set.subject: {region} is no placeholder":          {Set: map[string]string{"subject": "{region}"}},
+		"delete[0]: every event must have type":            {Delete: []string{"type"}},
+		"delete[0]: subject is set as well":                {Set: map[string]string{"subject": "x"}, Delete: []string{"subject"}},
+		"delete[0]: \"A\" is no attribute name":            {Delete: []string{"A"}},
+		": the data is to be wrapped and unwrapped":        {Wrap: "a", Unwrap: "b"},
+	} {
+		problems := c.validate()
+		if len(problems) != 1 || !strings.HasPrefix(problems[0].Path+": "+problems[0].Message, want) {
+			t.Errorf("want %q, got %v", want, problems)
+		}
+	}
+}

@@ -153,7 +153,7 @@ func (c *filterCompiler) each(filters []FilterConfig) []predicate {
 func (c *filterCompiler) compile(f *FilterConfig) predicate {
 	switch {
 	case f.Exact != nil:
-		return match(f.Exact, func(have, want string) bool { return have == want })
+		return match(f.Exact, equal)
 	case f.Prefix != nil:
 		return match(f.Prefix, strings.HasPrefix)
 	case f.Suffix != nil:

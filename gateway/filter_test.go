@@ -11,6 +11,7 @@ import (
 
 	"github.com/streamgate/streamgate/gateway/area"
 	"github.com/streamgate/streamgate/protocol/rawevent"
+	"github.com/streamgate/streamgate/protocol/redisstreams"
 )
 
 func exact(pairs ...string) FilterConfig {
@@ -271,6 +272,125 @@ func BenchmarkFilters(b *testing.B) {
 			b.Fatal("no match")
 		}
 	}
+}
+
+// BenchmarkThousandSubscriptions is the cost of the filters of 1,000 subscriptions for one event, by dialect, beside what
+// each of them does with an event before and anyway: decode its entry, and validate it.
+func BenchmarkThousandSubscriptions(b *testing.B) {
+	const n = 1000
+	e := sampleEvent()
+	entry := redisstreams.Entry{Stream: "s", ID: "1-0", Fields: []string{
+		"ce_specversion", "1.0", "ce_id", "1", "ce_source", "https://example.com/s", "ce_type", "com.example.created",
+		"ce_subject", "items/S2B_L2A", "content-type", "application/json", "data", `{"n":1}`,
+	}}
+	run := func(name string, one func(i int) FilterConfig) {
+		b.Run(name, func(b *testing.B) {
+			predicates := make([]predicate, n)
+			for i := range predicates {
+				predicates[i] = compileFilters([]FilterConfig{one(i)})
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				for _, p := range predicates {
+					_, _ = p(&e, "")
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/n, "ns/subscription")
+		})
+	}
+	run("exactType", func(i int) FilterConfig {
+		return FilterConfig{Exact: map[string]string{"type": fmt.Sprintf("com.example.type%04d", i)}}
+	})
+	run("prefixSource", func(i int) FilterConfig {
+		return FilterConfig{Prefix: map[string]string{"source": fmt.Sprintf("https://example.com/%d", i)}}
+	})
+	run("cesql", func(i int) FilterConfig {
+		return FilterConfig{CESQL: fmt.Sprintf("type = 'com.example.type%04d' AND subject LIKE 'items/%%'", i)}
+	})
+	b.Run("sieveOfType", func(b *testing.B) {
+		sieves := make([]sieve, n)
+		for i := range sieves {
+			sieves[i] = newSieve([]FilterConfig{{Exact: map[string]string{"type": fmt.Sprintf("com.example.type%04d", i)}}})
+		}
+		b.ReportAllocs()
+		for b.Loop() {
+			for _, s := range sieves {
+				if s.passes(&entry) {
+					b.Fatal("passes")
+				}
+			}
+		}
+		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/n, "ns/subscription")
+	})
+	b.Run("decode", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			for range n {
+				event, err := entry.Event()
+				if err == nil {
+					err = event.Validate()
+				}
+				if err != nil {
+					b.Fatal(err)
+				}
+			}
+		}
+		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/n, "ns/subscription")
+	})
+}
+
+// TestSieve: what it holds back, the filters would hold back, whatever the filters and the entry.
+func TestSieve(t *testing.T) {
+	t.Parallel()
+	names := rapid.SampledFrom([]string{"type", "source", "subject", "region", "time", "datacontenttype", "id", "specversion"})
+	values := rapid.SampledFrom([]string{"a", "ab", "b", "/s", "2026-01-02t03:04:05z", "2026-01-02T03:04:05Z", "text/a", "1.0"})
+	var filter func(depth int) *rapid.Generator[FilterConfig]
+	filter = func(depth int) *rapid.Generator[FilterConfig] {
+		return rapid.Custom(func(t *rapid.T) (f FilterConfig) {
+			matches := rapid.MapOfN(names, values, 1, 2)
+			switch kind := rapid.IntRange(0, 3+3*depth).Draw(t, "kind"); kind {
+			case 0:
+				f.Exact = matches.Draw(t, "exact")
+			case 1:
+				f.Prefix = matches.Draw(t, "prefix")
+			case 2:
+				f.Suffix = matches.Draw(t, "suffix")
+			case 3:
+				f.CESQL = "type = 'a'"
+			case 4:
+				f.All = rapid.SliceOfN(filter(depth-1), 1, 3).Draw(t, "all")
+			case 5:
+				f.Any = rapid.SliceOfN(filter(depth-1), 1, 3).Draw(t, "any")
+			case 6:
+				not := filter(depth-1).Draw(t, "not")
+				f.Not = &not
+			}
+			return f
+		})
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		filters := rapid.SliceOfN(filter(1), 0, 3).Draw(t, "filters")
+		entry := redisstreams.Entry{Stream: "s", ID: "1-0", Fields: []string{"ce_specversion", "1.0", "ce_id", "1"}}
+		add := func(field string) {
+			entry.Fields = append(entry.Fields, field, values.Draw(t, field))
+		}
+		add("ce_source")
+		add("ce_type")
+		for _, field := range rapid.SliceOfN(rapid.SampledFrom([]string{"ce_time", "ce_subject", "ce_region", "content-type", "region", "ce_type"}), 0, 4).Draw(t, "fields") {
+			add(field)
+		}
+		if rapid.Bool().Draw(t, "structured") {
+			text := `{"specversion":"1.0","id":"1","source":"/s","type":"a","subject":"b"}`
+			entry.Fields = []string{"content-type", rawevent.MediaTypeJSON, "data", text, "ce_type", "other"}
+		}
+		event, err := entry.Event()
+		if err != nil || event.Validate() != nil || newSieve(filters).passes(&entry) {
+			return
+		}
+		if ok, _ := compileFilters(filters)(&event, ""); ok {
+			t.Fatalf("%v is held back by %+v", entry.Fields, filters)
+		}
+	})
 }
 
 // TestAreaBoard agrees with a look at each area, while areas come and go.

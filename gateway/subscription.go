@@ -20,6 +20,7 @@ type subscription struct {
 	config  SubscriptionConfig
 	env     subscriptionEnv
 	matches predicate
+	sieve   sieve
 	change  *transform   // nil: none
 	areas   []*area.Area // of its filters, which are on the stream's board
 	// consumer makes the group. Without order it also is the session's.
@@ -54,7 +55,7 @@ func newSubscription(c SubscriptionConfig, env subscriptionEnv) (*subscription, 
 	}
 	compiler := filterCompiler{board: env.areas}
 	s := &subscription{
-		config: c, env: env, matches: compiler.all(c.Filters), circuit: newCircuit(c.Delivery.Retry),
+		config: c, env: env, matches: compiler.all(c.Filters), sieve: newSieve(c.Filters), circuit: newCircuit(c.Delivery.Retry),
 		log: env.log.With("subscription", c.Name), metrics: env.metrics, figures: env.metrics.of(c.Name),
 	}
 	s.areas = compiler.areas

@@ -15,6 +15,10 @@ import (
 
 // prepare decodes and filters. It reports false when the entry is done with, parked, or waits for others of its key.
 func (s *session) prepare(ctx context.Context, d *redisstreams.Delivery) (job, bool) {
+	if !s.sieve.passes(&d.Entry) {
+		s.finish(d, s.figures.filtered)
+		return job{}, false
+	}
 	event, err := d.Event()
 	opaque := errors.Is(err, redisstreams.ErrUnknownFormat)
 	if err == nil {

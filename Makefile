@@ -69,10 +69,11 @@ fuzz: test-deps ## run every fuzz target for FUZZTIME (10s)
 fault: test-deps ## run the scenarios of docs/reliability.md, about four minutes; FAULT=regexp chooses
 	STREAMGATE_FAULTS=1 go test -count=1 -timeout 20m -parallel 4 -v -run '^TestFault.*($(FAULT))' ./cmd/streamgate
 
-interop: ## run against others: a real STAC server, real redis-py, the binding in Python, the peers' own writers
+interop: ## run against others: a real STAC server, the SDKs for Python, JavaScript and Java, real redis-py, the binding in Python, the peers' own writers
 	docs/interop/binding.sh
 	docs/interop/origin.sh
 	docs/interop/peers/run.sh
+	docs/interop/sdks.sh
 	docs/interop/run.sh
 	docs/interop/watch.sh
 

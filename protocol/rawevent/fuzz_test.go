@@ -1,6 +1,7 @@
 package rawevent_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -141,6 +142,26 @@ func FuzzFromHTTP(f *testing.F) {
 		fuzzedEvent(t, e)
 		if rawevent.ModeOf(header.Get("Content-Type")) == rawevent.Binary && string(e.Data) != string(body) {
 			t.Fatalf("the body %q became %q", body, e.Data)
+		}
+	})
+}
+
+// FuzzValidJSON: what is JSON for this package is JSON for encoding/json, and the other way round.
+func FuzzValidJSON(f *testing.F) {
+	for _, row := range append(jsonRows, dataRows...) {
+		if len(row.input) < 4096 {
+			f.Add([]byte(row.input))
+		}
+	}
+	for _, seed := range []string{"-0.5e+7", "01", "1.", ".5", "1e", "[1,]", `{"a"}`, `{"a":1,}`, "\"\\u12g4\"", "\"\x00\"", "nul", "[[]", " \r\n\t1 ", "1 2", "\"12345678\x1f\"", "\"1234567\\\"\"", "\x00"} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, input []byte) {
+		e := rawevent.New("1", "/s", "t")
+		e.DataContentType, e.Data = "application/json", input
+		asJSON := bytes.Contains(e.AppendJSON(nil), []byte(`,"data":`))
+		if want := json.Valid(input) && utf8.Valid(input); want != asJSON && bytes.Count(input, []byte("["))+bytes.Count(input, []byte("{")) <= 126 {
+			t.Errorf("%q: encoding/json says %v", input, want)
 		}
 	})
 }

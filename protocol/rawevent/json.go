@@ -57,15 +57,17 @@ func batchFromJSON(input []byte, l *Lenient) ([]Event, error) {
 
 // checkJSONText checks once what the scanner relies on: valid UTF-8, valid JSON, bounded depth.
 func checkJSONText(input []byte) error {
+	v := validator{text: input, limit: maxJSONDepth}
 	switch {
 	case !utf8.Valid(input):
 		return invalid("", "the JSON text is not valid UTF-8")
-	case deeperThan(input, maxJSONDepth):
+	case v.valid():
+		return nil
+	case v.deep:
 		return tooLarge("", fmt.Sprintf("the JSON text is nested deeper than %d levels", maxJSONDepth))
-	case !json.Valid(input):
+	default:
 		return invalid("", "the content is not valid JSON"+jsonErrorDetail(input))
 	}
-	return nil
 }
 
 func jsonErrorDetail(input []byte) string {
@@ -285,7 +287,7 @@ func (e *Event) AppendJSON(dst []byte) []byte {
 func (e *Event) appendData(dst []byte) []byte {
 	isJSON := IsJSON(e.DataContentType)
 	switch {
-	case isJSON && utf8.Valid(e.Data) && !deeperThan(e.Data, maxDataDepth) && json.Valid(e.Data):
+	case isJSON && utf8.Valid(e.Data) && validJSON(e.Data, maxDataDepth):
 		dst = append(dst, `,"data":`...)
 		return append(dst, e.Data...)
 	case !isJSON && isText(e.DataContentType) && utf8.Valid(e.Data): // text/json is both, and its reader keeps the quotes
@@ -323,7 +325,7 @@ func (e *Event) DataMember(name string) (string, bool) {
 // DataValue returns the JSON text of a top-level member of the data, if that is a JSON object. It shares memory with the
 // data.
 func (e *Event) DataValue(name string) ([]byte, bool) {
-	if !IsJSON(e.DataContentType) || deeperThan(e.Data, maxJSONDepth) || !json.Valid(e.Data) {
+	if !IsJSON(e.DataContentType) || !validJSON(e.Data, maxJSONDepth) {
 		return nil, false
 	}
 	s := scanner{text: e.Data}

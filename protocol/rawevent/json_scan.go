@@ -1,7 +1,6 @@
 package rawevent
 
 import (
-	"bytes"
 	"iter"
 	"strings"
 	"unicode/utf16"
@@ -78,10 +77,7 @@ func (s *scanner) value() []byte {
 }
 
 func (s *scanner) skipString() {
-	for s.pos++; s.text[s.pos] != '"'; s.pos++ {
-		if s.text[s.pos] == '\\' {
-			s.pos++
-		}
+	for s.pos = skipPlain(s.text, s.pos+1); s.text[s.pos] != '"'; s.pos = skipPlain(s.text, s.pos+2) { // behind an escape
 	}
 	s.pos++
 }
@@ -102,31 +98,6 @@ func (s *scanner) skipNested() {
 			return
 		}
 	}
-}
-
-// deeperThan reports whether text opens more than limit objects and arrays inside one another. It is safe on text that
-// is not JSON, and comes before json.Valid because that recurses on a state stack of its own up to 10,000 levels.
-func deeperThan(text []byte, limit int) bool {
-	if bytes.Count(text, []byte{'{'})+bytes.Count(text, []byte{'['}) <= limit {
-		return false // as nearly always, and much faster than the loop
-	}
-	depth, inString := 0, false
-	for i := 0; i < len(text); i++ {
-		switch c := text[i]; {
-		case inString && c == '\\':
-			i++
-		case c == '"':
-			inString = !inString
-		case inString:
-		case c == '{' || c == '[':
-			if depth++; depth > limit {
-				return true
-			}
-		case c == '}' || c == ']':
-			depth--
-		}
-	}
-	return false
 }
 
 // memberName is decodeString for names. Those that nearly every event has are constants, which saves their allocation.

@@ -1,0 +1,195 @@
+package rawevent
+
+import (
+	"encoding/binary"
+	"strings"
+)
+
+// validJSON reports whether text is one JSON value with white space around it, as json.Valid does (FuzzValidJSON), and has
+// not more than limit objects and arrays inside one another. json.Valid took half of all the work on a batch: nearly
+// everything in events is the inside of strings, and here that is looked at eight bytes at a time.
+func validJSON(text []byte, limit int) bool {
+	v := validator{text: text, limit: limit}
+	return v.valid()
+}
+
+type validator struct {
+	text  []byte
+	pos   int
+	limit int // of what may still be opened
+	deep  bool
+}
+
+func (v *validator) valid() bool { return v.value() && v.peek() == 0 && v.pos == len(v.text) }
+
+// peek moves behind white space and returns the byte there; 0 at the end, and for U+0000, which nothing begins with.
+func (v *validator) peek() byte {
+	for ; v.pos < len(v.text); v.pos++ {
+		switch c := v.text[v.pos]; c {
+		case ' ', '\t', '\r', '\n':
+		default:
+			return c
+		}
+	}
+	return 0
+}
+
+func (v *validator) value() bool {
+	switch c := v.peek(); {
+	case c == '"':
+		return v.str()
+	case c == '{':
+		return v.list('}', v.member)
+	case c == '[':
+		return v.list(']', v.value)
+	case c == '-' || isDigit(c):
+		return v.number()
+	case c == 't':
+		return v.literal("true")
+	case c == 'f':
+		return v.literal("false")
+	case c == 'n':
+		return v.literal("null")
+	default:
+		return false
+	}
+}
+
+// list is an object or an array: elements with commas between them.
+func (v *validator) list(end byte, element func() bool) bool {
+	if v.limit == 0 {
+		v.deep = true
+		return false
+	}
+	v.limit--
+	v.pos++
+	if v.peek() == end {
+		return v.leave()
+	}
+	for element() {
+		switch v.peek() {
+		case ',':
+			v.pos++
+		case end:
+			return v.leave()
+		default:
+			return false
+		}
+	}
+	return false
+}
+
+func (v *validator) leave() bool {
+	v.pos++
+	v.limit++
+	return true
+}
+
+func (v *validator) member() bool {
+	if v.peek() != '"' || !v.str() || v.peek() != ':' {
+		return false
+	}
+	v.pos++
+	return v.value()
+}
+
+func (v *validator) literal(s string) bool {
+	if len(v.text)-v.pos < len(s) || string(v.text[v.pos:v.pos+len(s)]) != s {
+		return false
+	}
+	v.pos += len(s)
+	return true
+}
+
+func (v *validator) str() bool {
+	for v.pos++; ; {
+		v.pos = skipPlain(v.text, v.pos)
+		if v.pos >= len(v.text) {
+			return false
+		}
+		switch v.text[v.pos] {
+		case '"':
+			v.pos++
+			return true
+		case '\\':
+			if !v.escape() {
+				return false
+			}
+		default: // a control character
+			return false
+		}
+	}
+}
+
+func (v *validator) escape() bool {
+	if v.pos+1 >= len(v.text) {
+		return false
+	}
+	c := v.text[v.pos+1]
+	v.pos += 2
+	if c != 'u' {
+		return strings.IndexByte(`"\/bfnrt`, c) >= 0
+	}
+	for range 4 {
+		if v.pos >= len(v.text) || !isHex(v.text[v.pos]) {
+			return false
+		}
+		v.pos++
+	}
+	return true
+}
+
+func (v *validator) number() bool {
+	v.take("-")
+	if !v.take("0") && !v.digits() {
+		return false
+	}
+	if v.take(".") && !v.digits() {
+		return false
+	}
+	if v.take("eE") {
+		v.take("+-")
+		return v.digits()
+	}
+	return true
+}
+
+// take moves behind one of the characters.
+func (v *validator) take(chars string) bool {
+	if v.pos >= len(v.text) || strings.IndexByte(chars, v.text[v.pos]) < 0 {
+		return false
+	}
+	v.pos++
+	return true
+}
+
+func (v *validator) digits() bool {
+	start := v.pos
+	for v.pos < len(v.text) && isDigit(v.text[v.pos]) {
+		v.pos++
+	}
+	return v.pos > start
+}
+
+// skipPlain returns the index of the first quote, backslash or control character from at on; len(text) if there is none.
+func skipPlain(text []byte, at int) int {
+	const (
+		ones  = 0x0101010101010101
+		highs = 0x8080808080808080
+	)
+	for ; at+8 <= len(text); at += 8 {
+		// Eight bytes at once: (x - n*ones) &^ x & highs is not 0 if one of them is less than n, and x ^ c*ones has a byte 0
+		// where x has c (Anderson, Bit Twiddling Hacks: "Determine if a word has a byte less than n").
+		x := binary.LittleEndian.Uint64(text[at:])
+		quote, backslash := x^('"'*ones), x^('\\'*ones)
+		if ((x-0x20*ones)&^x|(quote-ones)&^quote|(backslash-ones)&^backslash)&highs != 0 {
+			break
+		}
+	}
+	for ; at < len(text); at++ {
+		if c := text[at]; c == '"' || c == '\\' || c < 0x20 {
+			break
+		}
+	}
+	return at
+}

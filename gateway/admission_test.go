@@ -2,7 +2,6 @@ package gateway_test
 
 import (
 	"encoding/json"
-	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -18,21 +17,8 @@ import (
 // send posts JSON and returns the status, the headers and the answer.
 func send(t *testing.T, url, contentType, body string) (int, http.Header, string) {
 	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.Header.Set("Content-Type", contentType)
-	response, err := http.DefaultClient.Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = response.Body.Close() }()
-	answer, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return response.StatusCode, response.Header, string(answer)
+	status, header, answer := do(t, http.MethodPost, url, "Content-Type: "+contentType+"\n", body)
+	return status, header, string(answer)
 }
 
 const careless = `{"ID":"1","source":"/a b","type":"t","time":"2026-01-02 03:04:05Z","foo":1.5}`

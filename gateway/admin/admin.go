@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -107,7 +108,23 @@ func (s *Server) Listen(ctx context.Context) (net.Addr, error) {
 		return nil, fmt.Errorf("listen for operators (admin.address): %w", err)
 	}
 	s.listener = listener
+	if address, ok := listener.Addr().(*net.TCPAddr); ok && address.IP.IsLoopback() {
+		s.handler = onlyLocalNames(s.handler)
+	}
 	return listener.Addr(), nil
+}
+
+// onlyLocalNames refuses requests to a name that is not this machine's own: a web page whose name its owner lets lead to
+// loopback (DNS rebinding) would else be taken by a browser for this listener's own, and could read and change everything.
+func onlyLocalNames(handler http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		host := (&url.URL{Host: r.Host}).Hostname()
+		if host != "" && host != "localhost" && net.ParseIP(host) == nil {
+			write(w, http.StatusMisdirectedRequest, "misdirected", "this listener is on loopback, and answers to localhost and to addresses only; use http://127.0.0.1, or another admin.address")
+			return
+		}
+		handler.ServeHTTP(w, r)
+	})
 }
 
 // Run serves until ctx ends, and returns nil with all its goroutines gone. Listen must have succeeded.

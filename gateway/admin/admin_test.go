@@ -100,3 +100,39 @@ func TestAddressInUse(t *testing.T) {
 		t.Errorf("Run: %v", err)
 	}
 }
+
+// TestForeignNames: a listener on loopback answers only to what a page of the web cannot be called.
+func TestForeignNames(t *testing.T) {
+	t.Parallel()
+	server := admin.NewServer("127.0.0.1:0", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}), slog.New(slog.DiscardHandler))
+	address, err := server.Listen(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- server.Run(ctx) }()
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	for host, want := range map[string]int{
+		"": 200, "localhost": 200, "localhost:8081": 200, "127.0.0.1:8081": 200, "[::1]:8081": 200, "10.1.2.3": 200,
+		"rebound.example.com": 421, "rebound.example.com:8081": 421, "localhost.example.com": 421, "127.0.0.1.nip.io": 421,
+	} {
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address.String(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Host = host
+		response, err := client.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = response.Body.Close()
+		if response.StatusCode != want {
+			t.Errorf("%q: %d, want %d", host, response.StatusCode, want)
+		}
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Errorf("Run: %v", err)
+	}
+}

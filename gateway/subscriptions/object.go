@@ -50,6 +50,8 @@ type Settings struct {
 	MaxParked     *int                    `json:"maxParked,omitempty"`
 	ReplyStream   *string                 `json:"replyStream,omitempty"`
 	Delivery      *gateway.DeliveryConfig `json:"delivery,omitempty"`
+
+	Transform *gateway.TransformConfig `json:"transform,omitempty"`
 }
 
 // Credential is what the sink asks for. It is never given back.
@@ -183,6 +185,7 @@ func (s *Settings) apply(c *gateway.SubscriptionConfig) {
 	set(&c.MaxParked, s.MaxParked)
 	set(&c.ReplyStream, s.ReplyStream)
 	set(&c.Delivery, s.Delivery)
+	c.Transform = s.Transform
 }
 
 func set[T any](to, from *T) {

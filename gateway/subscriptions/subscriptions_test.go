@@ -153,7 +153,7 @@ func TestLife(t *testing.T) {
 	t.Cleanup(sink.Close)
 	status, created, header := one.call("POST", "/subscriptions", object{
 		"id": "mine", "sink": sink.URL, "protocol": "HTTP", "types": []string{"a", "b"},
-		"config":           object{"startFrom": "earliest", "delivery": object{"retry": 3}},
+		"config":           object{"startFrom": "earliest", "delivery": object{"retry": 3}, "transform": object{"set": object{"id": "{id}."}}},
 		"protocolsettings": object{"headers": object{"X-Key": "-secret"}},
 		"sinkcredential":   object{"credentialtype": "ACCESSTOKEN", "accesstoken": "secret-token", "accesstokentype": "bearer"},
 	})
@@ -173,7 +173,7 @@ func TestLife(t *testing.T) {
 	two.publish("events", "3", "b")
 	redistest.Eventually(t, "delivered", func() bool { mu.Lock(); defer mu.Unlock(); return len(got) >= 2 })
 	mu.Lock()
-	if text := strings.Join(got, " "); text != "1-secret 3-secret" && text != "3-secret 1-secret" || authorization != "Bearer secret-token" {
+	if text := strings.Join(got, " "); text != "1.-secret 3.-secret" && text != "3.-secret 1.-secret" || authorization != "Bearer secret-token" {
 		t.Errorf("delivered %s with %q", text, authorization)
 	}
 	mu.Unlock()
@@ -195,7 +195,7 @@ func TestLife(t *testing.T) {
 		one.publish("events", "4", "c")
 		mu.Lock()
 		defer mu.Unlock()
-		return got[len(got)-1] == "4-secret" && authorization == "Bearer secret-token" // the secrets are kept
+		return got[len(got)-1] == "4.-secret" && authorization == "Bearer secret-token" // the secrets are kept
 	})
 	if status, answer, _ := one.call("DELETE", "/subscriptions/"+id, nil); status != http.StatusOK || answer["id"] != id {
 		t.Errorf("%d %v", status, answer)
@@ -279,6 +279,7 @@ func TestRefused(t *testing.T) {
 		"other protocol":     {good(object{"protocol": "KAFKA"}), 400, "not supported"},
 		"no address":         {good(object{"sink": "example.com"}), 400, "sink.uri"},
 		"private address":    {good(object{"sink": "http://169.254.169.254/latest"}), 400, "admin.allowSinks"},
+		"wrong template":     {good(object{"config": object{"transform": object{"set": object{"subject": "{nothing}"}}}}), 400, "is no placeholder"},
 		"private dead end":   {good(object{"config": object{"delivery": object{"deadLetterSink": object{"uri": "http://10.0.0.1/"}}}}), 400, "admin.allowSinks"},
 		"method":             {good(object{"protocolsettings": object{"method": "PUT"}}), 400, "protocolsettings.method"},
 		"header of an event": {good(object{"protocolsettings": object{"headers": object{"Ce-Id": "1"}}}), 400, "protocolsettings.headers.Ce-Id"},

@@ -212,13 +212,7 @@ func (im *importer) trigger(m *manifest) {
 	}
 	s := subscription{Stream: im.known(m, "Broker", "", spec.Broker), Filters: spec.Filters}
 	if len(spec.Filters) == 0 && spec.Filter != nil {
-		exact, ok := im.attributes(m, spec.Filter.Attributes)
-		if !ok {
-			return
-		}
-		if len(exact) > 0 {
-			s.Filters = []any{map[string]any{"exact": exact}}
-		}
+		s.Filters = attributes(spec.Filter.Attributes)
 	}
 	var ok bool
 	if s.Sink, ok = im.sink(m, &spec.Subscriber, m.Metadata.Namespace, "spec.subscriber"); ok {
@@ -226,8 +220,8 @@ func (im *importer) trigger(m *manifest) {
 	}
 }
 
-// attributes translates the older form of filters, in which an empty value means any.
-func (im *importer) attributes(m *manifest, attributes map[string]string) (map[string]string, bool) {
+// attributes translates the older form of filters, in which an empty value means that the attribute has any.
+func attributes(attributes map[string]string) (filters []any) {
 	always := []string{"specversion", "type", "source", "id", "subject", "time", "datacontenttype"} // Knative takes them for there, if empty
 	exact := maps.Clone(attributes)
 	for _, name := range slices.Sorted(maps.Keys(attributes)) {
@@ -236,11 +230,14 @@ func (im *importer) attributes(m *manifest, attributes map[string]string) (map[s
 		case slices.Contains(always, name):
 			delete(exact, name)
 		default:
-			im.note(m, "left out: spec.filter.attributes.%s asks that the attribute is there at all, which no filter but cesql can", name)
-			return nil, false
+			delete(exact, name)
+			filters = append(filters, map[string]any{"cesql": "EXISTS " + name})
 		}
 	}
-	return exact, true
+	if len(exact) > 0 {
+		filters = slices.Insert(filters, 0, any(map[string]any{"exact": exact}))
+	}
+	return filters
 }
 
 func (im *importer) subscription(m *manifest) {

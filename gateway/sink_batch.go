@@ -36,6 +36,7 @@ const (
 type batchSink struct {
 	*httpSink
 	config BatchConfig
+	slots  chan struct{} // a token for each request that is being made
 
 	mu   sync.Mutex
 	open *outgoing // nil: the next event opens one
@@ -90,7 +91,7 @@ func (s *batchSink) closeOpen() {
 	s.open = nil
 }
 
-// send waits until the batch is full or old enough, and posts it.
+// send waits until the batch is full, or old enough and there is a connection for it, and posts it.
 func (s *batchSink) send(ctx context.Context, b *outgoing) {
 	old := time.NewTimer(s.config.MaxDelay.Std())
 	defer old.Stop()
@@ -98,6 +99,11 @@ func (s *batchSink) send(ctx context.Context, b *outgoing) {
 	case <-b.closed:
 	case <-old.C:
 	case <-ctx.Done():
+	}
+	select {
+	case s.slots <- struct{}{}: // until then others may join
+		defer func() { <-s.slots }()
+	case <-ctx.Done(): // the request fails at once
 	}
 	s.mu.Lock()
 	if s.open == b {

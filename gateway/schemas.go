@@ -10,8 +10,7 @@ import (
 	"github.com/streamgate/streamgate/gateway/schema"
 )
 
-// SchemaConfig is a JSON Schema for the data of events that come in over HTTP, and says which these are: those that meet
-// all the conditions that are given. One without conditions is there to be referred to by others, by its $id.
+// SchemaConfig is a JSON Schema for the data of events, and says of which: those that meet all the conditions that are given. One without conditions is there to be referred to by others, by its $id.
 type SchemaConfig struct {
 	// File is where the schema is; it is read when the configuration is.
 	File string `mapstructure:"file"`

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/streamgate/streamgate/gateway/schema"
 	"github.com/streamgate/streamgate/gateway/template"
 	"github.com/streamgate/streamgate/protocol/rawevent"
 )
@@ -27,6 +28,8 @@ type TransformConfig struct {
 	Delete []string `mapstructure:"delete"`
 	// Unwrap names a member of JSON data, a/b for one of a member, that becomes the data.
 	Unwrap string `mapstructure:"unwrap"`
+	// Schemas check the data of the events as they came: one that violates a schema that is for it cannot be transformed.
+	Schemas []SchemaConfig `mapstructure:"schemas"`
 	// Wrap names the one member of a JSON object that the data becomes: JSON as it is, text as a string, anything else as a
 	// string in base64, no data as null.
 	Wrap string `mapstructure:"wrap"`
@@ -48,9 +51,11 @@ func TransformPlaceholders() []string {
 
 func (c *TransformConfig) validate() Problems {
 	var p Problems
-	if len(c.Set)+len(c.Delete) == 0 && c.Unwrap == "" && c.Wrap == "" {
-		p.Add("", "the transformation changes nothing", "write one of set, delete, unwrap, wrap, or remove it")
+	if len(c.Set)+len(c.Delete)+len(c.Schemas) == 0 && c.Unwrap == "" && c.Wrap == "" {
+		p.Add("", "the transformation changes nothing", "write one of set, delete, unwrap, wrap, schemas, or remove it")
 	}
+	_, problems := compileSchemas(c.Schemas)
+	p = append(p, problems...)
 	for _, name := range slices.Sorted(maps.Keys(c.Set)) {
 		if !rawevent.ValidName(name) || name == "data" || name == rawevent.AttrSpecVersion {
 			p.Add("set."+name, fmt.Sprintf("%q is no attribute that can be set", name), "use lower-case letters and digits, like subject or region")
@@ -78,6 +83,7 @@ func (c *TransformConfig) validate() Problems {
 
 // transform changes events. A nil one changes nothing. It is immutable and safe for concurrent use.
 type transform struct {
+	schemas      *schema.Set
 	set          []assignment
 	remove       []string
 	unwrap, wrap string
@@ -93,7 +99,11 @@ func newTransform(c *TransformConfig) (*transform, error) {
 	if c == nil {
 		return nil, nil
 	}
-	t := &transform{remove: c.Delete, unwrap: c.Unwrap, wrap: c.Wrap}
+	schemas, problems := compileSchemas(c.Schemas)
+	if len(problems) > 0 {
+		return nil, fmt.Errorf("transform: %w", problems)
+	}
+	t := &transform{schemas: schemas, remove: c.Delete, unwrap: c.Unwrap, wrap: c.Wrap}
 	for _, name := range slices.Sorted(maps.Keys(c.Set)) {
 		value, err := template.Parse(c.Set[name], TransformPlaceholders()...)
 		if err != nil {
@@ -111,6 +121,9 @@ var errOpaque = errors.New("the event is in a format that is not understood, and
 func (t *transform) apply(event *rawevent.Event) (rawevent.Event, error) {
 	if len(event.Attributes) == 0 {
 		return rawevent.Event{}, errOpaque
+	}
+	if violations := t.schemas.Check(event); len(violations) > 0 {
+		return rawevent.Event{}, fmt.Errorf("the data at %q violates its schema: %s", violations[0].Path, violations[0].Schema)
 	}
 	changed := event.Clone()
 	if err := t.data(&changed); err != nil {

@@ -31,10 +31,14 @@ func TestTransform(t *testing.T) {
 			`{"specversion":"1.0","id":"1","source":"/s","type":"com.example.created","subject":"a/b","region":"eu","datacontenttype":"application/json","data":"x"}`, ""},
 		"wrap": {TransformConfig{Wrap: "body"},
 			`{"specversion":"1.0","id":"1","source":"/s","type":"com.example.created","subject":"a/b","region":"eu","datacontenttype":"application/json","data":{"body":` + string(e.Data) + `}}`, ""},
-		"no such member":   {TransformConfig{Unwrap: "in/other"}, "", "the data has no member in/other"},
-		"no value":         {TransformConfig{Set: map[string]string{"subject": "{data:other}"}}, "", "set subject: fill in {data:other}"},
-		"no longer valid":  {TransformConfig{Set: map[string]string{"time": "{data:name}"}}, "", "not valid: attribute \"time\""},
-		"an empty id":      {TransformConfig{Set: map[string]string{"id": "{data:other?}"}}, "", "not valid: attribute \"id\""},
+		"no such member":  {TransformConfig{Unwrap: "in/other"}, "", "the data has no member in/other"},
+		"no value":        {TransformConfig{Set: map[string]string{"subject": "{data:other}"}}, "", "set subject: fill in {data:other}"},
+		"no longer valid": {TransformConfig{Set: map[string]string{"time": "{data:name}"}}, "", "not valid: attribute \"time\""},
+		"an empty id":     {TransformConfig{Set: map[string]string{"id": "{data:other?}"}}, "", "not valid: attribute \"id\""},
+		"valid by its schema": {TransformConfig{Schemas: []SchemaConfig{{Type: "com.example.*", Schema: `{"required":["id"]}`}}, Unwrap: "id"},
+			`{"specversion":"1.0","id":"1","source":"/s","type":"com.example.created","subject":"a/b","region":"eu","datacontenttype":"application/json","data":7}`, ""},
+		"not by its schema": {TransformConfig{Schemas: []SchemaConfig{{Type: "com.example.*", Schema: `{"properties":{"name":{"type":"null"}}}`}}, Unwrap: "id"},
+			"", `the data at "/name" violates its schema: streamgate:/schemas/0#/properties/name/type`},
 		"not a media type": {TransformConfig{Set: map[string]string{"datacontenttype": "{data:name}"}}, "", "not valid: attribute \"datacontenttype\""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -100,6 +104,7 @@ func TestWrongTransformations(t *testing.T) {
 	t.Parallel()
 	for want, c := range map[string]TransformConfig{
 		": the transformation changes nothing":             {},
+		"schemas[0]: there must be one of file and schema": {Schemas: []SchemaConfig{{Type: "t"}}},
 		"set.specversion: \"specversion\" is no attribute": {Set: map[string]string{"specversion": "1.0"}},
 		"set.data: \"data\" is no attribute":               {Set: map[string]string{"data": "x"}},
 		"set.a_b: \"a_b\" is no attribute":                 {Set: map[string]string{"a_b": "x"}},

@@ -203,6 +203,9 @@ func parseSettings(data []byte) (*Settings, error) {
 	if err := decoder.Decode(&s); err != nil {
 		return nil, err
 	}
+	if s.Transform != nil && slices.ContainsFunc(s.Transform.Schemas, func(c gateway.SchemaConfig) bool { return c.File != "" }) {
+		return nil, errors.New("transform.schemas: files are not for who speaks to the API; give the schema itself")
+	}
 	if s.Delivery == nil {
 		s.Delivery = &delivery // it was null
 	}

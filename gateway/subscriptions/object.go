@@ -51,7 +51,8 @@ type Settings struct {
 	ReplyStream   *string                 `json:"replyStream,omitempty"`
 	Delivery      *gateway.DeliveryConfig `json:"delivery,omitempty"`
 
-	Transform *gateway.TransformConfig `json:"transform,omitempty"`
+	Transform *gateway.TransformConfig   `json:"transform,omitempty"`
+	WebHook   *gateway.WebHookSinkConfig `json:"webHook,omitempty"`
 }
 
 // Credential is what the sink asks for. It is never given back.
@@ -185,7 +186,7 @@ func (s *Settings) apply(c *gateway.SubscriptionConfig) {
 	set(&c.MaxParked, s.MaxParked)
 	set(&c.ReplyStream, s.ReplyStream)
 	set(&c.Delivery, s.Delivery)
-	c.Transform = s.Transform
+	c.Transform, c.Sink.WebHook = s.Transform, s.WebHook
 }
 
 func set[T any](to, from *T) {

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -371,5 +372,36 @@ func TestRedisAway(t *testing.T) {
 	redistest.Eventually(t, "it is logged", func() bool { return strings.Contains(r.logs.String(), "looking for subscriptions of the API again") })
 	if status, _, _ := r.raw("GET", "/subscriptions", nil); status != http.StatusOK || !r.names()[id] {
 		t.Errorf("%d", status)
+	}
+}
+
+// TestWebHookOfTheAPI: its sink is asked before the first delivery, and each delivery says who sends.
+func TestWebHookOfTheAPI(t *testing.T) {
+	t.Parallel()
+	one := startReplica(t, redistest.Start(t).Client())
+	var mu sync.Mutex
+	var got []string
+	sink := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		got = append(got, r.Method+" "+r.Header.Get("WebHook-Request-Origin"))
+		w.Header().Set("WebHook-Allowed-Origin", "gateway.example.com")
+	}))
+	t.Cleanup(sink.Close)
+	status, created, _ := one.call("POST", "/subscriptions", object{
+		"sink": sink.URL, "protocol": "HTTP",
+		"config": object{"startFrom": "earliest", "webHook": object{"validate": true, "origin": "gateway.example.com"}},
+	})
+	id, _ := created["id"].(string)
+	if status != http.StatusCreated {
+		t.Fatalf("%d %v", status, created)
+	}
+	redistest.Eventually(t, "it runs", func() bool { return one.names()[id] })
+	one.publish("events", "1", "a")
+	redistest.Eventually(t, "delivered", func() bool { mu.Lock(); defer mu.Unlock(); return len(got) == 2 })
+	mu.Lock()
+	defer mu.Unlock()
+	if want := []string{"OPTIONS gateway.example.com", "POST gateway.example.com"}; !slices.Equal(got, want) {
+		t.Errorf("requests %q", got)
 	}
 }

@@ -252,7 +252,7 @@ func (c *Config) Validate() Problems {
 		p.AddAll(path, own)
 		p.AddAll(path, source.Config.Validate())
 		if source.Transform != nil {
-			p.AddAll(path+".transform", source.Transform.validate())
+			p.AddAll(path+".transform", source.Transform.validate(TransformPlaceholders()))
 		}
 		if c, ok := source.Config.(interface{ ValidateStream(stream string) Problems }); ok {
 			p.AddAll(path, c.ValidateStream(source.Stream))

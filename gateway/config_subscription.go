@@ -110,7 +110,7 @@ func (c *SubscriptionConfig) Validate() Problems {
 		p.AddAll(fmt.Sprintf("filters[%d]", i), c.Filters[i].Validate())
 	}
 	if c.Transform != nil {
-		p.AddAll("transform", c.Transform.validate())
+		p.AddAll("transform", c.Transform.validate(entryPlaceholders()))
 	}
 	p.AddAll("sink", c.Sink.validate())
 	if c.Order != orderNone && c.Order != orderByKey {

@@ -79,7 +79,7 @@ func (b *SourceBlock) EventKinds() ([]EventKind, error) {
 		return nil, err
 	}
 	for i := range kinds {
-		if event, err := change.apply(&kinds[i].Example); err == nil { // else it is published as it is
+		if event, err := change.apply(&kinds[i].Example, ""); err == nil { // else it is published as it is
 			kinds[i].Example = event
 		}
 		if b.Transform.Wrap+b.Transform.Unwrap != "" {

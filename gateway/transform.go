@@ -15,6 +15,7 @@ import (
 	"github.com/streamgate/streamgate/gateway/schema"
 	"github.com/streamgate/streamgate/gateway/template"
 	"github.com/streamgate/streamgate/protocol/rawevent"
+	"github.com/streamgate/streamgate/protocol/redisstreams"
 )
 
 // TransformConfig changes events on their way: those of a source before they are stored, or those of a subscription after
@@ -38,10 +39,13 @@ type TransformConfig struct {
 const (
 	placeholderData      = "data:"
 	placeholderExtension = "extension:"
+	placeholderEntry     = "entry"
+	placeholderStored    = "stored"
 )
 
 // TransformPlaceholders are what the templates of a transformation may name: attributes, extensions as {extension:NAME},
-// and members of JSON data as {data:MEMBER} or {data:MEMBER/MEMBER} (RFC 6901 without the first slash).
+// and members of JSON data as {data:MEMBER} or {data:MEMBER/MEMBER} (RFC 6901 without the first slash). Those of a
+// subscription may also name {entry}, the id of the event's entry, and {stored}, the time when it was stored.
 func TransformPlaceholders() []string {
 	return []string{
 		rawevent.AttrID, rawevent.AttrSource, rawevent.AttrType, rawevent.AttrTime, rawevent.AttrSubject,
@@ -49,7 +53,12 @@ func TransformPlaceholders() []string {
 	}
 }
 
-func (c *TransformConfig) validate() Problems {
+// entryPlaceholders are those that only events of a stream have.
+func entryPlaceholders() []string {
+	return append(TransformPlaceholders(), placeholderEntry, placeholderStored)
+}
+
+func (c *TransformConfig) validate(placeholders []string) Problems {
 	var p Problems
 	if len(c.Set)+len(c.Delete)+len(c.Schemas) == 0 && c.Unwrap == "" && c.Wrap == "" {
 		p.Add("", "the transformation changes nothing", "write one of set, delete, unwrap, wrap, schemas, or remove it")
@@ -59,7 +68,7 @@ func (c *TransformConfig) validate() Problems {
 	for _, name := range slices.Sorted(maps.Keys(c.Set)) {
 		if !rawevent.ValidName(name) || name == "data" || name == rawevent.AttrSpecVersion {
 			p.Add("set."+name, fmt.Sprintf("%q is no attribute that can be set", name), "use lower-case letters and digits, like subject or region")
-		} else if _, err := template.Parse(c.Set[name], TransformPlaceholders()...); err != nil {
+		} else if _, err := template.Parse(c.Set[name], placeholders...); err != nil {
 			p.Add("set."+name, err.Error(), "write a template like {source}/{data:id}")
 		}
 	}
@@ -105,7 +114,7 @@ func newTransform(c *TransformConfig) (*transform, error) {
 	}
 	t := &transform{schemas: schemas, remove: c.Delete, unwrap: c.Unwrap, wrap: c.Wrap}
 	for _, name := range slices.Sorted(maps.Keys(c.Set)) {
-		value, err := template.Parse(c.Set[name], TransformPlaceholders()...)
+		value, err := template.Parse(c.Set[name], entryPlaceholders()...)
 		if err != nil {
 			return nil, fmt.Errorf("transform.set.%s: %w", name, err)
 		}
@@ -117,8 +126,8 @@ func newTransform(c *TransformConfig) (*transform, error) {
 var errOpaque = errors.New("the event is in a format that is not understood, and cannot be changed")
 
 // apply returns the changed event, which is valid, or why there is none. The given event is not changed; the data may be
-// shared.
-func (t *transform) apply(event *rawevent.Event) (rawevent.Event, error) {
+// shared. entry is the id of its entry, or "".
+func (t *transform) apply(event *rawevent.Event, entry string) (rawevent.Event, error) {
 	if len(event.Attributes) == 0 {
 		return rawevent.Event{}, errOpaque
 	}
@@ -133,7 +142,7 @@ func (t *transform) apply(event *rawevent.Event) (rawevent.Event, error) {
 		changed.Delete(name)
 	}
 	for i := range t.set {
-		value, err := t.set[i].value.Expand(nil, func(name string) (string, bool) { return placeholder(event, name) })
+		value, err := t.set[i].value.Expand(nil, func(name string) (string, bool) { return placeholder(event, entry, name) })
 		if err != nil {
 			return rawevent.Event{}, fmt.Errorf("set %s: %w", t.set[i].name, err)
 		}
@@ -186,7 +195,14 @@ func dataAt(e *rawevent.Event, path string) ([]byte, bool) {
 	return at.Data, true
 }
 
-func placeholder(e *rawevent.Event, name string) (string, bool) {
+func placeholder(e *rawevent.Event, entry, name string) (string, bool) {
+	switch name {
+	case placeholderEntry:
+		return entry, entry != ""
+	case placeholderStored:
+		stored, ok := redisstreams.EntryTime(entry)
+		return stored.Format(redisstreams.TimeFormat), ok
+	}
 	if path, ok := strings.CutPrefix(name, placeholderData); ok {
 		value, found := dataAt(e, path)
 		if !found || string(value) == "null" {
@@ -213,7 +229,7 @@ func (o *Outbox) transformed(emissions []Emission) []Emission {
 		if changed[i].Action == Note {
 			continue
 		}
-		event, err := o.transform.apply(&changed[i].Event)
+		event, err := o.transform.apply(&changed[i].Event, "")
 		if err != nil {
 			o.untransformed(&changed[i].Event, err)
 			continue

@@ -25,6 +25,8 @@ func TestTransform(t *testing.T) {
 			`{"specversion":"1.0","id":"com.example.created","source":"/s","type":"1","subject":"a/b","region":"eu","datacontenttype":"application/json","data":{"a/b":{"deep":true}}}`, ""},
 		"empty is deleted": {TransformConfig{Set: map[string]string{"subject": "{data:none?}", "region": "{extension:other?}"}, Unwrap: "id"},
 			`{"specversion":"1.0","id":"1","source":"/s","type":"com.example.created","datacontenttype":"application/json","data":7}`, ""},
+		"of the entry": {TransformConfig{Set: map[string]string{"knativearrivaltime": "{stored}", "subject": "{entry}", "region": ""}, Unwrap: "id"},
+			`{"specversion":"1.0","id":"1","source":"/s","type":"com.example.created","subject":"1767322984000-7","knativearrivaltime":"2026-01-02T03:03:04.000Z","datacontenttype":"application/json","data":7}`, ""},
 		"delete": {TransformConfig{Delete: []string{"subject", "other"}, Unwrap: "in/a~1b/deep"},
 			`{"specversion":"1.0","id":"1","source":"/s","type":"com.example.created","region":"eu","datacontenttype":"application/json","data":true}`, ""},
 		"unwrap a string": {TransformConfig{Unwrap: "name"},
@@ -43,7 +45,7 @@ func TestTransform(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if problems := c.config.validate(); len(problems) > 0 {
+			if problems := c.config.validate(entryPlaceholders()); len(problems) > 0 {
 				t.Fatal(problems)
 			}
 			change, err := newTransform(&c.config)
@@ -51,7 +53,7 @@ func TestTransform(t *testing.T) {
 				t.Fatal(err)
 			}
 			before := string(e.AppendJSON(nil))
-			got, err := change.apply(&e)
+			got, err := change.apply(&e, "1767322984000-7")
 			switch {
 			case c.err != "":
 				if err == nil || !strings.Contains(err.Error(), c.err) {
@@ -86,11 +88,11 @@ func TestWrapOfAnyData(t *testing.T) {
 		e := rawevent.New("1", "/s", "t")
 		e.DataContentType = rapid.SampledFrom([]string{"", "text/plain", "application/json", "application/geo+json", "image/png"}).Draw(t, "type")
 		e.Data = rapid.OneOf(rapid.SliceOf(rapid.Byte()), rapid.SampledFrom([][]byte{nil, []byte(`{"a":1}`), []byte(`"x"`), []byte(`[`)})).Draw(t, "data")
-		wrapped, err := wrap.apply(&e)
+		wrapped, err := wrap.apply(&e, "")
 		if err != nil {
 			t.Fatal(err)
 		}
-		back, err := unwrap.apply(&wrapped)
+		back, err := unwrap.apply(&wrapped, "")
 		if err != nil {
 			t.Fatalf("%s: %v", wrapped.Data, err)
 		}
@@ -108,13 +110,14 @@ func TestWrongTransformations(t *testing.T) {
 		"set.specversion: \"specversion\" is no attribute": {Set: map[string]string{"specversion": "1.0"}},
 		"set.data: \"data\" is no attribute":               {Set: map[string]string{"data": "x"}},
 		"set.a_b: \"a_b\" is no attribute":                 {Set: map[string]string{"a_b": "x"}},
+		"set.subject: {stored} is no placeholder":          {Set: map[string]string{"subject": "{stored}"}},
 		"set.subject: {region} is no placeholder":          {Set: map[string]string{"subject": "{region}"}},
 		"delete[0]: every event must have type":            {Delete: []string{"type"}},
 		"delete[0]: subject is set as well":                {Set: map[string]string{"subject": "x"}, Delete: []string{"subject"}},
 		"delete[0]: \"A\" is no attribute name":            {Delete: []string{"A"}},
 		": the data is to be wrapped and unwrapped":        {Wrap: "a", Unwrap: "b"},
 	} {
-		problems := c.validate()
+		problems := c.validate(TransformPlaceholders())
 		if len(problems) != 1 || !strings.HasPrefix(problems[0].Path+": "+problems[0].Message, want) {
 			t.Errorf("want %q, got %v", want, problems)
 		}

@@ -119,7 +119,7 @@ func (s *session) transformed(ctx context.Context, j *job) (*job, bool) {
 	if s.change == nil {
 		return j, true
 	}
-	event, err := s.change.apply(&j.event)
+	event, err := s.change.apply(&j.event, j.delivery.ID)
 	if err == nil {
 		return &job{delivery: j.delivery, event: event, probe: j.probe}, true
 	}

@@ -1,11 +1,13 @@
 package knative
 
 import (
+	"encoding/base64"
 	"fmt"
 	"maps"
 	"net/url"
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // File is one file with manifests.
@@ -311,7 +313,19 @@ func (im *importer) ping(m *manifest) {
 	if !im.decode(m, &spec) {
 		return
 	}
-	c := cron{Type: "cron", Schedule: spec.Schedule, TimeZone: spec.TimeZone, Data: spec.Data, ContentType: spec.ContentType}
+	c := cron{
+		Type: "cron", Schedule: spec.Schedule, TimeZone: spec.TimeZone, Data: spec.Data, ContentType: spec.ContentType,
+		// knative/eventing pkg/apis/sources/v1: PingSourceSource
+		Event: cronEvent{Source: "/apis/v1/namespaces/" + m.Metadata.Namespace + "/pingsources/" + m.Metadata.Name},
+	}
+	if spec.DataBase64 != "" {
+		data, err := base64.StdEncoding.DecodeString(spec.DataBase64)
+		if err != nil || !utf8.Valid(data) {
+			im.note(m, "left out: spec.dataBase64 is no text, which the data of a source of type cron has to be")
+			return
+		}
+		c.Data = string(data)
+	}
 	c.Name, c.Stream = m.Metadata.Namespace+"."+m.Metadata.Name, "s"
 	part := document{Streams: []stream{{Name: "s"}}, Sources: []cron{c}}
 	if problems := part.check(); len(problems) > 0 {
@@ -328,7 +342,10 @@ func (im *importer) ping(m *manifest) {
 		to.Extensions = spec.Overrides.Extensions
 		im.subscribe(m, &subscription{Stream: c.Stream, Sink: to, ReplyStream: "none"}, nil)
 	} else if len(spec.Overrides.Extensions) > 0 {
-		im.note(m, "spec.ceOverrides has no equivalent where events go into a stream")
+		c.Transform = &transform{Set: map[string]string{}}
+		for name, value := range spec.Overrides.Extensions {
+			c.Transform.Set[name] = strings.ReplaceAll(value, "{", "{{") // it is no template
+		}
 	}
 	im.out.Sources = append(im.out.Sources, c)
 }

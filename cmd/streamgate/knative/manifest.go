@@ -73,6 +73,7 @@ type (
 		Schedule    string       `yaml:"schedule"`
 		TimeZone    string       `yaml:"timezone"`
 		ContentType string       `yaml:"contentType"`
+		DataBase64  string       `yaml:"dataBase64"`
 		Data        string       `yaml:"data"`
 		Sink        destination  `yaml:"sink"`
 		Overrides   overrideSpec `yaml:"ceOverrides"`

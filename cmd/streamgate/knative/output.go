@@ -31,6 +31,15 @@ type (
 		TimeZone    string `yaml:"timeZone,omitempty"`
 		Data        string `yaml:"data,omitempty"`
 		ContentType string `yaml:"contentType,omitempty"`
+
+		Event     cronEvent  `yaml:"event"`
+		Transform *transform `yaml:"transform,omitempty"`
+	}
+	cronEvent struct {
+		Source string `yaml:"source"`
+	}
+	transform struct {
+		Set map[string]string `yaml:"set"`
 	}
 	subscription struct {
 		Name        string    `yaml:"name"`

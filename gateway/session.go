@@ -68,6 +68,9 @@ func (s *session) run(readCtx, workCtx context.Context) {
 		s.dispatch(readCtx, start)
 	}
 	close(s.jobs)
+	if to, ok := s.sink.(*batchSink); ok {
+		to.finish()
+	}
 	workers.Wait()
 	stopConsumer()
 	consumer.Wait()

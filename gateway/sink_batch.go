@@ -40,7 +40,16 @@ type batchSink struct {
 
 	mu   sync.Mutex
 	open *outgoing // nil: the next event opens one
+
+	last chan struct{} // closed when no more events come, and none has to wait for them
 }
+
+func newBatchSink(to *httpSink, c *SubscriptionConfig) *batchSink {
+	return &batchSink{httpSink: to, config: c.Delivery.Batch, slots: make(chan struct{}, c.Concurrency), last: make(chan struct{})}
+}
+
+// finish sends what waits for others. No more deliveries may begin.
+func (s *batchSink) finish() { close(s.last) }
 
 // outgoing is a batch on its way.
 type outgoing struct {
@@ -98,6 +107,7 @@ func (s *batchSink) send(ctx context.Context, b *outgoing) {
 	select {
 	case <-b.closed:
 	case <-old.C:
+	case <-s.last:
 	case <-ctx.Done():
 	}
 	select {

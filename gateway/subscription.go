@@ -128,7 +128,7 @@ func (s *subscription) newSink(consumer *redisstreams.Consumer) (sink, error) {
 	default:
 		to := newHTTPSink(c, s.env.userAgent, s.log)
 		if c.Delivery.Format == formatBatch {
-			return &batchSink{httpSink: to, config: c.Delivery.Batch, slots: make(chan struct{}, c.Concurrency)}, nil
+			return newBatchSink(to, c), nil
 		}
 		return to, nil
 	}

@@ -267,8 +267,7 @@ func (in *Ingress) refuseData(w http.ResponseWriter, violations []schema.Violati
 	if index >= 0 {
 		more["index"] = index
 	}
-	first := violations[0]
-	in.refuse(w, http.StatusUnprocessableEntity, fmt.Sprintf("the data at %q violates its schema: %s", first.Path, first.Schema), more)
+	in.refuse(w, http.StatusUnprocessableEntity, violations[0].String(), more)
 }
 
 // unavailable answers that the event could not be stored: it is the producer's to send again.

@@ -132,7 +132,7 @@ func (t *transform) apply(event *rawevent.Event, entry string) (rawevent.Event, 
 		return rawevent.Event{}, errOpaque
 	}
 	if violations := t.schemas.Check(event); len(violations) > 0 {
-		return rawevent.Event{}, fmt.Errorf("the data at %q violates its schema: %s", violations[0].Path, violations[0].Schema)
+		return rawevent.Event{}, errors.New(violations[0].String())
 	}
 	changed := event.Clone()
 	if err := t.data(&changed); err != nil {

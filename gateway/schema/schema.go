@@ -132,6 +132,14 @@ type Violation struct {
 	Schema string `json:"schema"` // address of the keyword in the schema, or what else is wrong
 }
 
+// String returns a sentence.
+func (v Violation) String() string {
+	if v.Path == "" {
+		return "the data violates its schema: " + v.Schema
+	}
+	return fmt.Sprintf("the data at %q violates its schema: %s", v.Path, v.Schema)
+}
+
 // Check returns where the event's data violates a schema that is for it, at most ten places; none where it is valid, or no
 // schema is for it. What it returns has nothing of the data but names.
 func (s *Set) Check(e *rawevent.Event) []Violation {

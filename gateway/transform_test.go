@@ -40,7 +40,7 @@ func TestTransform(t *testing.T) {
 		"valid by its schema": {TransformConfig{Schemas: []SchemaConfig{{Type: "com.example.*", Schema: `{"required":["id"]}`}}, Unwrap: "id"},
 			`{"specversion":"1.0","id":"1","source":"/s","type":"com.example.created","subject":"a/b","region":"eu","datacontenttype":"application/json","data":7}`, ""},
 		"not by its schema": {TransformConfig{Schemas: []SchemaConfig{{Type: "com.example.*", Schema: `{"properties":{"name":{"type":"null"}}}`}}, Unwrap: "id"},
-			"", `the data at "/name" violates its schema: streamgate:/schemas/0#/properties/name/type`},
+			"", `the data at "/name" violates its schema: streamgate:///schemas/0#/properties/name/type`},
 		"not a media type": {TransformConfig{Set: map[string]string{"datacontenttype": "{data:name}"}}, "", "not valid: attribute \"datacontenttype\""},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -64,10 +65,10 @@ func (notLoaded) Load(address string) (any, error) {
 func Compile(sources []Source) (*Set, error) {
 	compiler := jsonschema.NewCompiler()
 	compiler.UseLoader(notLoaded{})
-	addresses := make([]string, len(sources))
+	addresses, known := make([]string, len(sources)), map[string]any{}
 	for i := range sources {
 		var err error
-		if addresses[i], err = add(compiler, i, &sources[i]); err != nil {
+		if addresses[i], err = add(compiler, known, i, &sources[i]); err != nil {
 			return nil, &Error{i, err}
 		}
 	}
@@ -86,8 +87,8 @@ func Compile(sources []Source) (*Set, error) {
 	return s, nil
 }
 
-// add makes a schema known by its addresses and returns one of them.
-func add(compiler *jsonschema.Compiler, n int, source *Source) (address string, err error) {
+// add makes a schema known by its addresses, where the same may be known already, and returns one of them.
+func add(compiler *jsonschema.Compiler, known map[string]any, n int, source *Source) (address string, err error) {
 	if len(source.Text) > MaxText {
 		return "", fmt.Errorf("it is larger than %d bytes", MaxText)
 	}
@@ -98,32 +99,37 @@ func add(compiler *jsonschema.Compiler, n int, source *Source) (address string, 
 	var addresses []string
 	if object, ok := document.(map[string]any); ok {
 		for _, member := range []string{"$id", "id"} {
-			if id, ok := object[member].(string); ok && isAbsolute(id) {
-				addresses = append(addresses, strings.TrimSuffix(id, "#"))
+			if id, ok := object[member].(string); ok {
+				addresses = appendAbsolute(addresses, strings.TrimSuffix(id, "#"))
 			}
 		}
 	}
-	if source.DataSchema != "" {
-		addresses = append(addresses, source.DataSchema)
-	}
+	addresses = appendAbsolute(addresses, source.DataSchema)
 	if len(addresses) == 0 {
-		addresses = []string{"streamgate:/schemas/" + strconv.Itoa(n)}
+		addresses = []string{"streamgate:///schemas/" + strconv.Itoa(n)}
 	}
 	slices.Sort(addresses)
 	for _, address := range slices.Compact(addresses) {
-		if err := compiler.AddResource(address, document); err != nil {
-			if _, exists := errors.AsType[*jsonschema.ResourceExistsError](err); exists && n > 0 {
-				continue // the same schema for another type; that it is the same is not checked
+		if other, exists := known[address]; exists {
+			if !reflect.DeepEqual(other, document) {
+				return "", fmt.Errorf("another schema has its address, %s", address)
 			}
+			continue // for other events
+		}
+		if err := compiler.AddResource(address, document); err != nil {
 			return "", err
 		}
+		known[address] = document
 	}
 	return addresses[0], nil
 }
 
-func isAbsolute(address string) bool {
-	u, err := url.Parse(address)
-	return err == nil && u.IsAbs()
+// appendAbsolute appends an address, if it is one, as references resolve to it: with its scheme in lower case.
+func appendAbsolute(addresses []string, address string) []string {
+	if u, err := url.Parse(address); err == nil && u.IsAbs() {
+		return append(addresses, u.String())
+	}
+	return addresses
 }
 
 // Violation is where data does not follow its schema.

@@ -31,6 +31,7 @@ func TestCheck(t *testing.T) {
 		{Text: []byte(place)},
 		{Text: []byte(place), DataSchema: "https://example.com/place.json"},
 		{Text: []byte(`false`), Type: "never", DataSchema: "urn:never"},
+		{Text: []byte(place), Type: "moved", DataSchema: "urn:example:place"},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -42,22 +43,23 @@ func TestCheck(t *testing.T) {
 		event *rawevent.Event
 		want  string // path and end of the schema's address
 	}{
-		"valid":                    {about("com.example.order.made", "", `{"id":1,"to":{"city":"Rome"}}`), ""},
-		"no schema is for it":      {about("other", "https://example.com/other", `{"id":0}`), ""},
-		"a member is missing":      {about("com.example.order.made", "", `{}`), " order.json#/required"},
-		"a value is too small":     {about("com.example.order.made", "", `{"id":0}`), "/id order.json#/properties/id/minimum"},
-		"in another schema":        {about("com.example.order.made", "", `{"id":1,"to":{"city":"rome"}}`), "/to/city place.json#/properties/city/pattern"},
-		"by dataschema":            {about("any", "https://example.com/place.json", `{"a/b~":1}`), " place.json#/additionalProperties"},
-		"both conditions":          {about("never", "urn:never", `1`), " urn:never#"},
-		"one condition of two":     {about("never", "", `1`), ""},
-		"not JSON by its type":     {text, " the data is not JSON (datacontenttype), which its schema is for"},
-		"not JSON":                 {about("com.example.order.made", "", `{`), " the data is not JSON"},
-		"two values":               {about("com.example.order.made", "", `{} {}`), " the data is not JSON"},
-		"no data":                  {&none, " the data is not JSON (datacontenttype), which its schema is for"},
-		"a number of a megabyte":   {about("com.example.order.made", "", `{"id":1,"sum":[1e1000000]}`), " a number in the data has an exponent beyond 400"},
-		"a number of many zeros":   {about("com.example.order.made", "", `{"id":1,"sum":1e-99999999999999999999}`), " a number in the data has an exponent beyond 400"},
-		"a number just in bounds":  {about("com.example.order.made", "", `{"id":1e400}`), ""},
-		"a whole number as a real": {about("com.example.order.made", "", `{"id":1.0}`), ""},
+		"valid":                      {about("com.example.order.made", "", `{"id":1,"to":{"city":"Rome"}}`), ""},
+		"no schema is for it":        {about("other", "https://example.com/other", `{"id":0}`), ""},
+		"a member is missing":        {about("com.example.order.made", "", `{}`), " order.json#/required"},
+		"a value is too small":       {about("com.example.order.made", "", `{"id":0}`), "/id order.json#/properties/id/minimum"},
+		"in another schema":          {about("com.example.order.made", "", `{"id":1,"to":{"city":"rome"}}`), "/to/city place.json#/properties/city/pattern"},
+		"by dataschema":              {about("any", "https://example.com/place.json", `{"a/b~":1}`), " place.json#/additionalProperties"},
+		"its $id is another address": {about("moved", "urn:example:place", `{"city":1}`), "/city place.json#/properties/city/type"},
+		"both conditions":            {about("never", "urn:never", `1`), " urn:never#"},
+		"one condition of two":       {about("never", "", `1`), ""},
+		"not JSON by its type":       {text, " the data is not JSON (datacontenttype), which its schema is for"},
+		"not JSON":                   {about("com.example.order.made", "", `{`), " the data is not JSON"},
+		"two values":                 {about("com.example.order.made", "", `{} {}`), " the data is not JSON"},
+		"no data":                    {&none, " the data is not JSON (datacontenttype), which its schema is for"},
+		"a number of a megabyte":     {about("com.example.order.made", "", `{"id":1,"sum":[1e1000000]}`), " a number in the data has an exponent beyond 400"},
+		"a number of many zeros":     {about("com.example.order.made", "", `{"id":1,"sum":1e-99999999999999999999}`), " a number in the data has an exponent beyond 400"},
+		"a number just in bounds":    {about("com.example.order.made", "", `{"id":1e400}`), ""},
+		"a whole number as a real":   {about("com.example.order.made", "", `{"id":1.0}`), ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -99,10 +101,11 @@ func TestWrongSchemas(t *testing.T) {
 	for want, sources := range map[string][]schema.Source{
 		"schema 0: it is not JSON": {{Text: []byte(`{`)}},
 		"schema 1: ":               {{Text: []byte(`{}`)}, {Text: []byte(`{"type":"thing"}`)}},
-		"file:///etc/passwd is not among the schemas":         {{Text: []byte(`{"$ref":"file:///etc/passwd"}`), Type: "t"}},
-		"https://example.com/x.json is not among the schemas": {{Text: []byte(`{"$ref":"https://example.com/x.json"}`), Type: "t"}},
-		"schema 0: it is larger than 1048576 bytes":           {{Text: []byte(strings.Repeat(" ", schema.MaxText+1))}},
-		"is not valid regex":                                  {{Text: []byte(`{"pattern":"(?!a)"}`)}},
+		"file:///etc/passwd is not among the schemas":                    {{Text: []byte(`{"$ref":"file:///etc/passwd"}`), Type: "t"}},
+		"https://example.com/x.json is not among the schemas":            {{Text: []byte(`{"$ref":"https://example.com/x.json"}`), Type: "t"}},
+		"schema 0: it is larger than 1048576 bytes":                      {{Text: []byte(strings.Repeat(" ", schema.MaxText+1))}},
+		"another schema has its address, https://example.com/place.json": {{Text: []byte(place)}, {Text: []byte(`{"type":"null"}`), DataSchema: "https://example.com/place.json"}},
+		"is not valid regex": {{Text: []byte(`{"pattern":"(?!a)"}`)}},
 	} {
 		_, err := schema.Compile(sources)
 		if wrong, ok := errors.AsType[*schema.Error](err); !ok || !strings.Contains(strings.ToLower(err.Error()), strings.ToLower(want)) {
@@ -127,4 +130,35 @@ func FuzzCheck(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestReferencesWithin a schema are followed whatever its address is, also in circles.
+func TestReferencesWithin(t *testing.T) {
+	t.Parallel()
+	for _, address := range []string{"", "urn:example:tree", "https://example.com/tree.json", "https://example.com/schemas/tree", "HTTP://EXAMPLE.com/a?b=c"} {
+		for name, text := range map[string]string{
+			"defs":    `{"$ref":"#/$defs/tree","$defs":{"tree":{"type":"array","items":{"$ref":"#/$defs/tree"}}}}`,
+			"root":    `{"type":"array","items":{"$ref":"#"}}`,
+			"anchors": `{"$ref":"#tree","$defs":{"tree":{"$anchor":"tree","type":"array","items":{"$ref":"#tree"}}}}`,
+		} {
+			set, err := schema.Compile([]schema.Source{{Text: []byte(text), Type: "t", DataSchema: address}})
+			if err != nil {
+				t.Errorf("%s at %q: %v", name, address, err)
+				continue
+			}
+			if v := set.Check(about("t", address, strings.Repeat("[", 5000)+strings.Repeat("]", 5000))); v != nil {
+				t.Errorf("%s at %q: %v", name, address, v)
+			}
+			if v := set.Check(about("t", address, "[[],[1]]")); len(v) != 1 || v[0].Path != "/1/0" {
+				t.Errorf("%s at %q: %v", name, address, v)
+			}
+		}
+	}
+	circle, err := schema.Compile([]schema.Source{{Text: []byte(`{"$ref":"#"}`), Type: "t"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v := circle.Check(about("t", "", "1")); len(v) != 1 {
+		t.Errorf("a schema that is nothing but itself: %v", v)
+	}
 }

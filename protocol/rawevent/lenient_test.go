@@ -136,20 +136,20 @@ func TestLenientReadsWhatIsValidExactly(t *testing.T) {
 		header := http.Header{}
 		e.WriteHTTP(header)
 		var l rawevent.Lenient
-		strict, err := rawevent.FromHTTP(header, e.Data)
-		if err != nil {
-			t.Skip("an event in an event")
-		}
-		lenient, err := l.FromHTTP(header, e.Data)
-		if err != nil || len(l.Mended) > 0 || string(lenient.AppendJSON(nil)) != string(strict.AppendJSON(nil)) {
-			t.Errorf("%v, %v", err, l.Mended)
+		if strict, err := rawevent.FromHTTP(header, e.Data); err == nil { // else its data is an event, and is read for it
+			lenient, err := l.FromHTTP(header, e.Data)
+			if err != nil || len(l.Mended) > 0 || string(lenient.AppendJSON(nil)) != string(strict.AppendJSON(nil)) {
+				t.Errorf("%v, %v", err, l.Mended)
+			}
+		} else if rawevent.ModeOf(e.DataContentType) == rawevent.Binary {
+			t.Fatalf("a valid event is refused: %v", err)
 		}
 		text := e.AppendJSON(nil)
-		strict, err = rawevent.FromJSON(text)
+		strict, err := rawevent.FromJSON(text)
 		if err != nil {
 			t.Fatal(err)
 		}
-		lenient, err = l.FromHTTP(http.Header{"Content-Type": {rawevent.MediaTypeJSON}}, text)
+		lenient, err := l.FromHTTP(http.Header{"Content-Type": {rawevent.MediaTypeJSON}}, text)
 		if err != nil || len(l.Mended) > 0 || string(lenient.AppendJSON(nil)) != string(strict.AppendJSON(nil)) {
 			t.Errorf("%v, %v", err, l.Mended)
 		}

@@ -9,17 +9,18 @@ import (
 	"testing"
 )
 
-// TestPagesOfRealServers reads recorded answers of real services, which are not part of the project: files {"request",
-// "response"} in the folder that STAC_PAGES names. Every item on them makes a valid event in each profile.
+// TestPagesOfRealServers reads answers that are modelled on those of two public services, files {"request", "response"}, and,
+// where STAC_PAGES names a folder, recorded ones, which are not part of the project. Every item on them makes a valid event
+// in each profile.
 func TestPagesOfRealServers(t *testing.T) {
 	t.Parallel()
-	folder := os.Getenv("STAC_PAGES")
-	if folder == "" {
-		t.Skip("STAC_PAGES names no folder of recorded pages")
-	}
-	files, err := filepath.Glob(filepath.Join(folder, "*-page*.json"))
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no pages in %s, %v", folder, err)
+	var files []string
+	for _, folder := range []string{filepath.Join("testdata", "pages"), os.Getenv("STAC_PAGES")} {
+		found, err := filepath.Glob(filepath.Join(folder, "*-page*.json"))
+		if err != nil || folder != "" && len(found) == 0 {
+			t.Fatalf("no pages in %s, %v", folder, err)
+		}
+		files = append(files, found...)
 	}
 	for _, file := range files {
 		raw, err := os.ReadFile(filepath.Clean(file))

@@ -29,11 +29,11 @@ type TransformConfig struct {
 	Delete []string `mapstructure:"delete"`
 	// Unwrap names a member of JSON data, a/b for one of a member, that becomes the data.
 	Unwrap string `mapstructure:"unwrap"`
-	// Schemas check the data of the events as they came: one that violates a schema that is for it cannot be transformed.
-	Schemas []SchemaConfig `mapstructure:"schemas"`
 	// Wrap names the one member of a JSON object that the data becomes: JSON as it is, text as a string, anything else as a
 	// string in base64, no data as null.
 	Wrap string `mapstructure:"wrap"`
+	// Schemas check the data of the events as they came: one that violates a schema that is for it cannot be transformed.
+	Schemas []SchemaConfig `mapstructure:"schemas"`
 }
 
 const (

@@ -73,12 +73,7 @@ func (d *document) decodeSource(typeName string, node *yaml.Node, key string) ga
 		if t.Name != typeName {
 			continue
 		}
-		config := t.NewConfig()
-		if p, ok := config.(interface{ SetProducer(producer string) }); ok {
-			if producer := d.variable("PRODUCER"); producer != "" {
-				p.SetProducer(producer)
-			}
-		}
+		config := t.NewConfig(gateway.SourceDefaults{Producer: d.variable("PRODUCER")})
 		d.decodeBlock(node, config, key)
 		return config
 	}
@@ -88,7 +83,13 @@ func (d *document) decodeSource(typeName string, node *yaml.Node, key string) ga
 // unknownSource stands for a source whose type has been refused, so that the others keep their places.
 type unknownSource struct{}
 
-func (unknownSource) Validate() gateway.Problems { return nil }
+func (unknownSource) Validate(string) gateway.Problems { return nil }
+
+func (unknownSource) EventKinds() ([]gateway.EventKind, error) { return nil, nil }
+
+func (unknownSource) Report(map[string][]byte) (gateway.SourceReport, error) {
+	return gateway.SourceReport{}, nil
+}
 
 func (unknownSource) NewSource(gateway.SourceEnv) (gateway.Source, error) {
 	return nil, errors.New("the type of the source is unknown")

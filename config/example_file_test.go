@@ -65,7 +65,7 @@ func TestExampleHasEveryKey(t *testing.T) {
 		for _, head := range []string{"name", "type", "stream"} {
 			known[at+"."+head] = true
 		}
-		addKnown(known, reflect.TypeOf(sourceType.NewConfig()).Elem(), at)
+		addKnown(known, reflect.TypeOf(sourceType.NewConfig(gateway.SourceDefaults{})).Elem(), at)
 	}
 	for name, value := range tree {
 		shown[name] = true

@@ -324,7 +324,7 @@ func (d *document) addTypeFields(fields map[string]reflect.Type, node *yaml.Node
 	}
 	for _, t := range d.options.Types {
 		if t.Name == typeNode.Value {
-			for name, fieldType := range fieldsOf(reflect.TypeOf(t.NewConfig()).Elem()) {
+			for name, fieldType := range fieldsOf(reflect.TypeOf(t.NewConfig(gateway.SourceDefaults{})).Elem()) {
 				fields[name] = fieldType
 			}
 			return true

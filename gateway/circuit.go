@@ -89,13 +89,13 @@ func (c *circuit) release() {
 
 // settle notes how an attempt with an event ended. It reports whether a failure counts against the event, and whether the
 // circuit has opened or closed by it.
-func (c *circuit) settle(event string, o *outcome, probe bool) (counts, changed bool) {
+func (c *circuit) settle(event string, o *Outcome, probe bool) (counts, changed bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if probe {
 		c.probing = false
 	}
-	if o.verdict() != retryable { // also a refusal shows that the sink is there
+	if o.Verdict() != Retryable { // also a refusal shows that the sink is there
 		if changed = c.state != circuitClosed; changed {
 			c.recent, c.measured = 0, 0
 		}
@@ -106,15 +106,15 @@ func (c *circuit) settle(event string, o *outcome, probe bool) (counts, changed 
 	c.note(event, o)
 	switch {
 	case c.state == circuitClosed && (c.down >= c.threshold || c.failures >= c.threshold && c.several || c.failsMostly()):
-		c.open(o.retryAfter)
-		c.openedBy = o.describe()
+		c.open(o.RetryAfter)
+		c.openedBy = o.Describe()
 		return true, true
 	case c.state == circuitClosed:
 		return true, false
 	case probe:
-		c.open(o.retryAfter)
+		c.open(o.RetryAfter)
 	}
-	return !o.sinkIsDown() && !c.several, false
+	return !o.SinkIsDown() && !c.several, false
 }
 
 // measure notes an attempt for the failure rate.
@@ -130,10 +130,10 @@ func (c *circuit) failsMostly() bool {
 	return c.measured == circuitRecent && bits.OnesCount64(c.recent) >= circuitRate
 }
 
-func (c *circuit) note(event string, o *outcome) {
+func (c *circuit) note(event string, o *Outcome) {
 	c.failures++
-	c.measure(o.sinkIsDown())
-	if o.sinkIsDown() {
+	c.measure(o.SinkIsDown())
+	if o.SinkIsDown() {
 		c.down++
 	} else {
 		c.down = 0
@@ -154,4 +154,21 @@ func (c *circuit) current() circuitState {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.state
+}
+
+// describe writes the state of the circuit into a status.
+func (c *circuit) describe(status *SubscriptionStatus) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch c.state {
+	case circuitClosed:
+		status.Circuit = "closed"
+		return
+	case circuitHalfOpen:
+		status.Circuit = "half-open"
+	case circuitOpen:
+		until := c.until
+		status.Circuit, status.RetryAt = "open", &until
+	}
+	status.OpenedBy = c.openedBy
 }

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-func status(code int) *outcome { return &outcome{code: code} }
+func status(code int) *Outcome { return &Outcome{Code: code} }
 
 // settleN settles n attempts with different events and returns how many counted.
 func settleN(c *circuit, n, code int) (counted int) {
@@ -26,7 +26,7 @@ func TestCircuitOpensAndCloses(t *testing.T) {
 		if counted := settleN(c, 4, 503); counted != 4 || c.current() != circuitClosed {
 			t.Fatalf("after 4 failures: %d counted, state %d", counted, c.current())
 		}
-		if counts, changed := c.settle("e", status(noResponse), false); !counts || !changed || c.current() != circuitOpen {
+		if counts, changed := c.settle("e", status(NoResponse), false); !counts || !changed || c.current() != circuitOpen {
 			t.Fatalf("the fifth: counts %v, changed %v, state %d", counts, changed, c.current())
 		}
 		if counted := settleN(c, 10, 503); counted != 0 {
@@ -134,7 +134,7 @@ func TestCircuitWaitsAsLongAsTheSinkAsksFor(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := newCircuit(1)
-		c.settle("a", &outcome{code: 503, retryAfter: 10 * time.Minute}, false)
+		c.settle("a", &Outcome{Code: 503, RetryAfter: 10 * time.Minute}, false)
 		if n, _, wait := c.admit(1); n != 0 || wait != 10*time.Minute {
 			t.Errorf("%d admitted, wait %s", n, wait)
 		}

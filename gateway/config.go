@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/streamgate/streamgate/protocol/redisstreams"
 )
 
@@ -33,7 +35,7 @@ type ServerConfig struct {
 	// ShutdownTimeout is how long deliveries in work may take to finish when the gateway stops; default 20s.
 	ShutdownTimeout Duration `mapstructure:"shutdownTimeout"`
 	// WebHook is the handshake with senders that want to be asked for it.
-	WebHook WebHookServerConfig `mapstructure:"webHook"`
+	WebHook WebHookReceiverConfig `mapstructure:"webHook"`
 }
 
 // NewServerConfig returns the defaults.
@@ -61,7 +63,7 @@ func (c *ServerConfig) Validate() Problems {
 	if c.MaxBatchBytes < c.MaxEventBytes {
 		p.Add("maxBatchBytes", fmt.Sprintf("%d is less than maxEventBytes (%d)", c.MaxBatchBytes, c.MaxEventBytes), "make it at least as large")
 	}
-	p.AddAll("webHook", c.WebHook.validate())
+	p.AddAll("webHook", c.WebHook.Validate())
 	if c.ShutdownTimeout <= 0 {
 		p.Add("shutdownTimeout", fmt.Sprintf("%s is not positive", c.ShutdownTimeout), "set a time like 20s")
 	}
@@ -79,34 +81,6 @@ func checkAddress(address string, anonymousAllowed bool, could string) *Problem 
 			"listen on 127.0.0.1 behind a proxy that authenticates, or say allowAnonymous: true"}
 	}
 	return nil
-}
-
-// AdminConfig is the listener for operators: health, readiness and metrics.
-type AdminConfig struct {
-	// Address is host:port to listen on; default 127.0.0.1:8081. Port 0 takes a free one.
-	Address string `mapstructure:"address"`
-	// AllowAnonymous permits an address other than loopback; default false.
-	AllowAnonymous bool `mapstructure:"allowAnonymous"`
-	// AllowSinks names what subscriptions of the API may deliver to although it is not public: host names, patterns like
-	// *.svc.cluster.local, addresses and networks; default none. See [NewAddressGuard].
-	AllowSinks []string `mapstructure:"allowSinks"`
-}
-
-// NewAdminConfig returns the defaults.
-func NewAdminConfig() AdminConfig { return AdminConfig{Address: "127.0.0.1:8081"} }
-
-// Validate returns everything that is wrong.
-func (c *AdminConfig) Validate() Problems {
-	var p Problems
-	if problem := checkAddress(c.Address, c.AllowAnonymous, "look at the gateway"); problem != nil {
-		p = append(p, *problem)
-	}
-	for i, one := range c.AllowSinks {
-		if _, err := NewAddressGuard([]string{one}); err != nil {
-			p.Add(fmt.Sprintf("allowSinks[%d]", i), err.Error(), "write one like localhost, *.svc.cluster.local, 10.1.2.3 or 10.0.0.0/8")
-		}
-	}
-	return p
 }
 
 // StreamConfig is one stream: where events are kept.
@@ -199,8 +173,8 @@ func (c *StreamConfig) Validate() Problems {
 	return p
 }
 
-// senderOptions says how entries of the stream are written, whoever writes them.
-func (c *StreamConfig) senderOptions() []redisstreams.SenderOption {
+// SenderOptions says how entries of the stream are written, whoever writes them.
+func (c *StreamConfig) SenderOptions() []redisstreams.SenderOption {
 	options := []redisstreams.SenderOption{redisstreams.WithMirror(c.Mirror...)}
 	if c.ContentMode == "structured" {
 		options = append(options, redisstreams.WithStructuredMode())
@@ -214,6 +188,15 @@ func (c *StreamConfig) senderOptions() []redisstreams.SenderOption {
 	return options
 }
 
+// NewSender returns a sender that writes into a key as the stream is configured. The key may be another stream's, such as that
+// of the stream's dead letters, whose readers then find what they find in this one.
+func (c *StreamConfig) NewSender(client redis.UniversalClient, key string) (*redisstreams.Sender, error) {
+	return redisstreams.NewSender(client, key, c.SenderOptions()...)
+}
+
+// IsInMemory reports whether an event counts as stored as soon as Redis has it in memory.
+func (c *StreamConfig) IsInMemory() bool { return c.Durability == durabilityMemory }
+
 // checkTargets checks the streams that a subscription writes to.
 func (c *Config) checkTargets(p *Problems, s *SubscriptionConfig, streams map[string]bool) {
 	if to := s.Sink.Stream; to != "" && !streams[to] {
@@ -222,7 +205,7 @@ func (c *Config) checkTargets(p *Problems, s *SubscriptionConfig, streams map[st
 	if s.Sink.Stream == s.Stream && s.Stream != "" {
 		p.Add("sink.stream", "events would go back into the stream that they come from", "name another stream")
 	}
-	if to := s.ReplyStream; to != "" && to != noReplies && !streams[to] {
+	if to := s.ReplyStream; to != "" && to != NoReplies && !streams[to] {
 		p.Add("replyStream", fmt.Sprintf("there is no stream %q", to), "name one of those under streams, or none")
 	}
 }
@@ -250,12 +233,9 @@ func (c *Config) Validate() Problems {
 		var own Problems
 		c.checkBlock(&own, "source", source.Name, source.Stream, sources, streams)
 		p.AddAll(path, own)
-		p.AddAll(path, source.Config.Validate())
+		p.AddAll(path, source.Config.Validate(source.Stream))
 		if source.Transform != nil {
-			p.AddAll(path+".transform", source.Transform.validate(TransformPlaceholders()))
-		}
-		if c, ok := source.Config.(interface{ ValidateStream(stream string) Problems }); ok {
-			p.AddAll(path, c.ValidateStream(source.Stream))
+			p.AddAll(path+".transform", source.Transform.Validate(TransformPlaceholders()))
 		}
 	}
 	subscriptions := map[string]bool{}

@@ -94,7 +94,7 @@ func NewSubscriptionConfig() SubscriptionConfig {
 		MaxParked: 10_000,
 		Delivery: DeliveryConfig{
 			Retry: 10, BackoffPolicy: "exponential", BackoffDelay: Duration(time.Second), MaxDelay: Duration(5 * time.Minute),
-			RetryAfterMax: Duration(15 * time.Minute), Timeout: Duration(30 * time.Second), Format: formatBinary,
+			RetryAfterMax: Duration(15 * time.Minute), Timeout: Duration(30 * time.Second), Format: FormatBinary,
 			Batch: BatchConfig{MaxEvents: 100, MaxDelay: Duration(100 * time.Millisecond)},
 		},
 	}
@@ -110,7 +110,7 @@ func (c *SubscriptionConfig) Validate() Problems {
 		p.AddAll(fmt.Sprintf("filters[%d]", i), c.Filters[i].Validate())
 	}
 	if c.Transform != nil {
-		p.AddAll("transform", c.Transform.validate(entryPlaceholders()))
+		p.AddAll("transform", c.Transform.Validate(EntryPlaceholders()))
 	}
 	p.AddAll("sink", c.Sink.validate())
 	if c.Order != orderNone && c.Order != orderByKey {
@@ -167,30 +167,23 @@ func (c *DeliveryConfig) validate() Problems {
 	if c.Timeout <= 0 {
 		p.Add("timeout", fmt.Sprintf("%s is not positive", c.Timeout), "set a time like PT30S")
 	}
-	if !slices.Contains([]string{formatBinary, formatJSON, formatBatch}, c.Format) {
+	if !slices.Contains([]string{FormatBinary, FormatJSON, FormatBatch}, c.Format) {
 		p.Add("format", fmt.Sprintf("%q is no format", c.Format), "write binary, json or batch")
 	}
-	if n := c.Batch.MaxEvents; n < 1 || n > maxSentEvents {
-		p.Add("batch.maxEvents", fmt.Sprintf("%d is not between 1 and %d", n, maxSentEvents), "set how many events one request may have, like 100")
+	if n := c.Batch.MaxEvents; n < 1 || n > MaxBatchEvents {
+		p.Add("batch.maxEvents", fmt.Sprintf("%d is not between 1 and %d", n, MaxBatchEvents), "set how many events one request may have, like 100")
 	}
-	if d := c.Batch.MaxDelay.Std(); d <= 0 || d > maxSentDelay {
-		p.Add("batch.maxDelay", fmt.Sprintf("%s is not between 0 and %s", d, maxSentDelay), "set how long an event waits for others, like 100ms")
+	if d := c.Batch.MaxDelay.Std(); d <= 0 || d > MaxBatchDelay {
+		p.Add("batch.maxDelay", fmt.Sprintf("%s is not between 0 and %s", d, MaxBatchDelay), "set how long an event waits for others, like 100ms")
 	}
 	return p
 }
 
 const maxRateLimit = 1_000_000
 
-// Formats of delivery.
-const (
-	formatBinary = "binary"
-	formatJSON   = "json"
-	formatBatch  = "batch"
-)
-
 // workers is how many events may be in delivery at once.
 func (c *SubscriptionConfig) workers() int {
-	if c.Sink.URI != "" && c.Delivery.Format == formatBatch {
+	if c.Sink.URI != "" && c.Delivery.Format == FormatBatch {
 		return min(c.Concurrency*c.Delivery.Batch.MaxEvents, maxConcurrency)
 	}
 	return c.Concurrency

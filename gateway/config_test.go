@@ -14,7 +14,13 @@ import (
 // stubSource is a source whose problems are given.
 type stubSource struct{ problems gateway.Problems }
 
-func (s stubSource) Validate() gateway.Problems { return s.problems }
+func (s stubSource) Validate(string) gateway.Problems { return s.problems }
+
+func (s stubSource) EventKinds() ([]gateway.EventKind, error) { return nil, nil }
+
+func (s stubSource) Report(map[string][]byte) (gateway.SourceReport, error) {
+	return gateway.SourceReport{}, nil
+}
 
 func (s stubSource) NewSource(gateway.SourceEnv) (gateway.Source, error) { return nil, nil }
 
@@ -24,7 +30,7 @@ type pickySource struct {
 	refused string
 }
 
-func (s pickySource) ValidateStream(stream string) gateway.Problems {
+func (s pickySource) Validate(stream string) gateway.Problems {
 	var p gateway.Problems
 	if stream == s.refused {
 		p.Add("from", "not "+stream, "another")

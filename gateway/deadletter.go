@@ -30,31 +30,42 @@ const (
 // attrRedrive says of an event how often it was taken out of the dead letters and tried again.
 const attrRedrive = "redrive"
 
-// failure is why an entry became a dead letter.
-type failure struct {
-	subscription *SubscriptionConfig
-	entry        *redisstreams.Entry
-	attempts     int
-	outcome      *outcome
+// Failure is why an entry became a dead letter.
+type Failure struct {
+	Stream, Subscription string
+	Sink                 string // what it is called, without secrets
+	Entry                string // in the stream, or in the subscription's inbox
+	Attempts             int    // as far as they count
+	Code                 int    // HTTP status of the last attempt, or NoResponse
+	Detail               []byte // beginning of the answer, or the reason; of it at most 1 KiB is kept
 }
 
-// typeMalformed is the type of the dead letter of an entry that holds no valid CloudEvent.
+// typeMalformed is the type of the dead letter of an entry that does not hold a valid CloudEvent.
 const typeMalformed = "dev.streamgate.entry.malformed"
 
-// deadLetter returns the event with the reason why it could not be delivered.
-func deadLetter(event *rawevent.Event, f *failure) rawevent.Event {
+// NewDeadLetter returns the event with the reason why it could not be delivered.
+func NewDeadLetter(event *rawevent.Event, f *Failure) rawevent.Event {
 	dead := event.Clone()
-	detail := f.outcome.detail[:min(len(f.outcome.detail), maxErrorBytes)]
+	detail := f.Detail[:min(len(f.Detail), MaxDetailBytes)]
 	for name, value := range map[string]string{
-		attrErrorDest: f.subscription.Sink.Describe(), attrErrorCode: strconv.Itoa(f.outcome.code),
+		attrErrorDest: f.Sink, attrErrorCode: strconv.Itoa(f.Code),
 		attrErrorData:  base64.StdEncoding.EncodeToString(detail),
-		attrDeadStream: f.subscription.Stream, attrDeadSubscription: f.subscription.Name, attrDeadEntry: f.entry.ID,
-		attrDeadAttempts: strconv.Itoa(f.attempts), attrDeadFirst: storedAt(f.entry.ID).Format(redisstreams.TimeFormat),
+		attrDeadStream: f.Stream, attrDeadSubscription: f.Subscription, attrDeadEntry: f.Entry,
+		attrDeadAttempts: strconv.Itoa(f.Attempts), attrDeadFirst: StoredAt(f.Entry).Format(redisstreams.TimeFormat),
 		attrDeadLast: time.Now().UTC().Format(redisstreams.TimeFormat),
 	} {
 		dead.Set(name, value)
 	}
 	return dead
+}
+
+// StoredAt returns when an entry was stored, by its id; now, if its id does not tell.
+func StoredAt(entry string) time.Time {
+	t, ok := redisstreams.EntryTime(entry)
+	if !ok {
+		return time.Now()
+	}
+	return t
 }
 
 // revived returns the event that a dead letter was, to be tried again.
@@ -76,9 +87,9 @@ func attribute(event *rawevent.Event, name string) string {
 	return value
 }
 
-// malformedEvent returns an event that carries the raw fields of an entry that holds no valid one. Its id is that of the
-// entry, so that it is the same whenever the entry is read.
-func malformedEvent(entry *redisstreams.Entry) rawevent.Event {
+// MalformedEvent returns an event that carries the raw fields of an entry that does not hold a valid one. Its id is that of
+// the entry, so that it is the same whenever the entry is read.
+func MalformedEvent(entry *redisstreams.Entry) rawevent.Event {
 	event := rawevent.New(entry.Stream+"/"+entry.ID, StreamSource(entry.Stream), typeMalformed)
 	if t, ok := redisstreams.EntryTime(entry.ID); ok {
 		event.Set(rawevent.AttrTime, t.Format(redisstreams.TimeFormat))

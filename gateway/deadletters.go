@@ -19,10 +19,8 @@ import (
 
 // Bounds of the work on dead letters.
 const (
-	deadPage   = 200    // entries of one read
-	maxScan    = 20_000 // entries that one List looks at
-	maxInbox   = 10_000 // events in an inbox; then who puts more in waits
-	inboxRetry = 200 * time.Millisecond
+	deadPage = 200    // entries of one read
+	maxScan  = 20_000 // entries that one List looks at
 )
 
 // Errors of [DeadLetters].
@@ -71,7 +69,7 @@ func (d *DeadLetter) WithoutEvent() DeadLetter {
 }
 
 // Stored returns when the dead letter was stored.
-func (d *DeadLetter) Stored() time.Time { return storedAt(d.ID) }
+func (d *DeadLetter) Stored() time.Time { return StoredAt(d.ID) }
 
 // DeadLetterFilter chooses dead letters; the zero value means all.
 type DeadLetterFilter struct {
@@ -135,7 +133,7 @@ func (f *DeadLetterFilter) matchesCode(code int) bool {
 	case f.Code == "":
 		return true
 	case f.Code == "none":
-		return code == noResponse
+		return code == NoResponse
 	case len(f.Code) == 3 && strings.HasSuffix(f.Code, "xx"):
 		return strconv.Itoa(code/100) == f.Code[:1]
 	default:
@@ -152,24 +150,6 @@ type DeadLetters struct {
 // NewDeadLetters returns the dead letters in a stream; see [DeadLetterStream]. It does no I/O.
 func NewDeadLetters(client redis.UniversalClient, stream string) *DeadLetters {
 	return &DeadLetters{client: client, stream: stream}
-}
-
-// DeadLetters returns the dead letters of the subscriptions to a configured stream: those that they store by default, or in
-// the stream dead, where one of them names it now ("" is the default). Anything else is [ErrUnknownStream] or
-// [ErrNotDeadLetters], so that nobody discards ordinary events with it.
-func (g *Gateway) DeadLetters(stream, dead string) (*DeadLetters, error) {
-	if !slices.ContainsFunc(g.config.Streams, func(s StreamConfig) bool { return s.Name == stream }) {
-		return nil, fmt.Errorf("%w %q", ErrUnknownStream, stream)
-	}
-	byDefault := DeadLetterStream(stream)
-	if dead == "" {
-		dead = byDefault
-	}
-	named := slices.ContainsFunc(g.roster.of(stream), func(s *subscription) bool { return s.config.Delivery.DeadLetterSink.Stream == dead })
-	if dead != byDefault && !named {
-		return nil, fmt.Errorf("%w: no subscription to stream %q stores dead letters in %q", ErrNotDeadLetters, stream, dead)
-	}
-	return NewDeadLetters(g.env.Redis, dead), nil
 }
 
 // Each calls do for every dead letter that the filter chooses, oldest first, until do returns an error, which it returns.
@@ -261,7 +241,7 @@ func before(id string) string {
 func deadLetterOf(entry *redisstreams.Entry) DeadLetter {
 	event, err := entry.Event()
 	if err != nil { // somebody else has written it
-		event = malformedEvent(entry)
+		event = MalformedEvent(entry)
 	}
 	number := func(name string) int {
 		n, _ := strconv.Atoi(attribute(&event, name))
@@ -297,11 +277,11 @@ func (d *DeadLetters) Redrive(ctx context.Context, letter *DeadLetter) error {
 	if letter.Subscription == "" || letter.Stream == "" || letter.Type == typeMalformed {
 		return fmt.Errorf("%w: %s", ErrNotRedrivable, letter.ID)
 	}
-	if err := checkSubscription(ctx, d.client, letter.Stream, letter.Subscription); err != nil {
+	if err := CheckSubscription(ctx, d.client, letter.Stream, letter.Subscription); err != nil {
 		return fmt.Errorf("redrive dead letter %s: %w", letter.ID, err)
 	}
 	inbox := InboxStream(letter.Stream, letter.Subscription)
-	if err := awaitRoom(ctx, d.client, inbox); err != nil {
+	if err := AwaitInbox(ctx, d.client, inbox); err != nil {
 		return err
 	}
 	event := revived(&letter.event)
@@ -331,20 +311,4 @@ func (d *DeadLetters) Discard(ctx context.Context, id string) error {
 		return fmt.Errorf("%w: %s", ErrNoDeadLetter, id)
 	}
 	return nil
-}
-
-// awaitRoom waits until an inbox takes more.
-func awaitRoom(ctx context.Context, client redis.UniversalClient, inbox string) error {
-	for {
-		n, err := client.XLen(ctx, inbox).Result()
-		if err != nil {
-			return fmt.Errorf("look into the inbox: %w", err)
-		}
-		if n < maxInbox {
-			return nil
-		}
-		if !Sleep(ctx, inboxRetry) {
-			return ctx.Err()
-		}
-	}
 }

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"errors"
 	"fmt"
 	"sort"
 	"strings"
@@ -8,6 +9,7 @@ import (
 	"github.com/streamgate/streamgate/gateway/area"
 	"github.com/streamgate/streamgate/gateway/cesql"
 	"github.com/streamgate/streamgate/protocol/rawevent"
+	"github.com/streamgate/streamgate/protocol/redisstreams"
 )
 
 // FilterConfig is one filter in the dialects of the CloudEvents Subscriptions API: exactly one of its members is set.
@@ -97,7 +99,7 @@ func validateMatch(values map[string]string) Problems {
 	for name, value := range values {
 		switch {
 		case !rawevent.ValidName(name) || name == "data":
-			p.Add(name, fmt.Sprintf("%q is no attribute name", name), "use lower-case letters and digits, like type or partitionkey")
+			p.Add(name, fmt.Sprintf("%q is not a valid attribute name", name), "use lower-case letters and digits, like type or partitionkey")
 		case value == "":
 			p.Add(name, "the value is empty", "give the value to compare with")
 		}
@@ -118,19 +120,60 @@ func checkCESQL(text string) error {
 // nothing through, also under not. It does not allocate, but for some expressions, and for areas once for each entry.
 type predicate func(e *rawevent.Event, entry string) (bool, error)
 
+// Filter is a compiled list of filters, all of which must match; an empty list matches everything. It is safe for concurrent
+// use.
+type Filter struct {
+	matches   predicate
+	prefilter prefilter
+	board     *AreaBoard
+	areas     []*area.Area // that are on the board
+}
+
+// CompileFilter compiles a list of valid filters. Areas go onto the board of the stream, until Close takes them off again;
+// with a nil board each area is compared by itself.
+func CompileFilter(filters []FilterConfig, board *AreaBoard) (*Filter, error) {
+	c := filterCompiler{board: board}
+	matches, err := c.all(filters)
+	f := &Filter{matches: matches, prefilter: newPrefilter(filters), board: board, areas: c.areas}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// MayMatch reports false where the event of an entry, if the entry holds a valid one, does not match; see [prefilter].
+func (f *Filter) MayMatch(entry *redisstreams.Entry) bool { return f.prefilter.passes(entry) }
+
+// Matches reports whether the event of an entry matches. With an error it does not.
+func (f *Filter) Matches(event *rawevent.Event, entry string) (bool, error) {
+	return f.matches(event, entry)
+}
+
+// Close takes the areas off the board. A nil Filter has none.
+func (f *Filter) Close() {
+	if f == nil {
+		return
+	}
+	for _, a := range f.areas {
+		f.board.remove(a)
+	}
+	f.areas = nil
+}
+
 // filterCompiler makes predicates of filters, which must be valid.
 type filterCompiler struct {
-	board *areaBoard   // nil: each area is looked at by itself
+	board *AreaBoard   // nil: each area is compared by itself
 	areas []*area.Area // that were added to the board
 }
 
-// compileFilters makes one predicate of a list, all of which must match; an empty list matches everything.
-func compileFilters(filters []FilterConfig) predicate { return new(filterCompiler).all(filters) }
-
-func (c *filterCompiler) all(filters []FilterConfig) predicate {
-	compiled := c.each(filters)
+func (c *filterCompiler) all(filters []FilterConfig) (predicate, error) {
+	compiled, err := c.each(filters)
+	if err != nil {
+		return nil, err
+	}
 	if len(compiled) == 1 {
-		return compiled[0]
+		return compiled[0], nil
 	}
 	return func(e *rawevent.Event, entry string) (bool, error) {
 		for _, p := range compiled {
@@ -139,46 +182,74 @@ func (c *filterCompiler) all(filters []FilterConfig) predicate {
 			}
 		}
 		return true, nil
-	}
+	}, nil
 }
 
-func (c *filterCompiler) each(filters []FilterConfig) []predicate {
+func (c *filterCompiler) each(filters []FilterConfig) ([]predicate, error) {
 	compiled := make([]predicate, len(filters))
 	for i := range filters {
-		compiled[i] = c.compile(&filters[i])
+		p, err := c.compile(&filters[i])
+		if err != nil {
+			return nil, err
+		}
+		compiled[i] = p
 	}
-	return compiled
+	return compiled, nil
 }
 
-func (c *filterCompiler) compile(f *FilterConfig) predicate {
+func (c *filterCompiler) compile(f *FilterConfig) (predicate, error) {
 	switch {
 	case f.Exact != nil:
-		return match(f.Exact, equal)
+		return match(f.Exact, equal), nil
 	case f.Prefix != nil:
-		return match(f.Prefix, strings.HasPrefix)
+		return match(f.Prefix, strings.HasPrefix), nil
 	case f.Suffix != nil:
-		return match(f.Suffix, strings.HasSuffix)
+		return match(f.Suffix, strings.HasSuffix), nil
 	case f.CESQL != "":
 		expression, err := cesql.Compile(f.CESQL)
 		if err != nil {
-			return func(*rawevent.Event, string) (bool, error) { return false, err } // Validate has refused it
+			return nil, fmt.Errorf("compile filter: %w", err)
 		}
-		return func(e *rawevent.Event, _ string) (bool, error) { return expression.Match(e) }
+		return func(e *rawevent.Event, _ string) (bool, error) { return expression.Match(e) }, nil
 	case f.Intersects != nil:
-		p, areas := f.Intersects.compile(c.board)
-		c.areas = append(c.areas, areas...)
-		return p
+		return c.compileArea(f.Intersects)
 	case f.All != nil:
 		return c.all(f.All)
 	case f.Any != nil:
-		return anyOf(c.each(f.Any))
-	default:
-		inner := c.compile(f.Not)
-		return func(e *rawevent.Event, entry string) (bool, error) {
-			ok, err := inner(e, entry)
-			return err == nil && !ok, err
-		}
+		alternatives, err := c.each(f.Any)
+		return anyOf(alternatives), err
+	case f.Not != nil:
+		return c.compileNot(f.Not)
 	}
+	return nil, errors.New("compile filter: it has no dialect")
+}
+
+func (c *filterCompiler) compileNot(f *FilterConfig) (predicate, error) {
+	inner, err := c.compile(f)
+	if err != nil {
+		return nil, err
+	}
+	return func(e *rawevent.Event, entry string) (bool, error) {
+		ok, err := inner(e, entry)
+		return err == nil && !ok, err
+	}, nil
+}
+
+// compileArea returns the predicate of an area: by the board, or without one by itself.
+func (c *filterCompiler) compileArea(config *IntersectsConfig) (predicate, error) {
+	a, err := config.area()
+	if err != nil {
+		return nil, fmt.Errorf("compile filter: %w", err)
+	}
+	if c.board == nil {
+		return func(e *rawevent.Event, _ string) (bool, error) {
+			footprint := area.Read(e.Data)
+			return footprint != nil && a.Intersects(footprint), nil
+		}, nil
+	}
+	c.board.add(a)
+	c.areas = append(c.areas, a)
+	return func(e *rawevent.Event, entry string) (bool, error) { return c.board.meets(a, e, entry), nil }, nil
 }
 
 // anyOf matches when one does; an alternative that cannot be evaluated is an error only if no other matches.

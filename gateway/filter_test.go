@@ -9,7 +9,6 @@ import (
 
 	"pgregory.net/rapid"
 
-	"github.com/streamgate/streamgate/gateway/area"
 	"github.com/streamgate/streamgate/protocol/rawevent"
 	"github.com/streamgate/streamgate/protocol/redisstreams"
 )
@@ -86,10 +85,19 @@ func TestFilters(t *testing.T) {
 				t.Errorf("%s: %v", name, problems)
 			}
 		}
-		if got, err := compileFilters(c.filters)(&event, ""); got != c.want || err != nil {
+		if got, err := compiled(c.filters).Matches(&event, ""); got != c.want || err != nil {
 			t.Errorf("%s: %v, %v", name, got, err)
 		}
 	}
+}
+
+// compiled compiles filters that are valid.
+func compiled(filters []FilterConfig) *Filter {
+	f, err := CompileFilter(filters, nil)
+	if err != nil {
+		panic(err) // a fault of the test
+	}
+	return f
 }
 
 // TestFilterErrors: what cannot be evaluated lets nothing through, under not neither, and is an error unless something else
@@ -114,7 +122,7 @@ func TestFilterErrors(t *testing.T) {
 		if problems := c.filter.Validate(); len(problems) > 0 {
 			t.Errorf("%s: %v", name, problems)
 		}
-		if ok, err := compileFilters([]FilterConfig{c.filter})(&event, ""); ok != c.ok || (err != nil) != c.isError {
+		if ok, err := compiled([]FilterConfig{c.filter}).Matches(&event, ""); ok != c.ok || (err != nil) != c.isError {
 			t.Errorf("%s: %v, %v", name, ok, err)
 		}
 	}
@@ -127,7 +135,7 @@ func TestNotNegates(t *testing.T) {
 		a, b := randomFilter(t, 3), randomFilter(t, 3)
 		event := sampleEvent()
 		matches := func(f FilterConfig) bool {
-			ok, err := compileFilters([]FilterConfig{f})(&event, "")
+			ok, err := compiled([]FilterConfig{f}).Matches(&event, "")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -254,10 +262,10 @@ func sampleFilters() []FilterConfig {
 
 //nolint:paralleltest // AllocsPerRun counts the allocations of the whole process
 func TestFiltersDoNotAllocate(t *testing.T) {
-	match, event := compileFilters(sampleFilters()), sampleEvent()
+	match, event := compiled(sampleFilters()), sampleEvent()
 	matched := true
 	if n := testing.AllocsPerRun(1000, func() {
-		ok, err := match(&event, "")
+		ok, err := match.Matches(&event, "")
 		matched = ok && err == nil && matched
 	}); n != 0 || !matched {
 		t.Errorf("%v allocations an event, matched %v", n, matched)
@@ -265,10 +273,10 @@ func TestFiltersDoNotAllocate(t *testing.T) {
 }
 
 func BenchmarkFilters(b *testing.B) {
-	match, event := compileFilters(sampleFilters()), sampleEvent()
+	match, event := compiled(sampleFilters()), sampleEvent()
 	b.ReportAllocs()
 	for b.Loop() {
-		if ok, err := match(&event, ""); !ok || err != nil {
+		if ok, err := match.Matches(&event, ""); !ok || err != nil {
 			b.Fatal("no match")
 		}
 	}
@@ -285,14 +293,14 @@ func BenchmarkThousandSubscriptions(b *testing.B) {
 	}}
 	run := func(name string, one func(i int) FilterConfig) {
 		b.Run(name, func(b *testing.B) {
-			predicates := make([]predicate, n)
-			for i := range predicates {
-				predicates[i] = compileFilters([]FilterConfig{one(i)})
+			filters := make([]*Filter, n)
+			for i := range filters {
+				filters[i] = compiled([]FilterConfig{one(i)})
 			}
 			b.ReportAllocs()
 			for b.Loop() {
-				for _, p := range predicates {
-					_, _ = p(&e, "")
+				for _, f := range filters {
+					_, _ = f.Matches(&e, "")
 				}
 			}
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/n, "ns/subscription")
@@ -307,14 +315,14 @@ func BenchmarkThousandSubscriptions(b *testing.B) {
 	run("cesql", func(i int) FilterConfig {
 		return FilterConfig{CESQL: fmt.Sprintf("type = 'com.example.type%04d' AND subject LIKE 'items/%%'", i)}
 	})
-	b.Run("sieveOfType", func(b *testing.B) {
-		sieves := make([]sieve, n)
-		for i := range sieves {
-			sieves[i] = newSieve([]FilterConfig{{Exact: map[string]string{"type": fmt.Sprintf("com.example.type%04d", i)}}})
+	b.Run("prefilterOfType", func(b *testing.B) {
+		prefilters := make([]prefilter, n)
+		for i := range prefilters {
+			prefilters[i] = newPrefilter([]FilterConfig{{Exact: map[string]string{"type": fmt.Sprintf("com.example.type%04d", i)}}})
 		}
 		b.ReportAllocs()
 		for b.Loop() {
-			for _, s := range sieves {
+			for _, s := range prefilters {
 				if s.passes(&entry) {
 					b.Fatal("passes")
 				}
@@ -384,10 +392,10 @@ func TestSieve(t *testing.T) {
 			entry.Fields = []string{"content-type", rawevent.MediaTypeJSON, "data", text, "ce_type", "other"}
 		}
 		event, err := entry.Event()
-		if err != nil || event.Validate() != nil || newSieve(filters).passes(&entry) {
+		if err != nil || event.Validate() != nil || newPrefilter(filters).passes(&entry) {
 			return
 		}
-		if ok, _ := compileFilters(filters)(&event, ""); ok {
+		if ok, _ := compiled(filters).Matches(&event, ""); ok {
 			t.Fatalf("%v is held back by %+v", entry.Fields, filters)
 		}
 	})
@@ -397,29 +405,30 @@ func TestSieve(t *testing.T) {
 func TestAreaBoard(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		board, compiled := newAreaBoard(), []predicate{}
-		var alone []predicate
-		var added [][]*area.Area
+		board := NewAreaBoard()
+		var together, alone []*Filter
 		for step := range rapid.IntRange(1, 60).Draw(t, "steps") {
 			x := float64(rapid.IntRange(0, 20).Draw(t, "x"))
 			switch rapid.IntRange(0, 3).Draw(t, "what") {
 			case 0:
 				f := FilterConfig{Intersects: &IntersectsConfig{BBox: []float64{x, 0, x + 3, 3}}}
-				c := filterCompiler{board: board}
-				compiled, alone = append(compiled, c.compile(&f)), append(alone, compileFilters([]FilterConfig{f}))
-				added = append(added, c.areas)
+				one, err := CompileFilter([]FilterConfig{f}, board)
+				if err != nil {
+					t.Fatal(err)
+				}
+				together, alone = append(together, one), append(alone, compiled([]FilterConfig{f}))
 			case 1:
-				if len(compiled) > 0 {
-					board.remove(added[0][0])
-					compiled, alone, added = compiled[1:], alone[1:], added[1:]
+				if len(together) > 0 {
+					together[0].Close()
+					together, alone = together[1:], alone[1:]
 				}
 			default:
 				e := sampleEvent()
 				e.Data = fmt.Appendf(nil, `{"bbox":[%g,1,%g,2]}`, x, x+1)
-				for i := range compiled {
+				for i := range together {
 					for range 2 {
-						got, err := compiled[i](&e, fmt.Sprint(step))
-						want, err2 := alone[i](&e, "")
+						got, err := together[i].Matches(&e, fmt.Sprint(step))
+						want, err2 := alone[i].Matches(&e, "")
 						if got != want || err != nil || err2 != nil {
 							t.Fatalf("%v, want %v (%v, %v)", got, want, err, err2)
 						}
@@ -435,19 +444,22 @@ func BenchmarkAreas(b *testing.B) {
 	const n = 1000
 	e := sampleEvent()
 	e.Data = []byte(`{"type":"Feature","properties":{"pad":"` + strings.Repeat("x", 800) + `"},"geometry":{"type":"Polygon","coordinates":[[[10,10],[11,10],[11,11],[10,11],[10,10]]]}}`)
-	for name, board := range map[string]*areaBoard{"board": newAreaBoard(), "each": nil} {
+	for name, board := range map[string]*AreaBoard{"board": NewAreaBoard(), "each": nil} {
 		b.Run(name, func(b *testing.B) {
-			var predicates []predicate
-			for i := range n {
+			filters := make([]*Filter, n)
+			for i := range filters {
 				x, y := float64(i%360-180), float64(i%170-85)
-				c := filterCompiler{board: board}
-				predicates = append(predicates, c.compile(&FilterConfig{Intersects: &IntersectsConfig{BBox: []float64{x, y, x + 1, y + 1}}}))
+				box := FilterConfig{Intersects: &IntersectsConfig{BBox: []float64{x, y, x + 1, y + 1}}}
+				var err error
+				if filters[i], err = CompileFilter([]FilterConfig{box}, board); err != nil {
+					b.Fatal(err)
+				}
 			}
 			b.ReportAllocs()
 			for i := range b.N {
 				entry := strconv.Itoa(i)
-				for _, p := range predicates {
-					_, _ = p(&e, entry)
+				for _, f := range filters {
+					_, _ = f.Matches(&e, entry)
 				}
 			}
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/n, "ns/area")

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"sync"
@@ -16,6 +15,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"golang.org/x/net/netutil"
 
+	"github.com/streamgate/streamgate/gateway/backoff"
 	"github.com/streamgate/streamgate/protocol/redisstreams"
 )
 
@@ -42,66 +42,70 @@ type Env struct {
 
 // Gateway takes events in, keeps them and hands them on.
 type Gateway struct {
-	config    Config
-	env       Env
-	publisher *Publisher
-	ingress   *Ingress
-	sources   []*sourceRunner
-	metrics   *metrics
-	roster    roster
-	changes   chan change
-	hubs      map[string]*redisstreams.Hub // by stream
-	areas     map[string]*areaBoard        // by stream
-	keepers   []*keeper
-	listener  net.Listener
-	running   atomic.Bool
+	config      Config
+	env         Env
+	publisher   *Publisher
+	ingress     *Ingress
+	sources     []*SourceRunner
+	registry    registry
+	changes     chan change
+	hubs        map[string]*redisstreams.Hub // by stream
+	areas       map[string]*AreaBoard        // by stream
+	maintainers []*Maintainer
+	listener    net.Listener
+	running     atomic.Bool
+
+	deliveryMetrics *DeliveryMetrics
+	streamMetrics   *StreamMetrics
 }
 
 // New returns a gateway. The configuration must be valid: see [Config.Validate]. It does no I/O and starts no goroutine.
 func New(config Config, env Env) (*Gateway, error) {
-	m := newMetrics(env.Registry)
-	publisher, err := newPublisher(env.Redis, config.Streams, env.Logger, m)
-	if err != nil {
+	g := &Gateway{
+		config: config, env: env, changes: make(chan change), hubs: map[string]*redisstreams.Hub{},
+		areas: map[string]*AreaBoard{}, deliveryMetrics: NewDeliveryMetrics(env.Registry),
+		streamMetrics: NewStreamMetrics(env.Registry),
+	}
+	var err error
+	if g.publisher, err = NewPublisher(env.Redis, config.Streams, env.Logger, g.streamMetrics); err != nil {
 		return nil, err
 	}
-	countDuplicates(env.Registry, publisher)
-	g := &Gateway{
-		config: config, env: env, publisher: publisher, metrics: m, changes: make(chan change), hubs: map[string]*redisstreams.Hub{}, areas: map[string]*areaBoard{},
-		ingress: &Ingress{
-			receiver:  newReceiver(config.Server.WebHook),
-			publisher: publisher, maxEventBytes: config.Server.MaxEventBytes, maxBatchBytes: config.Server.MaxBatchBytes, budget: maxBodies, metrics: m,
-		},
-	}
+	ExposeDuplicates(env.Registry, g.publisher)
+	g.ingress = NewIngress(&config.Server, g.publisher, env.Registry)
 	for i := range config.Streams {
 		stream := &config.Streams[i]
-		g.areas[stream.Name] = newAreaBoard()
+		g.areas[stream.Name] = NewAreaBoard()
 		g.hubs[stream.Name] = redisstreams.NewHub(env.Redis, stream.Name)
-		g.keepers = append(g.keepers, newKeeper(env.Redis, stream, &g.roster, publisher.streams[stream.Name].room, m, env.Logger))
+		g.maintainers = append(g.maintainers, NewMaintainer(
+			env.Redis, stream, g.publisher.Capacity(stream.Name), g.registry.readers, g.streamMetrics, env.Logger))
 	}
+	sourceMetrics := NewSourceMetrics(env.Registry)
 	for _, block := range config.Sources {
-		g.sources = append(g.sources, &sourceRunner{
-			block: block, client: env.Redis, sender: publisher.sender(block.Stream), room: publisher.room(block.Stream), metrics: m, userAgent: env.UserAgent,
-			log: env.Logger.With("source", block.Name, "stream", block.Stream),
+		g.sources = append(g.sources, &SourceRunner{
+			Block: block, Redis: env.Redis, Sender: g.publisher.Sender(block.Stream), Capacity: g.publisher.Capacity(block.Stream),
+			Metrics: sourceMetrics, UserAgent: env.UserAgent, Logger: env.Logger.With("source", block.Name, "stream", block.Stream),
 		})
 	}
 	for i := range config.Subscriptions {
-		s, err := g.newSubscription(&config.Subscriptions[i])
+		s, err := g.newSubscription(&config.Subscriptions[i], nil)
 		if err != nil {
 			return nil, err
 		}
-		g.roster.add(s)
+		g.registry.add(s)
 	}
 	return g, nil
 }
 
-func (g *Gateway) newSubscription(c *SubscriptionConfig) (*subscription, error) {
+// newSubscription returns a subscription. stopped is closed when it stops before the gateway does; nil if it does not.
+func (g *Gateway) newSubscription(c *SubscriptionConfig, stopped <-chan struct{}) (*Subscription, error) {
 	dead, err := g.deadLetterSender(c)
 	if err != nil {
 		return nil, err
 	}
-	return newSubscription(*c, subscriptionEnv{
-		client: g.env.Redis, hub: g.hubs[c.Stream], areas: g.areas[c.Stream], publisher: g.publisher, streams: g.config.Streams, dead: dead,
-		log: g.env.Logger, metrics: g.metrics, userAgent: g.env.UserAgent,
+	return NewSubscription(*c, SubscriptionEnv{
+		Redis: g.env.Redis, Hub: g.hubs[c.Stream], Areas: g.areas[c.Stream], Publisher: g.publisher, Streams: g.config.Streams,
+		DeadLetters: dead, Logger: g.env.Logger, Metrics: g.deliveryMetrics, StreamMetrics: g.streamMetrics,
+		UserAgent: g.env.UserAgent, Stopped: stopped,
 	})
 }
 
@@ -116,7 +120,7 @@ func (g *Gateway) deadLetterSender(c *SubscriptionConfig) (*redisstreams.Sender,
 	for _, candidate := range []string{name, c.Stream} {
 		for i := range g.config.Streams {
 			if stream := &g.config.Streams[i]; stream.Name == candidate {
-				return redisstreams.NewSender(g.env.Redis, name, stream.senderOptions()...)
+				return stream.NewSender(g.env.Redis, name)
 			}
 		}
 	}
@@ -152,7 +156,7 @@ func (g *Gateway) Ready(ctx context.Context) error {
 		return fmt.Errorf("redis does not answer: %w", err)
 	}
 	for stream := range g.hubs {
-		if readers := g.roster.of(stream); len(readers) > 0 {
+		if readers := g.registry.of(stream); len(readers) > 0 {
 			if err := g.groupsExist(ctx, stream, readers); err != nil {
 				return err
 			}
@@ -161,7 +165,7 @@ func (g *Gateway) Ready(ctx context.Context) error {
 	return nil
 }
 
-func (g *Gateway) groupsExist(ctx context.Context, stream string, readers []*subscription) error {
+func (g *Gateway) groupsExist(ctx context.Context, stream string, readers []*Subscription) error {
 	groups, err := g.env.Redis.XInfoGroups(ctx, stream).Result()
 	if err != nil {
 		return fmt.Errorf("stream %q: %w", stream, err)
@@ -171,11 +175,11 @@ func (g *Gateway) groupsExist(ctx context.Context, stream string, readers []*sub
 		found[groups[i].Name] = true
 	}
 	for _, s := range readers {
-		if !found[groupName(s.config.Name)] {
-			if s.config.OnGroupLost == onLostFail {
-				return fmt.Errorf("subscription %q has no consumer group (onGroupLost: fail)", s.config.Name)
+		if !found[s.Group()] {
+			if s.Config().OnGroupLost == onLostFail {
+				return fmt.Errorf("subscription %q has no consumer group (onGroupLost: fail)", s.Config().Name)
 			}
-			return fmt.Errorf("subscription %q has no consumer group yet", s.config.Name)
+			return fmt.Errorf("subscription %q has no consumer group yet", s.Config().Name)
 		}
 	}
 	return nil
@@ -184,50 +188,42 @@ func (g *Gateway) groupsExist(ctx context.Context, stream string, readers []*sub
 // prepare creates the consumer groups, until that has succeeded or ctx ends. Nothing is taken in before: an event that came
 // earlier than the group of a new subscription, which begins at the end of its stream, would be delivered to nobody.
 func (g *Gateway) prepare(ctx context.Context) bool {
-	for backoff := 50 * time.Millisecond; ; backoff = min(2*backoff, time.Second) {
-		err := g.ensureGroups(ctx)
-		if err == nil {
-			return true
-		}
-		if backoff == 50*time.Millisecond && ctx.Err() == nil {
-			g.env.Logger.Warn("cannot create the consumer groups, trying again; producers get 503 until then", "err", err)
-		}
-		if !Sleep(ctx, backoff/2+rand.N(backoff/2)) {
-			return false
-		}
+	report := func(err error) {
+		g.env.Logger.Warn("cannot create the consumer groups, trying again; producers get 503 until then", "err", err)
 	}
+	return backoff.Policy{First: 50 * time.Millisecond, Max: time.Second}.Retry(ctx, report, g.ensureGroups) == nil
 }
 
 func (g *Gateway) ensureGroups(ctx context.Context) error {
-	for _, s := range g.roster.list() {
-		if err := s.consumer.Ensure(ctx); err != nil && !errors.Is(err, redisstreams.ErrGroupLost) { // it says so itself, and waits
-			return fmt.Errorf("subscription %q: %w", s.config.Name, err)
+	for _, s := range g.registry.list() {
+		if err := s.Ensure(ctx); err != nil {
+			return fmt.Errorf("subscription %q: %w", s.Config().Name, err)
 		}
 	}
 	return nil
 }
 
-// keep starts the keepers, after a first pass each, so that nothing is taken in that a stream has no room for. They run
-// until stop is called, which waits for them.
-func (g *Gateway) keep(ctx context.Context) (stop func()) {
-	keepCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	var first, keepers sync.WaitGroup
-	for _, k := range g.keepers {
-		first.Go(func() { k.try(ctx) })
+// maintain starts the maintainers, after a first pass each, so that nothing is taken in that a stream has no room for. They
+// run until stop is called, which waits for them.
+func (g *Gateway) maintain(ctx context.Context) (stop func()) {
+	ownCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	var first, running sync.WaitGroup
+	for _, m := range g.maintainers {
+		first.Go(func() { m.Pass(ctx) })
 	}
 	first.Wait()
-	for _, k := range g.keepers {
-		keepers.Go(func() { k.run(keepCtx) })
+	for _, m := range g.maintainers {
+		running.Go(func() { m.Run(ownCtx) })
 	}
 	return func() {
 		cancel()
-		keepers.Wait()
+		running.Wait()
 	}
 }
 
 func (g *Gateway) setRunning(running bool) {
 	g.running.Store(running)
-	g.ingress.open.Store(running)
+	g.ingress.SetOpen(running)
 }
 
 // Run serves until ctx ends. Then it takes nothing more in, finishes what is in work within server.shutdownTimeout,
@@ -259,14 +255,14 @@ func (g *Gateway) Run(ctx context.Context) error {
 	for _, hub := range g.hubs {
 		hubs.Go(func() { _ = hub.Run(hubCtx) }) // it returns nil
 	}
-	stopKeepers := func() {}
+	stopMaintainers := func() {}
 	if g.prepare(runCtx) {
-		stopKeepers = g.keep(runCtx)
+		stopMaintainers = g.maintain(runCtx)
 		subscriptions.Go(func() {
-			(&inboxes{client: g.env.Redis, roster: &g.roster}).run(runCtx, workCtx)
+			(&Inboxes{Redis: g.env.Redis, List: g.registry.list}).Run(runCtx, workCtx)
 		})
-		for _, s := range g.roster.list() {
-			subscriptions.Go(func() { s.run(runCtx, workCtx) })
+		for _, s := range g.registry.list() {
+			subscriptions.Go(func() { s.Run(runCtx, workCtx) })
 		}
 		subscriptions.Go(func() { g.applyChanges(runCtx, workCtx) })
 		for _, s := range g.sources {
@@ -287,6 +283,6 @@ func (g *Gateway) Run(ctx context.Context) error {
 	subscriptions.Wait()
 	stopHubs()
 	hubs.Wait()
-	stopKeepers() // last, because they note how far the subscriptions came
+	stopMaintainers() // last, because they note how far the subscriptions came
 	return serveErr
 }

@@ -73,7 +73,7 @@ func TestHardLength(t *testing.T) {
 		status, _ := post(t, g.url, event("8"))
 		return status == http.StatusAccepted && gauge(t, g.registry, "streamgate_stream_full") == 0
 	})
-	for _, text := range []string{"the stream is full", "has room again"} {
+	for _, text := range []string{"the stream is full", "takes events again"} {
 		if n := strings.Count(g.logs.String(), text); n != 1 {
 			t.Errorf("%d lines with %q:\n%s", n, text, g.logs)
 		}

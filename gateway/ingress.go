@@ -6,11 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"math"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
 	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/streamgate/streamgate/gateway/schema"
 	"github.com/streamgate/streamgate/protocol/rawevent"
@@ -22,12 +26,23 @@ type Ingress struct {
 	publisher     *Publisher
 	maxEventBytes int
 	maxBatchBytes int
-	metrics       *metrics
-	receiver      *receiver
-	open          atomic.Bool  // the gateway is neither starting nor shutting down
-	budget        int64        // for the memory of large bodies, all together
-	reading       atomic.Int64 // bytes of large bodies in memory at the moment
+	metrics       *ingressMetrics
+	webHook       *WebHookReceiver // nil: no handshake
+	open          atomic.Bool      // the gateway is neither starting nor shutting down
+	budget        int64            // for the memory of large bodies, all together
+	reading       atomic.Int64     // bytes of large bodies in memory at the moment
 }
+
+// NewIngress returns the handler of a valid configuration. It answers 503 until it is opened. Its metrics are registered.
+func NewIngress(c *ServerConfig, publisher *Publisher, registry prometheus.Registerer) *Ingress {
+	return &Ingress{
+		publisher: publisher, maxEventBytes: c.MaxEventBytes, maxBatchBytes: c.MaxBatchBytes, budget: maxBodies,
+		webHook: NewWebHookReceiver(c.WebHook), metrics: newIngressMetrics(registry),
+	}
+}
+
+// SetOpen says whether events are taken in; while they are not, they are answered with 503.
+func (in *Ingress) SetOpen(open bool) { in.open.Store(open) }
 
 // maxBodies bounds the memory for the bodies of all requests at once; whoever comes on top is asked to come again.
 const (
@@ -37,7 +52,7 @@ const (
 
 // ServeHTTP implements http.Handler.
 func (in *Ingress) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if r.Method == http.MethodOptions && in.receiver != nil {
+	if r.Method == http.MethodOptions && in.webHook != nil {
 		in.handshake(w, r)
 		return
 	}
@@ -56,7 +71,7 @@ func (in *Ingress) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		in.refuse(w, http.StatusNotFound, "there is no such stream; post to / or to /{stream} of the configuration", nil)
 		return
 	}
-	if !in.admit(w, r) {
+	if !in.admit(w, r.Header) {
 		return
 	}
 	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
@@ -86,24 +101,47 @@ func (in *Ingress) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// handshake answers OPTIONS, with which a web hook's sender asks whether it may deliver.
+func (in *Ingress) handshake(w http.ResponseWriter, r *http.Request) {
+	if _, known := in.stream(r); !known {
+		in.refuse(w, http.StatusNotFound, "there is no such stream; events go to / or to /{stream} of the configuration", nil)
+		return
+	}
+	header, err := in.webHook.Handshake(r.Header)
+	maps.Copy(w.Header(), header)
+	if err != nil {
+		in.refuse(w, http.StatusForbidden, err.Error(), nil)
+		return
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// admit reports whether a web hook's sender may deliver now, and otherwise answers it.
+func (in *Ingress) admit(w http.ResponseWriter, header http.Header) bool {
+	wait, err := in.webHook.Admit(header)
+	switch {
+	case err != nil:
+		in.refuse(w, http.StatusForbidden, err.Error(), nil)
+	case wait > 0:
+		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
+		in.refuse(w, http.StatusTooManyRequests,
+			fmt.Sprintf("more than %d requests a minute came from this origin (server.webHook.rate)", in.webHook.Rate()), nil)
+	default:
+		return true
+	}
+	return false
+}
+
 // writeContext returns a context that the client cannot end. One that has closed its half of the connection still reads the
 // answer, and net/http takes it for gone; the write is bounded in time by itself.
 func writeContext(r *http.Request) context.Context { return context.WithoutCancel(r.Context()) }
 
 func (in *Ingress) stream(r *http.Request) (string, bool) {
-	path := strings.TrimPrefix(r.URL.EscapedPath(), "/")
-	if path == "" {
-		return in.publisher.first, true
-	}
-	name, err := url.PathUnescape(path)
+	path, err := url.PathUnescape(strings.TrimPrefix(r.URL.EscapedPath(), "/"))
 	if err != nil {
 		return "", false
 	}
-	if _, known := in.publisher.streams[name]; known {
-		return name, true
-	}
-	stream, known := in.publisher.paths[name]
-	return stream, known
+	return in.publisher.Resolve(path)
 }
 
 func (in *Ingress) takeEvent(w http.ResponseWriter, r *http.Request, stream string, body []byte) {
@@ -112,7 +150,7 @@ func (in *Ingress) takeEvent(w http.ResponseWriter, r *http.Request, stream stri
 		in.refuseEvent(w, err)
 		return
 	}
-	if violations := in.publisher.check(stream, &event); len(violations) > 0 {
+	if violations := in.publisher.Check(stream, &event); len(violations) > 0 {
 		in.refuseData(w, violations, -1)
 		return
 	}
@@ -128,7 +166,7 @@ func (in *Ingress) takeEvent(w http.ResponseWriter, r *http.Request, stream stri
 
 // read reads an event as strictly as its stream wants it.
 func (in *Ingress) read(w http.ResponseWriter, r *http.Request, stream string, body []byte) (rawevent.Event, error) {
-	if !in.publisher.streams[stream].lenient {
+	if !in.publisher.IsLenient(stream) {
 		return rawevent.FromHTTP(r.Header, body)
 	}
 	var l rawevent.Lenient
@@ -138,7 +176,7 @@ func (in *Ingress) read(w http.ResponseWriter, r *http.Request, stream string, b
 }
 
 func (in *Ingress) readBatch(w http.ResponseWriter, r *http.Request, stream string, body []byte) ([]rawevent.Event, error) {
-	if !in.publisher.streams[stream].lenient {
+	if !in.publisher.IsLenient(stream) {
 		return rawevent.BatchFromHTTP(r.Header, body)
 	}
 	var l rawevent.Lenient
@@ -172,7 +210,7 @@ func (in *Ingress) takeBatch(w http.ResponseWriter, r *http.Request, stream stri
 		}
 	}
 	for i := range events {
-		if violations := in.publisher.check(stream, &events[i]); len(violations) > 0 {
+		if violations := in.publisher.Check(stream, &events[i]); len(violations) > 0 {
 			in.refuseData(w, violations, i)
 			return
 		}

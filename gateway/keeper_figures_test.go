@@ -25,12 +25,12 @@ func eachServer(t *testing.T, f func(t *testing.T, client redis.UniversalClient)
 func TestForeignTrimIsReported(t *testing.T) {
 	t.Parallel()
 	eachServer(t, func(t *testing.T, client redis.UniversalClient) {
-		one := keep(t, client, "s", RetentionConfig{MaxLength: 8}, "a", "b")
-		two := keep(t, client, "s", RetentionConfig{MaxLength: 8}, "a", "b")
+		one := maintain(t, client, "s", RetentionConfig{MaxLength: 8}, "a", "b")
+		two := maintain(t, client, "s", RetentionConfig{MaxLength: 8}, "a", "b")
 		passes := func() {
 			t.Helper()
-			one.pass()
-			two.pass()
+			one.makePass()
+			two.makePass()
 		}
 		reported := func(subscription string, want float64) {
 			t.Helper()
@@ -64,8 +64,8 @@ func TestForeignTrimIsReported(t *testing.T) {
 		one.do("XDEL", "s", "9-0")
 		passes()
 		reported("a", 4)
-		later := keep(t, client, "s", RetentionConfig{MaxLength: 8}, "a", "b") // a start of the gateway
-		later.pass()
+		later := maintain(t, client, "s", RetentionConfig{MaxLength: 8}, "a", "b") // a start of the gateway
+		later.makePass()
 		later.want("entries_trimmed_unseen_total", "a", 0)
 		one.ack("streamgate:a", one.read("streamgate:a", 10)...)
 		one.add(11, 30)
@@ -82,14 +82,14 @@ func TestForeignTrimIsReported(t *testing.T) {
 func TestTrimmedWhileTheGatewayWasAway(t *testing.T) {
 	t.Parallel()
 	client := redistest.Start(t).Client()
-	k := keep(t, client, "s", RetentionConfig{}, "a")
+	k := maintain(t, client, "s", RetentionConfig{}, "a")
 	k.group("streamgate:a", "0")
 	k.add(1, 10)
 	k.read("streamgate:a", 1)
-	k.pass()
+	k.makePass()
 	k.do("XTRIM", "s", "MAXLEN", "=", 4)
-	k = keep(t, client, "s", RetentionConfig{}, "a")
-	k.pass()
+	k = maintain(t, client, "s", RetentionConfig{}, "a")
+	k.makePass()
 	k.want("entries_trimmed_unseen_total", "a", 5)
 }
 
@@ -97,18 +97,18 @@ func TestTrimmedWhileTheGatewayWasAway(t *testing.T) {
 func TestDeletedStreamIsReported(t *testing.T) {
 	t.Parallel()
 	client := redistest.Start(t).Client()
-	one, two := keep(t, client, "s", RetentionConfig{}, "a"), keep(t, client, "s", RetentionConfig{}, "a")
+	one, two := maintain(t, client, "s", RetentionConfig{}, "a"), maintain(t, client, "s", RetentionConfig{}, "a")
 	one.group("streamgate:a", "0")
 	one.add(1, 10)
 	one.ack("streamgate:a", one.read("streamgate:a", 3)...)
-	one.pass()
-	two.pass()
+	one.makePass()
+	two.makePass()
 	one.do("DEL", "s")
-	one.pass()
+	one.makePass()
 	one.group("streamgate:a", "0")
 	one.add(1, 2)
-	two.pass()
-	one.pass()
+	two.makePass()
+	one.makePass()
 	one.want("entries_trimmed_unseen_total", "a", 7)
 	two.want("entries_trimmed_unseen_total", "a", 0)
 	one.logged("entries=7 after=3-0", 1)
@@ -120,25 +120,25 @@ func TestDeletedStreamIsReported(t *testing.T) {
 func TestRetentionHeldBack(t *testing.T) {
 	t.Parallel()
 	eachServer(t, func(t *testing.T, client redis.UniversalClient) {
-		k := keep(t, client, "s", RetentionConfig{MaxLength: 5}, "a")
+		k := maintain(t, client, "s", RetentionConfig{MaxLength: 5}, "a")
 		k.group("streamgate:a", "0")
 		k.group("foreign", "0")
 		k.add(1, 20)
 		k.ack("streamgate:a", k.read("streamgate:a", 20)...)
 		foreign := k.read("foreign", 3)
 		k.ack("foreign", foreign[1:]...)
-		k.pass()
+		k.makePass()
 		k.want("retention_held_back", "foreign", 0) // it may be in work at the moment
-		k.pass()
-		k.pass()
+		k.makePass()
+		k.makePass()
 		k.want("retention_held_back", "foreign", 15)
 		k.want("stream_length", "s", 20)
 		k.logged("holds retention back", 1)
 
 		k.ack("foreign", foreign[0])
 		k.ack("foreign", k.read("foreign", 20)...)
-		k.pass()
-		k.pass()
+		k.makePass()
+		k.makePass()
 		k.want("retention_held_back", "foreign", 0)
 		k.want("stream_length", "s", 5)
 		k.logged("no longer holds", 1)
@@ -146,8 +146,8 @@ func TestRetentionHeldBack(t *testing.T) {
 		k.add(21, 30)
 		k.ack("foreign", k.read("foreign", 20)...)
 		k.do("XGROUP", "DESTROY", "s", "streamgate:a")
-		k.pass()
-		k.pass()
+		k.makePass()
+		k.makePass()
 		k.want("stream_length", "s", 15)
 		k.want("retention_held_back", "streamgate:a", 10)
 	})
@@ -162,13 +162,13 @@ func TestAcknowledgedBehindWhatIsNeeded(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		k := keep(t, client, "s", RetentionConfig{MaxLength: 5}, "a")
+		k := maintain(t, client, "s", RetentionConfig{MaxLength: 5}, "a")
 		k.group("streamgate:a", "0")
 		k.add(1, 1000)
 		read := k.read("streamgate:a", 900)
 		k.ack("streamgate:a", read[1:]...)
-		k.pass()
-		k.pass()
+		k.makePass()
+		k.makePass()
 		ids := k.ids()
 		if !features.TrimAcknowledged {
 			k.want("stream_length", "s", 1000)
@@ -178,7 +178,7 @@ func TestAcknowledgedBehindWhatIsNeeded(t *testing.T) {
 		k.want("subscription_lag", "a", 100)
 		k.ack("streamgate:a", read[0])
 		k.ack("streamgate:a", k.read("streamgate:a", 100)...)
-		k.pass()
+		k.makePass()
 		k.want("stream_length", "s", 5)
 		k.want("entries_trimmed_unseen_total", "a", 0)
 	})
@@ -188,21 +188,21 @@ func TestAcknowledgedBehindWhatIsNeeded(t *testing.T) {
 func TestForget(t *testing.T) {
 	t.Parallel()
 	eachServer(t, func(t *testing.T, client redis.UniversalClient) {
-		k := keep(t, client, "s", RetentionConfig{MaxLength: 5}, "a", "~b")
+		k := maintain(t, client, "s", RetentionConfig{MaxLength: 5}, "a", "~b")
 		k.group("streamgate:a", "0")
 		k.group("streamgate:b", "0")
 		k.add(1, 20)
 		k.ack("streamgate:a", k.read("streamgate:a", 18)...)
 		k.ack("streamgate:b", k.read("streamgate:b", 4)...)
-		k.pass()
-		k.pass()
+		k.makePass()
+		k.makePass()
 		k.want("stream_length", "s", 5)
 		k.want("entries_forgotten_total", "b", 11) // 5 to 15
 		k.ack("streamgate:a", k.read("streamgate:a", 20)...)
 		k.add(21, 30)
 		k.ack("streamgate:a", k.read("streamgate:a", 20)...)
-		k.pass()
-		k.pass()
+		k.makePass()
+		k.makePass()
 		k.want("entries_forgotten_total", "b", 21)
 		k.want("entries_trimmed_unseen_total", "b", 0)
 		k.want("entries_forgotten_total", "a", 0)
@@ -214,7 +214,7 @@ func TestForget(t *testing.T) {
 func TestMaxAge(t *testing.T) {
 	t.Parallel()
 	client := redistest.Start(t).Client()
-	k := keep(t, client, "s", RetentionConfig{MaxAge: Duration(time.Hour)}, "a")
+	k := maintain(t, client, "s", RetentionConfig{MaxAge: Duration(time.Hour)}, "a")
 	k.group("streamgate:a", "0")
 	k.add(1, 300) // 1970
 	now, err := client.Time(k.ctx).Result()
@@ -224,15 +224,15 @@ func TestMaxAge(t *testing.T) {
 	young := fmt.Sprintf("%d-0", now.Add(-time.Minute).UnixMilli())
 	k.do("XADD", "s", young, "f", "v")
 	read := k.read("streamgate:a", 301)
-	k.pass()
-	k.pass()
+	k.makePass()
+	k.makePass()
 	k.want("stream_length", "s", 301)
 	k.want("retention_held_back", "streamgate:a", 1)
 	k.ack("streamgate:a", read[:250]...)
-	k.pass()
+	k.makePass()
 	k.want("stream_length", "s", 51)
 	k.ack("streamgate:a", read[250:300]...)
-	k.pass()
+	k.makePass()
 	if ids := k.ids(); len(ids) != 1 || ids[0] != young {
 		t.Errorf("%v is left, want %s", ids, young)
 	}
@@ -241,7 +241,7 @@ func TestMaxAge(t *testing.T) {
 	}
 	k.want("subscription_pending", "a", 1)
 	k.ack("streamgate:a", read[300])
-	k.pass()
+	k.makePass()
 	k.want("subscription_oldest_seconds", "a", 0)
 }
 
@@ -249,7 +249,7 @@ func TestMaxAge(t *testing.T) {
 func TestOldestUndelivered(t *testing.T) {
 	t.Parallel()
 	client := redistest.Start(t).Client()
-	k := keep(t, client, "s", RetentionConfig{}, "a")
+	k := maintain(t, client, "s", RetentionConfig{}, "a")
 	now, err := client.Time(k.ctx).Result()
 	if err != nil {
 		t.Fatal(err)
@@ -259,8 +259,8 @@ func TestOldestUndelivered(t *testing.T) {
 	}
 	k.group("streamgate:a", "0")
 	for _, want := range []float64{3600, 60} {
-		k.pass()
-		k.pass()
+		k.makePass()
+		k.makePass()
 		if age := k.value("subscription_oldest_seconds", "a"); age < want || age > want+30 {
 			t.Errorf("the oldest entry is %g s old, want %g", age, want)
 		}
@@ -282,13 +282,13 @@ func TestManyGroups(t *testing.T) {
 	if _, err := pipe.Exec(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	k := keep(t, client, "s", RetentionConfig{MaxLength: 1}, names...)
+	k := maintain(t, client, "s", RetentionConfig{MaxLength: 1}, names...)
 	k.add(1, 10)
 	k.read("streamgate:g7", 1)
-	k.pass()
+	k.makePass()
 	before := commandsOf(t, client)
 	started := time.Now()
-	k.pass()
+	k.makePass()
 	if took := time.Since(started); took > 2*time.Second { // measured: 0.1 s
 		t.Errorf("a pass took %s", took)
 	}
@@ -318,18 +318,18 @@ func commandsOf(t testing.TB, client redis.UniversalClient) int {
 	return total
 }
 
-// TestKeeperOnCluster: all that a keeper uses of a stream is in the slot of the stream.
-func TestKeeperOnCluster(t *testing.T) {
+// TestMaintainerOnCluster: all that a maintainer uses of a stream is in the slot of the stream.
+func TestMaintainerOnCluster(t *testing.T) {
 	t.Parallel()
 	client := redis.NewUniversalClient(redistest.StartCluster(t, 3).Options())
 	t.Cleanup(func() { _ = client.Close() })
 	for _, stream := range []string{"a", "b", "c", "{d}:e"} {
-		k := keep(t, client, stream, RetentionConfig{MaxLength: 5}, "a")
+		k := maintain(t, client, stream, RetentionConfig{MaxLength: 5}, "a")
 		k.group("streamgate:a", "0")
 		k.add(1, 20)
 		k.ack("streamgate:a", k.read("streamgate:a", 20)...)
-		k.pass()
-		k.pass()
+		k.makePass()
+		k.makePass()
 		k.want("stream_length", stream, 5)
 		if saved := client.HGet(t.Context(), positionsKey(stream), "a").Val(); saved != "20-0" {
 			t.Errorf("stream %s: position %q, want 20-0", stream, saved)
@@ -344,24 +344,24 @@ func TestCounterFromAnotherServer(t *testing.T) {
 	eachServer(t, func(t *testing.T, client redis.UniversalClient) {
 		for name, c := range map[string]RetentionConfig{"everything is kept": {}, "trimmed": {MaxLength: 5}} {
 			stream := strings.ReplaceAll(name, " ", "-")
-			one, two := keep(t, client, stream, c, "a"), keep(t, client, stream, c, "a")
+			one, two := maintain(t, client, stream, c, "a"), maintain(t, client, stream, c, "a")
 			one.group("streamgate:a", "0")
 			one.add(1, 20)
 			one.ack("streamgate:a", one.read("streamgate:a", 17)...)
-			one.pass()
-			two.pass()
+			one.makePass()
+			two.makePass()
 			one.do("XGROUP", "SETID", stream, "streamgate:a", "17-0", "ENTRIESREAD", "2") // the failover
 			one.ack("streamgate:a", one.read("streamgate:a", 1)...)
-			for _, k := range []*keeping{one, two, one, two} {
-				k.pass()
+			for _, k := range []*maintaining{one, two, one, two} {
+				k.makePass()
 				k.want("subscription_lag", "a", 2)
 			}
-			fresh := keep(t, client, stream, c, "a") // a start of the gateway
-			fresh.pass()
+			fresh := maintain(t, client, stream, c, "a") // a start of the gateway
+			fresh.makePass()
 			one.do("XTRIM", stream, "MAXLEN", "=", 1)
-			one.pass()
-			two.pass()
-			fresh.pass()
+			one.makePass()
+			two.makePass()
+			fresh.makePass()
 			if lost := one.value(trimmedUnseen, "a") + two.value(trimmedUnseen, "a") + fresh.value(trimmedUnseen, "a"); lost != 1 {
 				t.Errorf("%s: %g entries are reported as lost, want the one that was removed", name, lost)
 			}
@@ -372,12 +372,12 @@ func TestCounterFromAnotherServer(t *testing.T) {
 // TestLagFarTooLarge: also where Redis is wrong by more than is ever counted, few entries are counted.
 func TestLagFarTooLarge(t *testing.T) {
 	t.Parallel()
-	k := keep(t, redistest.Start(t).Client(), "s", RetentionConfig{}, "a")
+	k := maintain(t, redistest.Start(t).Client(), "s", RetentionConfig{}, "a")
 	k.group("streamgate:a", "0")
 	k.add(1, 5)
 	k.do("XSETID", "s", "5-0", "ENTRIESADDED", "1000000", "MAXDELETEDID", "0-0")
 	k.read("streamgate:a", 2)
-	k.pass()
+	k.makePass()
 	k.want("subscription_lag", "a", 3)
 }
 

@@ -42,7 +42,7 @@ return {n, first, from}`)
 // unseenScript notes how many entries a group has never seen and will not see, and returns how many that are more than any
 // replica has noted.
 //
-//	KEYS[1] hash; ARGV[1] subscription, ARGV[2] number, ARGV[3] time of the view in ms
+//	KEYS[1] hash; ARGV[1] subscription, ARGV[2] number, ARGV[3] time of the snapshot in ms
 //
 // It is a script so that of several replicas that see a loss one reports it. The time keeps a replica that is late from
 // taking a number back.
@@ -56,7 +56,7 @@ return math.max(0, tonumber(ARGV[2]) - tonumber(number))`)
 
 // tally is what the last pass has found out about a subscription.
 type tally struct {
-	view   *view // its counters only; gone is what is gone after the keeper's own work
+	view   *snapshot // its counters only; gone is what is gone after the keeper's own work
 	last   string
 	behind int64 // entries not delivered yet
 	exact  bool  // behind was counted or follows from ids
@@ -70,36 +70,36 @@ type tally struct {
 }
 
 // measure sets the figures of the subscriptions.
-func (k *keeper) measure(ctx context.Context, v *view) error {
-	k.budget = countBudget
-	k.last = &view{added: v.added, gone: v.gone}
-	for _, s := range k.subscriptions {
-		if err := k.noteDeleted(ctx, v, s); err != nil {
+func (m *Maintainer) measure(ctx context.Context, v *snapshot) error {
+	m.budget = countBudget
+	m.last = &snapshot{added: v.added, gone: v.gone}
+	for _, s := range m.readers {
+		if err := m.noteDeleted(ctx, v, s); err != nil {
 			return err
 		}
 		g := v.groups[groupName(s.Name)]
 		if g == nil {
 			continue // it comes back, and then the figures do
 		}
-		t := k.tallies[s.Name]
+		t := m.tallies[s.Name]
 		if t == nil {
 			t = &tally{}
-			k.tallies[s.Name] = t
+			m.tallies[s.Name] = t
 		}
-		if err := k.count(ctx, v, g, t); err != nil {
+		if err := m.count(ctx, v, g, t); err != nil {
 			return err
 		}
-		if err := k.noteUnseen(ctx, v, s, g, t); err != nil {
+		if err := m.noteUnseen(ctx, v, s, g, t); err != nil {
 			return err
 		}
-		oldest, err := k.oldest(ctx, v, g, t)
+		oldest, err := m.oldest(ctx, v, g, t)
 		if err != nil {
 			return err
 		}
-		t.view, t.last = k.last, g.last
-		k.metrics.lag.WithLabelValues(s.Name).Set(float64(t.behind))
-		k.metrics.pending.WithLabelValues(s.Name).Set(float64(max(g.pending, 0)))
-		k.metrics.oldest.WithLabelValues(s.Name).Set(v.age(oldest))
+		t.view, t.last = m.last, g.last
+		m.metrics.lag.WithLabelValues(s.Name).Set(float64(t.behind))
+		m.metrics.pending.WithLabelValues(s.Name).Set(float64(max(g.pending, 0)))
+		m.metrics.oldest.WithLabelValues(s.Name).Set(v.age(oldest))
 	}
 	return nil
 }
@@ -107,7 +107,7 @@ func (k *keeper) measure(ctx context.Context, v *view) error {
 // count finds out how many entries the group has before it. What XINFO calls lag is not enough: it is nil for a group that
 // was made or set somewhere in the middle, or behind which an entry was deleted, and too large after a trim (Redis 7.0
 // for good, Valkey until the next read) and after a failover (Redis 7.0, for good).
-func (k *keeper) count(ctx context.Context, v *view, g *groupView, t *tally) error {
+func (m *Maintainer) count(ctx context.Context, v *snapshot, g *groupState, t *tally) error {
 	same := t.exact && t.view != nil && t.last == g.last && t.view.gone == v.gone && v.added >= t.view.added && v.added >= 0
 	if g.read < t.read || t.view != nil && t.view.gone != v.gone && redisstreams.CompareIDs(v.first, t.last) > 0 {
 		t.trusted = false // the number is another server's, or somebody has trimmed past where the group was
@@ -127,7 +127,7 @@ func (k *keeper) count(ctx context.Context, v *view, g *groupView, t *tally) err
 		if g.lag > countBound {
 			bound = countStep // few, where Redis is wrong; if not, counting them all would say no more
 		}
-		n, whole, err := k.countBehind(ctx, g, t, int64(bound))
+		n, whole, err := m.countBehind(ctx, g, t, int64(bound))
 		if err != nil {
 			return err
 		}
@@ -144,9 +144,9 @@ func (k *keeper) count(ctx context.Context, v *view, g *groupView, t *tally) err
 }
 
 // countBehind counts the entries behind the group, up to a bound.
-func (k *keeper) countBehind(ctx context.Context, g *groupView, t *tally, bound int64) (n int64, whole bool, err error) {
-	for from := g.last; n < bound && k.budget > 0; {
-		found, first, last, err := k.behind(ctx, from, countStep)
+func (m *Maintainer) countBehind(ctx context.Context, g *groupState, t *tally, bound int64) (n int64, whole bool, err error) {
+	for from := g.last; n < bound && m.budget > 0; {
+		found, first, last, err := m.behind(ctx, from, countStep)
 		if err != nil {
 			return 0, false, err
 		}
@@ -161,11 +161,11 @@ func (k *keeper) countBehind(ctx context.Context, g *groupView, t *tally, bound 
 	return n, false, nil
 }
 
-func (k *keeper) behind(ctx context.Context, id string, limit int) (n int64, first, last string, err error) {
-	k.budget--
-	reply, err := behindScript.Run(ctx, k.client, []string{k.stream.Name}, id, limit).Slice()
+func (m *Maintainer) behind(ctx context.Context, id string, limit int) (n int64, first, last string, err error) {
+	m.budget--
+	reply, err := behindScript.Run(ctx, m.client, []string{m.stream.Name}, id, limit).Slice()
 	if err != nil || len(reply) != 3 {
-		return 0, "", "", fmt.Errorf("count entries of stream %q: %w", k.stream.Name, errors.Join(err, ctx.Err()))
+		return 0, "", "", fmt.Errorf("count entries of stream %q: %w", m.stream.Name, errors.Join(err, ctx.Err()))
 	}
 	return number(reply[0]), text(reply[1]), text(reply[2]), nil
 }
@@ -176,7 +176,7 @@ func (k *keeper) behind(ctx context.Context, id string, limit int) (n int64, fir
 // That needs the right number of those read. Redis 7.0 does not tell its replicas (redis/redis#12898): after a
 // failover the number is that of the time when the replica copied everything, and goes on from there. Where it has gone
 // back, or more are missing than were ever removed, the difference is taken as it is, and only what is added to it counts.
-func (k *keeper) noteUnseen(ctx context.Context, v *view, s *SubscriptionConfig, g *groupView, t *tally) error {
+func (m *Maintainer) noteUnseen(ctx context.Context, v *snapshot, s Reader, g *groupState, t *tally) error {
 	unseen := v.added - g.read - t.behind
 	wrong := g.read < t.read || unseen > v.gone
 	if g.read >= 0 {
@@ -185,41 +185,41 @@ func (k *keeper) noteUnseen(ctx context.Context, v *view, s *SubscriptionConfig,
 	if s.Forget || !t.exact || g.read < 0 || v.added < 0 || unseen < 0 || t.unseenKnown && t.unseen == unseen || !t.unseenKnown && unseen == 0 {
 		return nil
 	}
-	lost, err := unseenScript.Run(ctx, k.client, []string{unseenKey(k.stream.Name)}, s.Name, unseen, v.millis).Int64()
+	lost, err := unseenScript.Run(ctx, m.client, []string{unseenKey(m.stream.Name)}, s.Name, unseen, v.millis).Int64()
 	if err != nil {
-		return fmt.Errorf("note what was removed from stream %q: %w", k.stream.Name, err)
+		return fmt.Errorf("note what was removed from stream %q: %w", m.stream.Name, err)
 	}
 	t.unseen, t.unseenKnown = unseen, true
 	if lost > 0 && !wrong {
-		k.metrics.trimmed.WithLabelValues(s.Name).Add(float64(lost))
-		k.log.Error("entries were removed from the stream before they were delivered",
+		m.metrics.Trimmed.WithLabelValues(s.Name).Add(float64(lost))
+		m.log.Error("entries were removed from the stream before they were delivered",
 			"subscription", s.Name, "entries", lost, "after", g.last, "before", v.first)
 	}
 	return nil
 }
 
 // noteDeleted finds out whether the stream has begun again since the last pass: then what was not delivered is lost.
-func (k *keeper) noteDeleted(ctx context.Context, v *view, s *SubscriptionConfig) error {
-	t := k.tallies[s.Name]
+func (m *Maintainer) noteDeleted(ctx context.Context, v *snapshot, s Reader) error {
+	t := m.tallies[s.Name]
 	if t == nil || t.view == nil || v.added < 0 || v.added >= t.view.added {
 		return nil
 	}
 	if t.behind > 0 && !s.Forget {
-		first, err := k.client.SetNX(ctx, deletedKey(k.stream.Name, s.Name), 1, deletedPeriod).Result() // one replica reports it
+		first, err := m.client.SetNX(ctx, deletedKey(m.stream.Name, s.Name), 1, deletedPeriod).Result() // one replica reports it
 		if err != nil {
-			return fmt.Errorf("note that stream %q was deleted: %w", k.stream.Name, err)
+			return fmt.Errorf("note that stream %q was deleted: %w", m.stream.Name, err)
 		}
 		if first {
-			k.metrics.trimmed.WithLabelValues(s.Name).Add(float64(t.behind))
-			k.log.Error("the stream was deleted before its entries were delivered", "subscription", s.Name, "entries", t.behind, "after", t.last)
+			m.metrics.Trimmed.WithLabelValues(s.Name).Add(float64(t.behind))
+			m.log.Error("the stream was deleted before its entries were delivered", "subscription", s.Name, "entries", t.behind, "after", t.last)
 		}
 	}
-	delete(k.tallies, s.Name)
+	delete(m.tallies, s.Name)
 	return nil
 }
 
 // oldest returns the id of the oldest entry that the group has not acknowledged, or "".
-func (k *keeper) oldest(ctx context.Context, v *view, g *groupView, t *tally) (string, error) {
+func (m *Maintainer) oldest(ctx context.Context, v *snapshot, g *groupState, t *tally) (string, error) {
 	switch {
 	case g.lowest != "":
 		return g.lowest, nil
@@ -229,16 +229,16 @@ func (k *keeper) oldest(ctx context.Context, v *view, g *groupView, t *tally) (s
 		return v.first, nil
 	case redisstreams.CompareIDs(t.next, g.last) > 0 && (t.view == nil || t.last == g.last):
 		return t.next, nil
-	case k.budget <= 0:
+	case m.budget <= 0:
 		return idAfter(g.last), nil // it is not younger
 	}
-	_, first, _, err := k.behind(ctx, g.last, 1)
+	_, first, _, err := m.behind(ctx, g.last, 1)
 	t.next = first
 	return first, err
 }
 
 // age returns how old an entry is, in seconds by the clock of Redis.
-func (v *view) age(id string) float64 {
+func (v *snapshot) age(id string) float64 {
 	text, _, _ := strings.Cut(id, "-")
 	millis, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || millis > v.millis {

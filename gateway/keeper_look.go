@@ -10,14 +10,14 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// lookScript tells of one moment of a stream, without the entries that XINFO STREAM sends along.
+// snapshotScript tells of one moment of a stream, without the entries that XINFO STREAM sends along.
 //
 //	KEYS[1] stream, KEYS[2] hash of positions
 //	returns nothing where there is no stream, else {length, last generated id, entries ever added or -1,
 //	  first id or "", time in ms, number of positions, XINFO GROUPS}
 //
 // It is a script because the numbers must be those of the same moment: a difference between them means a loss.
-var lookScript = redis.NewScript(`
+var snapshotScript = redis.NewScript(`
 if redis.call('EXISTS', KEYS[1]) == 0 then return {} end
 local list, s, now = redis.call('XINFO', 'STREAM', KEYS[1]), {}, redis.call('TIME')
 for i = 1, #list, 2 do s[list[i]] = list[i + 1] end
@@ -30,8 +30,8 @@ return {
   now[1] * 1000 + math.floor(now[2] / 1000), redis.call('HLEN', KEYS[2]),
   redis.call('XINFO', 'GROUPS', KEYS[1])}`)
 
-// view is one moment of a stream.
-type view struct {
+// snapshot is one moment of a stream.
+type snapshot struct {
 	length    int64
 	last      string // the greatest id that there ever was
 	added     int64  // entries that there ever were; -1: the server does not say
@@ -39,12 +39,12 @@ type view struct {
 	first     string // the first entry; "": there is none
 	millis    int64  // the clock of Redis
 	positions int
-	groups    map[string]*groupView
+	groups    map[string]*groupState
 	changed   bool // a group disappeared while the others were looked at
 }
 
-// groupView is a consumer group in a view.
-type groupView struct {
+// groupState is a consumer group in a snapshot.
+type groupState struct {
 	name    string
 	last    string // last delivered
 	pending int64
@@ -54,7 +54,7 @@ type groupView struct {
 }
 
 // done returns the id up to which the group has acknowledged everything.
-func (g *groupView) done() string {
+func (g *groupState) done() string {
 	if g.lowest != "" {
 		return idBefore(g.lowest)
 	}
@@ -62,32 +62,32 @@ func (g *groupView) done() string {
 }
 
 // needs returns the lowest id that the group still needs, whether there is such an entry or not.
-func (g *groupView) needs() string {
+func (g *groupState) needs() string {
 	if g.lowest != "" {
 		return g.lowest
 	}
 	return idAfter(g.last)
 }
 
-// look takes a view: one script, and then for each group with pending entries the lowest of them. What a group has
-// acknowledged in between only makes it older than it is.
-func (k *keeper) look(ctx context.Context) (*view, error) {
-	reply, err := lookScript.Run(ctx, k.client, []string{k.stream.Name, positionsKey(k.stream.Name)}).Slice()
+// takeSnapshot runs one script, and then asks for the lowest pending entry of each group that has any. What a group
+// acknowledges in between only makes the snapshot older than it is.
+func (m *Maintainer) takeSnapshot(ctx context.Context) (*snapshot, error) {
+	reply, err := snapshotScript.Run(ctx, m.client, []string{m.stream.Name, positionsKey(m.stream.Name)}).Slice()
 	if err != nil {
-		return nil, fmt.Errorf("look at stream %q: %w", k.stream.Name, err)
+		return nil, fmt.Errorf("look at stream %q: %w", m.stream.Name, err)
 	}
-	v := parseView(reply)
-	var pending []*groupView
+	v := parseSnapshot(reply)
+	var pending []*groupState
 	for _, g := range v.groups {
-		if g.pending > 0 && (k.stream.Retention.trims() || k.ours[g.name]) {
+		if g.pending > 0 && (m.stream.Retention.trims() || m.ours[g.name]) {
 			pending = append(pending, g)
 		}
 	}
-	for chunk := range slices.Chunk(pending, keeperPipeline) {
-		pipe := k.client.Pipeline()
+	for chunk := range slices.Chunk(pending, pipelineLength) {
+		pipe := m.client.Pipeline()
 		summaries := make([]*redis.XPendingCmd, len(chunk))
 		for i, g := range chunk {
-			summaries[i] = pipe.XPending(ctx, k.stream.Name, g.name)
+			summaries[i] = pipe.XPending(ctx, m.stream.Name, g.name)
 		}
 		_, _ = pipe.Exec(ctx) // each command has its error
 		for i, g := range chunk {
@@ -99,16 +99,16 @@ func (k *keeper) look(ctx context.Context) (*view, error) {
 				v.changed = true
 				delete(v.groups, g.name)
 			case !errors.Is(err, redis.Nil):
-				return nil, fmt.Errorf("look up what is pending in stream %q: %w", k.stream.Name, err)
+				return nil, fmt.Errorf("look up what is pending in stream %q: %w", m.stream.Name, err)
 			}
 		}
 	}
 	return v, nil
 }
 
-// parseView reads the reply of lookScript.
-func parseView(reply []any) *view {
-	v := &view{last: "0-0", groups: map[string]*groupView{}}
+// parseSnapshot reads the reply of snapshotScript.
+func parseSnapshot(reply []any) *snapshot {
+	v := &snapshot{last: "0-0", groups: map[string]*groupState{}}
 	if len(reply) < 7 {
 		return v
 	}
@@ -118,7 +118,7 @@ func parseView(reply []any) *view {
 	list, _ := reply[6].([]any)
 	for _, item := range list {
 		pairs, _ := item.([]any)
-		g := &groupView{read: -1, lag: -1, last: "0-0"}
+		g := &groupState{read: -1, lag: -1, last: "0-0"}
 		for i := 0; i+1 < len(pairs); i += 2 {
 			value := pairs[i+1]
 			switch text(pairs[i]) {

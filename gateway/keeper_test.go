@@ -16,9 +16,9 @@ import (
 	"github.com/streamgate/streamgate/protocol/redisstreams"
 )
 
-// keeping is a keeper whose passes the test makes.
-type keeping struct {
-	*keeper
+// maintaining is a maintainer whose passes the test makes.
+type maintaining struct {
+	*Maintainer
 	t        testing.TB
 	ctx      context.Context
 	client   redis.UniversalClient
@@ -26,33 +26,32 @@ type keeping struct {
 	logs     *redistest.LogBuffer
 }
 
-// keep returns a keeper of a stream with subscriptions of these names; those that begin with ~ forget.
-func keep(t testing.TB, client redis.UniversalClient, stream string, r RetentionConfig, names ...string) *keeping {
+// maintain returns a maintainer of a stream with subscriptions of these names; those that begin with ~ forget.
+func maintain(t testing.TB, client redis.UniversalClient, stream string, r RetentionConfig, names ...string) *maintaining {
 	t.Helper()
-	k := &keeping{t: t, ctx: context.Background(), client: client, registry: prometheus.NewRegistry(), logs: &redistest.LogBuffer{}}
+	k := &maintaining{t: t, ctx: context.Background(), client: client, registry: prometheus.NewRegistry(), logs: &redistest.LogBuffer{}}
 	c := NewStreamConfig()
 	c.Name, c.Retention = stream, r
-	subscriptions := &roster{}
+	var readers []Reader
 	for _, name := range names {
-		s := NewSubscriptionConfig()
-		s.Stream = stream
-		s.Name, s.Forget = strings.CutPrefix(name, "~")
-		subscriptions.add(&subscription{config: s})
+		var r Reader
+		r.Name, r.Forget = strings.CutPrefix(name, "~")
+		readers = append(readers, r)
 	}
-	log, m := slog.New(slog.NewTextHandler(k.logs, nil)), newMetrics(k.registry)
-	k.keeper = newKeeper(client, &c, subscriptions, newRoom(&c, log, m), m, log)
+	log, m := slog.New(slog.NewTextHandler(k.logs, nil)), NewStreamMetrics(k.registry)
+	k.Maintainer = NewMaintainer(client, &c, newCapacity(&c, log, m), func(string) []Reader { return readers }, m, log)
 	return k
 }
 
-func (k *keeping) pass() {
+func (k *maintaining) makePass() {
 	k.t.Helper()
-	if err := k.keeper.pass(k.ctx); err != nil {
+	if err := k.pass(k.ctx); err != nil {
 		k.t.Fatal(err)
 	}
 }
 
 // do runs a command.
-func (k *keeping) do(args ...any) any {
+func (k *maintaining) do(args ...any) any {
 	k.t.Helper()
 	reply, err := k.client.Do(k.ctx, args...).Result()
 	if err != nil && err != redis.Nil { //nolint:errorlint // go-redis returns it bare
@@ -62,19 +61,19 @@ func (k *keeping) do(args ...any) any {
 }
 
 // add adds entries with the ids from-0 to to-0.
-func (k *keeping) add(from, to int) {
+func (k *maintaining) add(from, to int) {
 	k.t.Helper()
 	for i := from; i <= to; i++ {
 		k.do("XADD", k.stream.Name, fmt.Sprintf("%d-0", i), "f", "v")
 	}
 }
 
-func (k *keeping) group(name, at string) {
+func (k *maintaining) group(name, at string) {
 	k.do("XGROUP", "CREATE", k.stream.Name, name, at, "MKSTREAM")
 }
 
 // read reads new entries for a group and returns their ids.
-func (k *keeping) read(group string, n int) []string {
+func (k *maintaining) read(group string, n int) []string {
 	k.t.Helper()
 	streams, err := k.client.XReadGroup(k.ctx, &redis.XReadGroupArgs{
 		Group: group, Consumer: "c", Streams: []string{k.stream.Name, ">"}, Count: int64(n), Block: -1,
@@ -91,7 +90,7 @@ func (k *keeping) read(group string, n int) []string {
 	return ids
 }
 
-func (k *keeping) ack(group string, ids ...string) {
+func (k *maintaining) ack(group string, ids ...string) {
 	k.t.Helper()
 	if err := k.client.XAck(k.ctx, k.stream.Name, group, ids...).Err(); err != nil {
 		k.t.Fatal(err)
@@ -99,7 +98,7 @@ func (k *keeping) ack(group string, ids ...string) {
 }
 
 // ids returns those of the entries that there are.
-func (k *keeping) ids() []string {
+func (k *maintaining) ids() []string {
 	k.t.Helper()
 	entries, err := k.client.XRange(k.ctx, k.stream.Name, "-", "+").Result()
 	if err != nil {
@@ -113,7 +112,7 @@ func (k *keeping) ids() []string {
 }
 
 // value returns the sum of a metric over those of its series that have the label value.
-func (k *keeping) value(name, label string) float64 {
+func (k *maintaining) value(name, label string) float64 {
 	k.t.Helper()
 	families, err := k.registry.Gather()
 	if err != nil {
@@ -132,7 +131,7 @@ func (k *keeping) value(name, label string) float64 {
 	return sum
 }
 
-func (k *keeping) want(name, label string, want float64) {
+func (k *maintaining) want(name, label string, want float64) {
 	k.t.Helper()
 	if got := k.value(name, label); got != want {
 		k.t.Errorf("%s{%s} is %g, want %g", name, label, got, want)
@@ -140,7 +139,7 @@ func (k *keeping) want(name, label string, want float64) {
 }
 
 // logged wants so many lines of the log to contain the text.
-func (k *keeping) logged(text string, want int) {
+func (k *maintaining) logged(text string, want int) {
 	k.t.Helper()
 	if n := strings.Count(k.logs.String(), text); n != want {
 		k.t.Errorf("%d lines with %q, want %d:\n%s", n, text, want, k.logs)
@@ -163,7 +162,7 @@ func TestRetentionNeverRemovesWhatIsNeeded(t *testing.T) {
 		rapid.Check(t, func(rt *rapid.T) {
 			run++
 			const maxLength = 5
-			k := keep(t, client, fmt.Sprintf("s%d", run), RetentionConfig{MaxLength: maxLength}, "a", "b")
+			k := maintain(t, client, fmt.Sprintf("s%d", run), RetentionConfig{MaxLength: maxLength}, "a", "b")
 			groups := map[string]*groupModel{}
 			create := func(name string) {
 				k.group(name, "0")
@@ -204,7 +203,7 @@ func TestRetentionNeverRemovesWhatIsNeeded(t *testing.T) {
 					k.do("XGROUP", "DESTROY", k.stream.Name, name)
 					delete(groups, name)
 				case action == "pass":
-					k.pass()
+					k.makePass()
 					checkKept(rt, k, groups, last, maxLength)
 				}
 			}
@@ -212,7 +211,7 @@ func TestRetentionNeverRemovesWhatIsNeeded(t *testing.T) {
 	})
 }
 
-func checkKept(rt *rapid.T, k *keeping, groups map[string]*groupModel, last, maxLength int) {
+func checkKept(rt *rapid.T, k *maintaining, groups map[string]*groupModel, last, maxLength int) {
 	kept := map[string]bool{}
 	for _, id := range k.ids() {
 		kept[id] = true
@@ -246,7 +245,7 @@ func TestLag(t *testing.T) {
 		run := 0
 		rapid.Check(t, func(rt *rapid.T) {
 			run++
-			k := keep(t, client, fmt.Sprintf("s%d", run), RetentionConfig{}, "a")
+			k := maintain(t, client, fmt.Sprintf("s%d", run), RetentionConfig{}, "a")
 			stream, group := k.stream.Name, "streamgate:a"
 			k.add(1, 3)
 			k.group(group, rapid.SampledFrom([]string{"0", "$", "2-0"}).Draw(rt, "start"))
@@ -278,7 +277,7 @@ func TestLag(t *testing.T) {
 				case "set":
 					k.do("XGROUP", "SETID", stream, group, fmt.Sprintf("%d-0", rapid.IntRange(0, last).Draw(rt, "id")))
 				case "pass":
-					k.pass()
+					k.makePass()
 					if want, got := len(behind()), int(k.value("subscription_lag", "a")); got != want {
 						rt.Fatalf("the lag is %d, want %d: %v", got, want, k.do("XINFO", "GROUPS", stream))
 					}

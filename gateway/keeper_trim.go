@@ -70,7 +70,7 @@ type limits struct {
 }
 
 // over returns how many entries there are too many; 1 where it is their age.
-func (l *limits) over(v *view, keep int64) int64 {
+func (l *limits) over(v *snapshot, keep int64) int64 {
 	if excess := v.length - keep; keep > 0 && excess > 0 {
 		return excess
 	}
@@ -82,20 +82,20 @@ func (l *limits) over(v *view, keep int64) int64 {
 
 // trim removes what the limits of the stream and its groups let go. A group of the configuration that does not exist at the
 // moment needs everything.
-func (k *keeper) trim(ctx context.Context, v *view) error {
-	r := &k.stream.Retention
+func (m *Maintainer) trim(ctx context.Context, v *snapshot) error {
+	r := &m.stream.Retention
 	if !r.trims() || v.changed {
 		return nil
 	}
-	l := k.limits(v)
-	if err := k.addUnread(ctx, v, &l); err != nil {
+	l := m.limits(v)
+	if err := m.addUnread(ctx, v, &l); err != nil {
 		return err
 	}
 	for range trimCalls {
 		if l.over(v, r.MaxLength) == 0 || l.unread == "" && redisstreams.CompareIDs(v.first, l.needed) >= 0 {
 			break
 		}
-		removed, err := k.remove(ctx, v, &l)
+		removed, err := m.remove(ctx, v, &l)
 		if err != nil {
 			return err
 		}
@@ -107,16 +107,16 @@ func (k *keeper) trim(ctx context.Context, v *view) error {
 	if redisstreams.CompareIDs(v.first, l.needed) >= 0 {
 		held = l.over(v, r.MaxLength)
 	}
-	k.holding.note(k, l.by, held)
+	m.holding.note(m, l.by, held)
 	return nil
 }
 
 // limits finds the group that needs the lowest id, foreign ones included: who reads the stream with a group of its own
 // loses nothing either.
-func (k *keeper) limits(v *view) limits {
+func (m *Maintainer) limits(v *snapshot) limits {
 	l := limits{needed: maxID}
 	forgetting := map[string]bool{}
-	for _, s := range k.subscriptions {
+	for _, s := range m.readers {
 		name := groupName(s.Name)
 		forgetting[name] = s.Forget
 		if v.groups[name] == nil && !s.Forget {
@@ -128,30 +128,30 @@ func (k *keeper) limits(v *view) limits {
 			l.needed, l.by = needs, g.name
 		}
 	}
-	if age := k.stream.Retention.MaxAge.Std().Milliseconds(); age > 0 && v.millis > age {
+	if age := m.stream.Retention.MaxAge.Std().Milliseconds(); age > 0 && v.millis > age {
 		l.young = strconv.FormatInt(v.millis-age, 10) + "-0"
 	}
 	return l
 }
 
 // addUnread finds out how far ACKED can remove entries, where the server has it and every group counts.
-func (k *keeper) addUnread(ctx context.Context, v *view, l *limits) error {
-	if len(v.groups) == 0 || l.over(v, k.stream.Retention.MaxLength) == 0 {
+func (m *Maintainer) addUnread(ctx context.Context, v *snapshot, l *limits) error {
+	if len(v.groups) == 0 || l.over(v, m.stream.Retention.MaxLength) == 0 {
 		return nil
 	}
-	for _, s := range k.subscriptions {
+	for _, s := range m.readers {
 		if s.Forget || v.groups[groupName(s.Name)] == nil {
 			return nil
 		}
 	}
-	if !k.probed {
-		features, err := redisstreams.Probe(ctx, k.client, k.stream.Name)
+	if !m.probed {
+		features, err := redisstreams.Probe(ctx, m.client, m.stream.Name)
 		if err != nil {
 			return err
 		}
-		k.probed, k.trimsAcknowledged = true, features.TrimAcknowledged
+		m.probed, m.trimsAcknowledged = true, features.TrimAcknowledged
 	}
-	if k.trimsAcknowledged {
+	if m.trimsAcknowledged {
 		l.unread = maxID
 		for _, g := range v.groups {
 			l.unread = lowerID(l.unread, idAfter(g.last))
@@ -161,7 +161,7 @@ func (k *keeper) addUnread(ctx context.Context, v *view, l *limits) error {
 }
 
 // remove runs trimScript once, and brings the view up to date.
-func (k *keeper) remove(ctx context.Context, v *view, l *limits) (int64, error) {
+func (m *Maintainer) remove(ctx context.Context, v *snapshot, l *limits) (int64, error) {
 	young, youngUnread := l.young, l.young
 	if young != "" {
 		young = lowerID(young, l.needed)
@@ -169,31 +169,31 @@ func (k *keeper) remove(ctx context.Context, v *view, l *limits) (int64, error) 
 			youngUnread = lowerID(l.young, l.unread)
 		}
 	}
-	reply, err := trimScript.Run(ctx, k.client, []string{k.stream.Name},
-		l.needed, young, k.stream.Retention.MaxLength, trimStep, len(v.groups), l.unread, youngUnread).Slice()
+	reply, err := trimScript.Run(ctx, m.client, []string{m.stream.Name},
+		l.needed, young, m.stream.Retention.MaxLength, trimStep, len(v.groups), l.unread, youngUnread).Slice()
 	if err != nil || len(reply) != 5 {
-		return 0, fmt.Errorf("remove entries from stream %q: %w", k.stream.Name, err)
+		return 0, fmt.Errorf("remove entries from stream %q: %w", m.stream.Name, err)
 	}
 	removed := number(reply[0])
 	v.length, v.first, v.added = number(reply[1]), text(reply[2]), number(reply[3])
 	if removed > 0 {
-		k.last.gone += removed // that was no loss
-		k.countForgotten(v, v.added-number(reply[4]))
+		m.last.gone += removed // that was no loss
+		m.countForgotten(v, v.added-number(reply[4]))
 	}
 	return removed, nil
 }
 
 // countForgotten counts what was removed before the subscriptions that forget have read it; what they have read and not
 // acknowledged their consumers find out. gone is how many entries had been removed before.
-func (k *keeper) countForgotten(v *view, gone int64) {
-	for _, s := range k.subscriptions {
-		t := k.tallies[s.Name]
+func (m *Maintainer) countForgotten(v *snapshot, gone int64) {
+	for _, s := range m.readers {
+		t := m.tallies[s.Name]
 		if !s.Forget || t == nil || t.view == nil || v.added < 0 {
 			continue
 		}
 		read := t.view.added - t.behind // entries that there ever were up to where it is
 		if n := v.added - v.length - max(read, gone); n > 0 {
-			k.metrics.forgotten.WithLabelValues(s.Name).Add(float64(n))
+			m.metrics.Forgotten.WithLabelValues(s.Name).Add(float64(n))
 		}
 	}
 }
@@ -205,22 +205,22 @@ type holding struct {
 }
 
 // note names the group that holds entries back in the metric and the log, when it begins and when it ends.
-func (h *holding) note(k *keeper, group string, entries int64) {
+func (h *holding) note(m *Maintainer, group string, entries int64) {
 	if entries == 0 {
 		h.passes, group = 0, ""
 	} else if h.passes = min(h.passes+1, math.MaxInt32); h.passes < heldFor {
 		return
 	}
 	if h.group != "" && h.group != group {
-		k.metrics.retained.DeleteLabelValues(k.stream.Name, h.group)
-		k.log.Info("a consumer group no longer holds retention back", "group", h.group)
+		m.metrics.retained.DeleteLabelValues(m.stream.Name, h.group)
+		m.log.Info("a consumer group no longer holds retention back", "group", h.group)
 	}
 	if group != "" && h.group != group {
-		k.log.Warn("a consumer group holds retention back: entries stay until it acknowledges them; let it catch up, destroy it if nobody needs it, or set forget: true on its subscription",
+		m.log.Warn("a consumer group holds retention back: entries stay until it acknowledges them; let it catch up, destroy it if nobody needs it, or set forget: true on its subscription",
 			"group", group, "entries", entries)
 	}
 	h.group = group
 	if group != "" {
-		k.metrics.retained.WithLabelValues(k.stream.Name, group).Set(float64(entries))
+		m.metrics.retained.WithLabelValues(m.stream.Name, group).Set(float64(entries))
 	}
 }

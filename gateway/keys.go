@@ -42,15 +42,15 @@ func checkpointKey(stream, source string) string {
 	return streamKey(stream, "source:"+source+":checkpoint")
 }
 
-// ordersKey is a hash of what operators ask of a source.
-func ordersKey(stream, source string) string { return streamKey(stream, "source:"+source+":orders") }
+// commandsKey is a hash of what operators ask of a source.
+func commandsKey(stream, source string) string { return streamKey(stream, "source:"+source+":orders") }
 
-// memoryKey is the hash that says how a source's memory is laid out, and how much is in it.
-func memoryKey(stream, source string) string { return streamKey(stream, "source:"+source+":memory") }
+// seenKey is the hash that says how the seen items of a source are laid out, and how many there are.
+func seenKey(stream, source string) string { return streamKey(stream, "source:"+source+":memory") }
 
-// bucketKey is one of the hashes of that memory.
+// bucketKey is one of the hashes of those items.
 func bucketKey(stream, source string, bucket uint32) string {
-	return memoryKey(stream, source) + ":" + strconv.FormatUint(uint64(bucket), 36)
+	return seenKey(stream, source) + ":" + strconv.FormatUint(uint64(bucket), 36)
 }
 
 // orderKey is the lease of the replica that delivers an ordered subscription.

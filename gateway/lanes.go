@@ -2,96 +2,96 @@ package gateway
 
 import "sync"
 
-// lanes keep events of one key apart in time: one of a key is in work or waits for its next attempt, and the later ones
+// keyQueues keep events of one key apart in time: one of a key is in work or waits for its next attempt, and the later ones
 // wait behind it, in the order in which they entered, as ids only.
-type lanes struct {
+type keyQueues struct {
 	mu      sync.Mutex
-	byKey   map[string]*lane
-	keys    map[string]string // of the entries that are in a lane
-	ready   []string          // entries that have come to the head of their lane, and were never tried
+	byKey   map[string]*keyQueue
+	keys    map[string]string // of the entries that are in a queue
+	ready   []string          // entries that have come to the head of their queue, and were never tried
 	waiting int
 }
 
-type lane struct {
+type keyQueue struct {
 	head   string
 	behind []string
 }
 
-func newLanes() *lanes {
-	return &lanes{byKey: map[string]*lane{}, keys: map[string]string{}}
+func newKeyQueues() *keyQueues {
+	return &keyQueues{byKey: map[string]*keyQueue{}, keys: map[string]string{}}
 }
 
-// enter puts an entry into its lane. It returns true if the entry is at the head, so that it may be delivered now.
-func (l *lanes) enter(id, key string) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.keys[id] = key
-	if with := l.byKey[key]; with != nil {
+// enter puts an entry into the queue of its key. It returns true if the entry is at the head, so that it may be delivered now.
+func (q *keyQueues) enter(id, key string) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.keys[id] = key
+	if with := q.byKey[key]; with != nil {
 		with.behind = append(with.behind, id)
-		l.waiting++
+		q.waiting++
 		return false
 	}
-	l.byKey[key] = &lane{head: id}
+	q.byKey[key] = &keyQueue{head: id}
 	return true
 }
 
-// knows reports whether an entry is in a lane.
-func (l *lanes) knows(id string) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	_, found := l.keys[id]
+// contains reports whether an entry is in a queue.
+func (q *keyQueues) contains(id string) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	_, found := q.keys[id]
 	return found
 }
 
-// leave takes an entry out: it is done with, or no longer this replica's. The next of its lane becomes ready.
-func (l *lanes) leave(id string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	key, found := l.keys[id]
+// leave takes an entry out: it is done with, or no longer this replica's. The next of its queue becomes ready.
+func (q *keyQueues) leave(id string) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	key, found := q.keys[id]
 	if !found {
 		return
 	}
-	delete(l.keys, id)
-	with := l.byKey[key]
+	delete(q.keys, id)
+	with := q.byKey[key]
 	if with.head != id {
 		for i, other := range with.behind {
 			if other == id {
 				with.behind = append(with.behind[:i:i], with.behind[i+1:]...)
-				l.waiting--
+				q.waiting--
 			}
 		}
 		return
 	}
 	if len(with.behind) == 0 {
-		delete(l.byKey, key)
+		delete(q.byKey, key)
 		return
 	}
 	with.head, with.behind = with.behind[0], with.behind[1:]
-	l.waiting--
-	l.ready = append(l.ready, with.head)
+	q.waiting--
+	q.ready = append(q.ready, with.head)
 }
 
-// take removes and returns up to n entries that have come to the head of their lane.
-func (l *lanes) take(n int) []string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	taken := l.ready[:min(n, len(l.ready)):min(n, len(l.ready))]
-	if l.ready = l.ready[len(taken):]; len(l.ready) == 0 {
-		l.ready = nil
+// take removes and returns up to n entries that have come to the head of their queue.
+func (q *keyQueues) take(n int) []string {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	taken := q.ready[:min(n, len(q.ready)):min(n, len(q.ready))]
+	if q.ready = q.ready[len(taken):]; len(q.ready) == 0 {
+		q.ready = nil
 	}
 	return taken
 }
 
 // giveBack undoes take.
-func (l *lanes) giveBack(ids []string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.ready = append(append([]string{}, ids...), l.ready...)
+func (q *keyQueues) giveBack(ids []string) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.ready = append(append([]string{}, ids...), q.ready...)
 }
 
 // len returns how many entries wait: behind another one, or for a worker.
-func (l *lanes) len() int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.waiting + len(l.ready)
+func (q *keyQueues) len() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.waiting + len(q.ready)
 }

@@ -13,7 +13,7 @@ import (
 func TestLanesKeepOrder(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		m := &lanesModel{lanes: newLanes(), entered: map[string][]string{}, out: map[string]string{}, done: map[string][]string{}}
+		m := &keyQueuesModel{queues: newKeyQueues(), entered: map[string][]string{}, out: map[string]string{}, done: map[string][]string{}}
 		t.Repeat(map[string]func(*rapid.T){
 			"enter": m.enter, "take": m.take, "finish": m.finish, "giveBack": m.giveBack, "lose": m.lose, "": m.check,
 		})
@@ -21,9 +21,9 @@ func TestLanesKeepOrder(t *testing.T) {
 	})
 }
 
-// lanesModel is what is true of lanes, written down without regard to cost.
-type lanesModel struct {
-	lanes   *lanes
+// keyQueuesModel is what is true of key queues, written down without regard to cost.
+type keyQueuesModel struct {
+	queues  *keyQueues
 	n       int
 	entered map[string][]string // by key, what has not been lost
 	out     map[string]string   // by key, what is in work
@@ -33,28 +33,28 @@ type lanesModel struct {
 
 func key(id string) string { return id[:1] }
 
-func (m *lanesModel) send(t *rapid.T, id string) {
+func (m *keyQueuesModel) send(t *rapid.T, id string) {
 	if other := m.out[key(id)]; other != "" {
 		t.Fatalf("%s is out beside %s", id, other)
 	}
 	m.out[key(id)] = id
 }
 
-func (m *lanesModel) enter(t *rapid.T) {
+func (m *keyQueuesModel) enter(t *rapid.T) {
 	id := fmt.Sprintf("%s-%d", rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "key"), m.n)
 	m.n++
 	m.entered[key(id)] = append(m.entered[key(id)], id)
-	if m.lanes.enter(id, key(id)) {
+	if m.queues.enter(id, key(id)) {
 		m.send(t, id)
 	}
-	if !m.lanes.knows(id) {
+	if !m.queues.contains(id) {
 		t.Fatalf("%s has entered and is not known", id)
 	}
 }
 
-func (m *lanesModel) take(t *rapid.T) {
+func (m *keyQueuesModel) take(t *rapid.T) {
 	n := rapid.IntRange(0, 3).Draw(t, "n")
-	ids := m.lanes.take(n)
+	ids := m.queues.take(n)
 	if len(ids) > n {
 		t.Fatalf("took %d of %d", len(ids), n)
 	}
@@ -63,22 +63,22 @@ func (m *lanesModel) take(t *rapid.T) {
 	}
 }
 
-func (m *lanesModel) giveBack(t *rapid.T) {
-	ids := m.lanes.take(rapid.IntRange(0, 3).Draw(t, "n"))
-	before := m.lanes.len()
-	m.lanes.giveBack(ids)
-	if after := m.lanes.len(); after != before+len(ids) {
+func (m *keyQueuesModel) giveBack(t *rapid.T) {
+	ids := m.queues.take(rapid.IntRange(0, 3).Draw(t, "n"))
+	before := m.queues.len()
+	m.queues.giveBack(ids)
+	if after := m.queues.len(); after != before+len(ids) {
 		t.Fatalf("%d wait after %d were given back to %d", after, len(ids), before)
 	}
 }
 
-func (m *lanesModel) finish(t *rapid.T) {
+func (m *keyQueuesModel) finish(t *rapid.T) {
 	for _, k := range []string{"a", "b", "c"} {
 		if id := m.out[k]; id != "" && rapid.Bool().Draw(t, "done "+k) {
 			delete(m.out, k)
 			m.done[k] = append(m.done[k], id)
-			m.lanes.leave(id)
-			if m.lanes.knows(id) {
+			m.queues.leave(id)
+			if m.queues.contains(id) {
 				t.Fatalf("%s is done and still known", id)
 			}
 		}
@@ -86,17 +86,17 @@ func (m *lanesModel) finish(t *rapid.T) {
 }
 
 // lose takes out an entry that waits behind others: it was trimmed, or taken over.
-func (m *lanesModel) lose(t *rapid.T) {
+func (m *keyQueuesModel) lose(t *rapid.T) {
 	k := rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "key")
 	if at := len(m.entered[k]) - 1; at > len(m.done[k])+1 {
 		m.lost = append(m.lost, m.entered[k][at])
-		m.lanes.leave(m.entered[k][at])
+		m.queues.leave(m.entered[k][at])
 		m.entered[k] = m.entered[k][:at]
 	}
-	m.lanes.leave("nobody")
+	m.queues.leave("nobody")
 }
 
-func (m *lanesModel) check(t *rapid.T) {
+func (m *keyQueuesModel) check(t *rapid.T) {
 	waiting := -len(m.out)
 	for k, ids := range m.entered {
 		waiting += len(ids) - len(m.done[k])
@@ -104,20 +104,20 @@ func (m *lanesModel) check(t *rapid.T) {
 			t.Fatalf("done %v of %v", m.done[k], ids)
 		}
 	}
-	if n := m.lanes.len(); n != waiting {
+	if n := m.queues.len(); n != waiting {
 		t.Fatalf("%d wait, want %d", n, waiting)
 	}
 }
 
 // drain delivers what is left.
-func (m *lanesModel) drain(t *rapid.T) {
+func (m *keyQueuesModel) drain(t *rapid.T) {
 	for range m.n + 1 {
 		for k, id := range m.out {
 			delete(m.out, k)
 			m.done[k] = append(m.done[k], id)
-			m.lanes.leave(id)
+			m.queues.leave(id)
 		}
-		for _, id := range m.lanes.take(m.n) {
+		for _, id := range m.queues.take(m.n) {
 			m.send(t, id)
 		}
 	}
@@ -127,7 +127,7 @@ func (m *lanesModel) drain(t *rapid.T) {
 			t.Fatalf("done %v of %v", m.done[k], ids)
 		}
 	}
-	if l := m.lanes; len(l.byKey)+len(l.keys)+len(l.ready)+l.waiting != 0 || l.ready != nil {
+	if l := m.queues; len(l.byKey)+len(l.keys)+len(l.ready)+l.waiting != 0 || l.ready != nil {
 		t.Fatalf("something is kept: %+v", l)
 	}
 }

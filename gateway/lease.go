@@ -2,8 +2,6 @@ package gateway
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"sync"
@@ -12,18 +10,13 @@ import (
 	"github.com/google/uuid"
 	"github.com/redis/go-redis/v9"
 
-	"github.com/streamgate/streamgate/protocol/redisstreams"
+	"github.com/streamgate/streamgate/gateway/backoff"
 )
 
-// A replica that is silent for sourceLease loses its sources to the others.
-const (
-	sourceLease      = 10 * time.Second
-	minSourcePause   = time.Second
-	maxSourcePause   = time.Minute
-	redisStepTimeout = 2 * time.Second
-)
+// redisStepTimeout bounds one short command.
+const redisStepTimeout = 2 * time.Second
 
-// renewScript prolongs the lease, or gives it up, for whoever holds the token.
+// renewScript prolongs the lease, or gives it up, for the holder of the token.
 //
 //	KEYS[1] lease; ARGV[1] token, ARGV[2] length in ms, 0 to give it up
 //	returns 1 if the token was the lease's
@@ -43,7 +36,7 @@ type lease struct {
 }
 
 // whileHeld calls lead whenever this replica has the lease, and stands by otherwise, until ctx ends. lead must return soon
-// after its context has ended; token fences off whoever had the lease before.
+// after its context has ended; token fences off its previous holder.
 func (l *lease) whileHeld(ctx context.Context, lead func(ctx context.Context, token string)) {
 	down := false
 	for ctx.Err() == nil {
@@ -54,11 +47,11 @@ func (l *lease) whileHeld(ctx context.Context, lead func(ctx context.Context, to
 				l.log.Warn("cannot reach Redis for the lease, trying again", "err", err)
 			}
 			down = true
-			Sleep(ctx, time.Second/2+rand.N(time.Second/2))
+			backoff.Sleep(ctx, backoff.Jitter(time.Second))
 		case token == "":
 			down = false
 			pause := min(l.length/10, time.Second)
-			Sleep(ctx, pause+rand.N(pause))
+			backoff.Sleep(ctx, pause+rand.N(pause))
 		default:
 			down = false
 			l.hold(ctx, token, lead)
@@ -66,7 +59,7 @@ func (l *lease) whileHeld(ctx context.Context, lead func(ctx context.Context, to
 	}
 }
 
-// acquire takes the lease if it is free, and returns the token that fences off whoever had it before: it is random, so that
+// acquire takes the lease if it is free, and returns the token that fences off its previous holder: it is random, so that
 // it is new even where Redis has forgotten everything. It returns "" if somebody has the lease.
 func (l *lease) acquire(ctx context.Context) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, redisStepTimeout)
@@ -105,7 +98,7 @@ func (l *lease) hold(ctx context.Context, token string, lead func(ctx context.Co
 // keep renews the lease until ctx ends. It returns earlier when the lease is lost, or could not be renewed in time.
 func (l *lease) keep(ctx context.Context, token string) {
 	for held := time.Now(); time.Since(held) < l.length*4/5; { // ends before another replica can begin
-		if !Sleep(ctx, l.length/5) {
+		if !backoff.Sleep(ctx, l.length/5) {
 			return
 		}
 		renewed := time.Now()
@@ -124,69 +117,4 @@ func (l *lease) renew(ctx context.Context, token string, length time.Duration) (
 	defer cancel()
 	n, err := renewScript.Run(ctx, l.client, []string{l.key}, token, length.Milliseconds()).Int()
 	return n == 1, err
-}
-
-// sourceRunner runs one source on this replica while it holds the source's lease, and stands by otherwise.
-type sourceRunner struct {
-	block     SourceBlock
-	client    redis.UniversalClient
-	sender    *redisstreams.Sender
-	room      *room
-	log       *slog.Logger
-	metrics   *metrics
-	userAgent string
-}
-
-// Run blocks until ctx ends.
-func (r *sourceRunner) Run(ctx context.Context) error {
-	l := lease{client: r.client, key: leaseKey(r.block.Stream, r.block.Name), length: sourceLease, log: r.log}
-	l.whileHeld(ctx, func(ctx context.Context, token string) {
-		r.log.Info("running the source")
-		r.runSource(ctx, token)
-	})
-	return nil
-}
-
-// runSource runs the source, again and again with growing pauses where it fails, until ctx ends or the lease is lost.
-func (r *sourceRunner) runSource(ctx context.Context, token string) {
-	for pause := minSourcePause; ctx.Err() == nil; pause = min(2*pause, maxSourcePause) {
-		started := time.Now()
-		err := r.runOnce(ctx, token)
-		switch {
-		case ctx.Err() != nil:
-			return
-		case errors.Is(err, ErrFenced):
-			r.log.Warn("stopped the source: its lease is lost")
-			return
-		case err == nil:
-			err = errors.New("it ended by itself")
-		}
-		if time.Since(started) > maxSourcePause {
-			pause = minSourcePause
-		}
-		r.metrics.sourceErrors.WithLabelValues(r.block.Name).Inc()
-		r.log.Warn("the source failed and is started again", "pause", pause, "err", err)
-		Sleep(ctx, pause/2+rand.N(pause/2))
-	}
-}
-
-func (r *sourceRunner) runOnce(ctx context.Context, token string) error {
-	change, err := newTransform(r.block.Transform)
-	if err != nil {
-		return fmt.Errorf("build source %q: %w", r.block.Name, err)
-	}
-	source, err := r.block.Config.NewSource(SourceEnv{
-		Name: r.block.Name, Stream: r.block.Stream, Redis: r.client, Logger: r.log, UserAgent: r.userAgent,
-		Outbox: &Outbox{
-			client: r.client, sender: r.sender, stream: r.block.Stream, source: r.block.Name, token: token,
-			room: r.room, log: r.log,
-			memory:    memory{gauge: func(items int64) { r.metrics.sourceMemory.WithLabelValues(r.block.Name).Set(float64(items)) }},
-			transform: change, notTransformed: r.metrics.sourceTransformErrors.WithLabelValues(r.block.Name).Inc,
-			stored: func(n int) { r.metrics.sourceEvents.WithLabelValues(r.block.Name).Add(float64(n)) },
-		},
-	})
-	if err != nil {
-		return fmt.Errorf("build source %q: %w", r.block.Name, err)
-	}
-	return source.Run(ctx)
 }

@@ -14,30 +14,35 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// A source's memory: which things it has published in which state. It lies in Redis, in hashes so small that Redis keeps
-// them compactly (hash-max-listpack-entries is 128 by default), 36 bytes a thing (BenchmarkMemory). There are as
-// many hashes as are needed: they are split one by one as things are added (linear hashing, Litwin 1980), so that a lookup
-// is one command however many things there are.
+// The seen items of a source: which items it has published in which state. They are kept in Redis, in hashes so small that
+// Redis stores them compactly (hash-max-listpack-entries is 128 by default), 36 bytes an item (BenchmarkSeenItems). There are
+// as many hashes as are needed: they are split one by one as items are added (linear hashing, Litwin 1980), so that a lookup
+// is one command however many items there are.
 const (
-	thingsPerBucket = 50 // on average; up to twice as many before a bucket's turn comes
-	stateSize       = 12 // of a version and a content
-	timeSize        = 4
-	bucketsAtOnce   = 200 // that are read in one round trip
-	// DefaultMemory is how many things a source remembers at most, if it does not say otherwise: some 200 MB of Redis.
-	DefaultMemory = 5_000_000
+	itemsPerBucket = 50 // on average; up to twice as many before a bucket's turn comes
+	stateSize      = 12 // of a version and a content
+	timeSize       = 4
+	bucketsAtOnce  = 200 // that are read in one round trip
+	// DefaultSeenLimit is how many items a source keeps at most, if it does not say otherwise: some 200 MB of Redis.
+	DefaultSeenLimit = 5_000_000
 )
 
-// ErrMemoryFull is returned by an [Outbox] that would have to remember more than it may. Nothing is forgotten to make room:
-// what is forgotten would be published again.
-var ErrMemoryFull = errors.New("the source remembers as many things as it may")
+// ErrSeenFull is returned by an [Outbox] that would have to keep more seen items than it may. Nothing is forgotten to make
+// room: what is forgotten would be published again.
+var ErrSeenFull = errors.New("the source keeps as many seen items as it may")
 
-// memory is what an Outbox knows of the memory in Redis.
-type memory struct {
+// SeenItems is what an [Outbox] knows of its seen items. It is for one goroutine at a time.
+type SeenItems struct {
+	link   *link
 	loaded bool
 	shape  shape
 	items  int64
-	max    int64 // 0: DefaultMemory
+	max    int64
 	gauge  func(items int64)
+}
+
+func newSeenItems(at *link, gauge func(items int64)) *SeenItems {
+	return &SeenItems{link: at, max: DefaultSeenLimit, gauge: gauge}
 }
 
 // shape is how many buckets there are: 2^level, and split of those have been split once more.
@@ -66,13 +71,13 @@ func (s shape) next() shape {
 	return s
 }
 
-// splitScript moves things from a bucket to a new one.
+// splitScript moves items from a bucket to a new one.
 //
-//	KEYS[1] lease, KEYS[2] memory, KEYS[3] bucket, KEYS[4] new bucket
+//	KEYS[1] lease, KEYS[2] seen items, KEYS[3] bucket, KEYS[4] new bucket
 //	ARGV[1] token, ARGV[2] the bit of the hash that tells which, ARGV[3] new shape
 //	returns false if the token is not the lease's
 //
-// It is a script because nobody must look for a thing between its removal and the new shape.
+// It is a script because nobody must look for an item between its removal and the new shape.
 var splitScript = redis.NewScript(`
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return false end
 local bit = tonumber(ARGV[2])
@@ -90,10 +95,10 @@ end
 redis.call('HSET', KEYS[2], 'shape', ARGV[3])
 return 1`)
 
-// forgetScript removes things.
+// forgetScript removes items.
 //
-//	KEYS[1] lease, KEYS[2] memory, KEYS[3] bucket; ARGV[1] token, ARGV[2...] digests
-//	returns false if the token is not the lease's, else how many things are remembered
+//	KEYS[1] lease, KEYS[2] seen items, KEYS[3] bucket; ARGV[1] token, ARGV[2...] digests
+//	returns false if the token is not the lease's, else how many items there are
 //
 // It is a script because the count must be right, and the check of the token inseparable from what it guards.
 var forgetScript = redis.NewScript(`
@@ -101,149 +106,133 @@ if redis.call('GET', KEYS[1]) ~= ARGV[1] then return false end
 return redis.call('HINCRBY', KEYS[2], 'items', -redis.call('HDEL', KEYS[3], unpack(ARGV, 2)))`)
 
 // load reads the shape.
-func (m *memory) load(ctx context.Context, o *Outbox) error {
+func (s *SeenItems) load(ctx context.Context) error {
 	var saved struct {
 		Shape string `redis:"shape"`
 		Items int64  `redis:"items"`
 	}
-	if err := o.client.HGetAll(ctx, memoryKey(o.stream, o.source)).Scan(&saved); err != nil {
+	if err := s.link.client.HGetAll(ctx, s.link.seenKey()).Scan(&saved); err != nil {
 		return err
 	}
-	m.shape = shape{}
+	s.shape = shape{}
 	if saved.Shape != "" {
-		if _, err := fmt.Sscanf(saved.Shape, "%d %d", &m.shape.level, &m.shape.split); err != nil || m.shape.level > 31 {
-			return fmt.Errorf("the memory of source %q has the shape %q, which nobody writes", o.source, saved.Shape)
+		if _, err := fmt.Sscanf(saved.Shape, "%d %d", &s.shape.level, &s.shape.split); err != nil || s.shape.level > 31 {
+			return fmt.Errorf("the seen items of source %q have the shape %q, which nobody writes", s.link.source, saved.Shape)
 		}
 	}
-	m.loaded = true
-	m.count(saved.Items)
+	s.loaded = true
+	s.count(saved.Items)
 	return nil
 }
 
-func (m *memory) count(items int64) {
-	m.items = items
-	if m.gauge != nil {
-		m.gauge(items)
+func (s *SeenItems) ensureLoaded(ctx context.Context) error {
+	if s.loaded {
+		return nil
 	}
+	if err := s.link.retry(ctx, s.load); err != nil {
+		return fmt.Errorf("read the seen items of source %q: %w", s.link.source, err)
+	}
+	return nil
 }
 
-// note takes the count of things from a script's reply, and reports whether the script agreed with the shape.
-func (m *memory) note(reply []any) bool {
+func (s *SeenItems) count(items int64) {
+	s.items = items
+	s.gauge(items)
+}
+
+// note takes the count of items from a script's reply, and reports whether the script agreed with the shape.
+func (s *SeenItems) note(reply []any) bool {
 	items, _ := reply[0].(int64)
 	if items < 0 {
 		return false
 	}
-	m.count(items)
+	s.count(items)
 	return true
 }
 
-// admit returns ErrMemoryFull where there is no room for what a step may add.
-func (m *memory) admit(ctx context.Context, o *Outbox, s *step) error {
-	if err := o.loadMemory(ctx); err != nil {
+// admit returns ErrSeenFull where what the emissions may add is too much.
+func (s *SeenItems) admit(ctx context.Context, emissions []*Emission) error {
+	if err := s.ensureLoaded(ctx); err != nil {
 		return err
 	}
 	added := int64(0)
-	for _, e := range s.emissions {
+	for _, e := range emissions {
 		if e.Key != "" && e.Action != Withdraw {
 			added++
 		}
 	}
-	limit := o.MemoryLimit()
-	if added == 0 || m.items+added <= limit {
+	if added == 0 || s.items+added <= s.max {
 		return nil
 	}
-	known, err := o.Recall(ctx, s.emissions) // not all of it is new
+	known, err := s.Recall(ctx, emissions) // not all of it is new
 	if err != nil {
 		return err
 	}
 	for i := range known {
-		if known[i].Exists && s.emissions[i].Action != Withdraw {
+		if known[i].Exists && emissions[i].Action != Withdraw {
 			added--
 		}
 	}
-	if m.items+added <= limit {
+	if s.items+added <= s.max {
 		return nil
 	}
-	return fmt.Errorf("%w: %d", ErrMemoryFull, limit)
+	return fmt.Errorf("%w: %d", ErrSeenFull, s.max)
 }
 
 // grow splits buckets until there are enough.
-func (m *memory) grow(ctx context.Context, o *Outbox) error {
-	for m.items > thingsPerBucket*m.shape.buckets() && m.shape.level < 31 {
-		from, next := m.shape.split, m.shape.next()
+func (s *SeenItems) grow(ctx context.Context) error {
+	for s.items > itemsPerBucket*s.shape.buckets() && s.shape.level < 31 {
+		from, next := s.shape.split, s.shape.next()
 		keys := []string{
-			leaseKey(o.stream, o.source), memoryKey(o.stream, o.source),
-			bucketKey(o.stream, o.source, from), bucketKey(o.stream, o.source, from+1<<m.shape.level),
+			s.link.leaseKey(), s.link.seenKey(), s.link.bucketKey(from), s.link.bucketKey(from + 1<<s.shape.level),
 		}
-		err := o.retry(ctx, func(ctx context.Context) error {
-			err := splitScript.Run(ctx, o.client, keys, o.token, m.shape.level, next.String()).Err()
-			if errors.Is(err, redis.Nil) {
-				return ErrFenced
-			}
-			return err
+		err := s.link.retry(ctx, func(ctx context.Context) error {
+			return fenced(splitScript.Run(ctx, s.link.client, keys, s.link.token, s.shape.level, next.String()).Err())
 		})
 		if err != nil {
-			return fmt.Errorf("enlarge the memory of source %q: %w", o.source, err)
+			return fmt.Errorf("enlarge the seen items of source %q: %w", s.link.source, err)
 		}
-		m.shape = next
+		s.shape = next
 	}
 	return nil
 }
 
-func (o *Outbox) loadMemory(ctx context.Context) error {
-	if o.memory.loaded || o.client == nil {
-		return nil
+// SetLimit implements [Seen]. It sets how many seen items may be kept; 0 is [DefaultSeenLimit].
+func (s *SeenItems) SetLimit(limit int64) {
+	if s.max = limit; limit <= 0 {
+		s.max = DefaultSeenLimit
 	}
-	err := o.retry(ctx, func(ctx context.Context) error { return o.memory.load(ctx, o) })
-	if err != nil {
-		return fmt.Errorf("read the memory of source %q: %w", o.source, err)
-	}
-	return nil
 }
 
-// LimitMemory sets how many things may be remembered; 0 is [DefaultMemory].
-func (o *Outbox) LimitMemory(limit int64) { o.memory.max = limit }
+// Limit implements [Seen]. It returns how many seen items may be kept.
+func (s *SeenItems) Limit() int64 { return s.max }
 
-// MemoryLimit returns how many things may be remembered.
-func (o *Outbox) MemoryLimit() int64 {
-	if o.memory.max > 0 {
-		return o.memory.max
-	}
-	return DefaultMemory
+// Count implements [Seen]. It returns how many seen items there are. It retries until Redis answers or ctx ends.
+func (s *SeenItems) Count(ctx context.Context) (int64, error) {
+	err := s.ensureLoaded(ctx)
+	return s.items, err
 }
 
-// Remembered returns how many things are remembered. It retries until Redis answers or ctx ends.
-func (o *Outbox) Remembered(ctx context.Context) (int64, error) {
-	err := o.loadMemory(ctx)
-	return o.memory.items, err
-}
-
-// Known is what an [Outbox] remembers of a thing, compared to an [Emission].
+// Known is what is kept of an item, compared to an [Emission].
 type Known struct {
 	Exists                   bool
 	SameVersion, SameContent bool      // SameContent is true as well where one of them has none
 	Found                    time.Time // when it was last published or noted, to the second
 }
 
-// Recall tells what is remembered of each thing: of the emissions only key, version and content count. It retries until
-// Redis answers or ctx ends.
-func (o *Outbox) Recall(ctx context.Context, emissions []*Emission) ([]Known, error) {
+// Recall implements [Seen]. It tells what is kept of each item: of the emissions only key, version and content count. It retries until Redis
+// answers or ctx ends.
+func (s *SeenItems) Recall(ctx context.Context, emissions []*Emission) ([]Known, error) {
 	known := make([]Known, len(emissions))
-	if o.preview != nil {
-		defer func() { o.preview.amend(emissions, known) }()
-	}
-	if o.client == nil {
-		return known, nil
-	}
-	if err := o.loadMemory(ctx); err != nil {
+	if err := s.ensureLoaded(ctx); err != nil {
 		return nil, err
 	}
-	err := o.retry(ctx, func(ctx context.Context) error {
-		pipe := o.client.Pipeline()
+	err := s.link.retry(ctx, func(ctx context.Context) error {
+		pipe := s.link.client.Pipeline()
 		states := make([]*redis.StringCmd, len(emissions))
 		for i, e := range emissions {
 			key := digest(e.Key)
-			states[i] = pipe.HGet(ctx, bucketKey(o.stream, o.source, o.memory.shape.bucket(key)), string(key[:]))
+			states[i] = pipe.HGet(ctx, s.link.bucketKey(s.shape.bucket(key)), string(key[:]))
 		}
 		if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
 			return err
@@ -258,30 +247,30 @@ func (o *Outbox) Recall(ctx context.Context, emissions []*Emission) ([]Known, er
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("look up what source %q has published: %w", o.source, err)
+		return nil, fmt.Errorf("look up what source %q has published: %w", s.link.source, err)
 	}
 	return known, nil
 }
 
-// Thing is what is remembered of a thing.
-type Thing struct {
+// SeenItem is what is kept of an item.
+type SeenItem struct {
 	Reference string
 	State     string // of version and content, as hexadecimal digits
 }
 
-// Stale yields what was not published or noted since a time, to the second. It retries until Redis answers or ctx ends.
-func (o *Outbox) Stale(ctx context.Context, before time.Time) iter.Seq2[Thing, error] {
-	return func(yield func(Thing, error) bool) {
-		for bucket, err := range o.buckets(ctx) {
+// Stale implements [Seen]. It yields what was not published or noted since a time, to the second. It retries until Redis answers or ctx ends.
+func (s *SeenItems) Stale(ctx context.Context, before time.Time) iter.Seq2[SeenItem, error] {
+	return func(yield func(SeenItem, error) bool) {
+		for bucket, err := range s.buckets(ctx) {
 			if err != nil {
-				yield(Thing{}, err)
+				yield(SeenItem{}, err)
 				return
 			}
 			for _, state := range bucket.states {
 				if foundAt(state) >= seconds(before) {
 					continue
 				}
-				if !yield(Thing{state[stateSize+timeSize:], hex.EncodeToString([]byte(state[:stateSize]))}, nil) {
+				if !yield(SeenItem{state[stateSize+timeSize:], hex.EncodeToString([]byte(state[:stateSize]))}, nil) {
 					return
 				}
 			}
@@ -289,17 +278,14 @@ func (o *Outbox) Stale(ctx context.Context, before time.Time) iter.Seq2[Thing, e
 	}
 }
 
-// Forget removes from the memory what was not published or noted since a time, to the second, and returns how much that was.
+// Forget implements [Seen]. It removes what was not published or noted since a time, to the second, and returns how much that was.
 // It retries until Redis answers or ctx ends.
-func (o *Outbox) Forget(ctx context.Context, before time.Time) (forgotten int, err error) {
-	if o.preview != nil {
-		return 0, nil
-	}
-	for bucket, err := range o.buckets(ctx) {
+func (s *SeenItems) Forget(ctx context.Context, before time.Time) (forgotten int, err error) {
+	for bucket, err := range s.buckets(ctx) {
 		if err != nil {
 			return forgotten, err
 		}
-		args := []any{o.token}
+		args := []any{s.link.token}
 		for key, state := range bucket.states {
 			if foundAt(state) < seconds(before) {
 				args = append(args, key)
@@ -308,44 +294,38 @@ func (o *Outbox) Forget(ctx context.Context, before time.Time) (forgotten int, e
 		if len(args) == 1 {
 			continue
 		}
-		keys := []string{leaseKey(o.stream, o.source), memoryKey(o.stream, o.source), bucket.key}
-		err := o.retry(ctx, func(ctx context.Context) error {
-			items, err := forgetScript.Run(ctx, o.client, keys, args...).Int64()
-			if errors.Is(err, redis.Nil) {
-				return ErrFenced
-			}
+		keys := []string{s.link.leaseKey(), s.link.seenKey(), bucket.key}
+		err := s.link.retry(ctx, func(ctx context.Context) error {
+			items, err := forgetScript.Run(ctx, s.link.client, keys, args...).Int64()
 			if err == nil {
-				o.memory.count(items)
+				s.count(items)
 			}
-			return err
+			return fenced(err)
 		})
 		if err != nil {
-			return forgotten, fmt.Errorf("forget what source %q has published long ago: %w", o.source, err)
+			return forgotten, fmt.Errorf("forget what source %q has published long ago: %w", s.link.source, err)
 		}
 		forgotten += len(args) - 1
 	}
 	return forgotten, nil
 }
 
-// bucket is one hash of the memory, as far as it is whole.
+// bucket is one hash of seen items, as far as it is whole.
 type bucket struct {
 	key    string
 	states map[string]string
 }
 
-func (o *Outbox) buckets(ctx context.Context) iter.Seq2[bucket, error] {
+func (s *SeenItems) buckets(ctx context.Context) iter.Seq2[bucket, error] {
 	return func(yield func(bucket, error) bool) {
-		if o.client == nil {
-			return
-		}
-		if err := o.loadMemory(ctx); err != nil {
+		if err := s.ensureLoaded(ctx); err != nil {
 			yield(bucket{}, err)
 			return
 		}
-		for first, total := int64(0), o.memory.shape.buckets(); first < total; first += bucketsAtOnce {
-			page, err := o.readBuckets(ctx, first, min(first+bucketsAtOnce, total))
+		for first, total := int64(0), s.shape.buckets(); first < total; first += bucketsAtOnce {
+			page, err := s.readBuckets(ctx, first, min(first+bucketsAtOnce, total))
 			if err != nil {
-				yield(bucket{}, fmt.Errorf("read the memory of source %q: %w", o.source, err))
+				yield(bucket{}, fmt.Errorf("read the seen items of source %q: %w", s.link.source, err))
 				return
 			}
 			for _, b := range page {
@@ -357,13 +337,13 @@ func (o *Outbox) buckets(ctx context.Context) iter.Seq2[bucket, error] {
 	}
 }
 
-func (o *Outbox) readBuckets(ctx context.Context, first, end int64) ([]bucket, error) {
+func (s *SeenItems) readBuckets(ctx context.Context, first, end int64) ([]bucket, error) {
 	page := make([]bucket, end-first)
-	err := o.retry(ctx, func(ctx context.Context) error {
-		pipe := o.client.Pipeline()
+	err := s.link.retry(ctx, func(ctx context.Context) error {
+		pipe := s.link.client.Pipeline()
 		reads := make([]*redis.MapStringStringCmd, len(page))
 		for i := range page {
-			page[i].key = bucketKey(o.stream, o.source, uint32(first)+uint32(i)) //nolint:gosec // there are at most 2^32 buckets
+			page[i].key = s.link.bucketKey(uint32(first) + uint32(i)) //nolint:gosec // there are at most 2^32 buckets
 			reads[i] = pipe.HGetAll(ctx, page[i].key)
 		}
 		if _, err := pipe.Exec(ctx); err != nil {
@@ -382,7 +362,7 @@ func (o *Outbox) readBuckets(ctx context.Context, first, end int64) ([]bucket, e
 	return page, err
 }
 
-// state is what is remembered: 6 bytes each for the version and the content, 4 for the time, and the reference.
+// state is what is kept of an item: 6 bytes each for the version and the content, 4 for the time, and the reference.
 func (e *Emission) state(found uint32) string {
 	state := make([]byte, 0, stateSize+timeSize+len(e.Reference))
 	for _, part := range []string{e.Version, e.Content} {

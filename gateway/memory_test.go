@@ -14,7 +14,7 @@ import (
 )
 
 // withOutbox runs f with the outbox of a source, and fails the test with its error.
-func withOutbox(t testing.TB, server *redistest.Server, stream string, f func(ctx context.Context, o *gateway.Outbox) error) {
+func withOutbox(t testing.TB, server *redistest.Server, stream string, f func(ctx context.Context, o gateway.Outbox) error) {
 	t.Helper()
 	result := make(chan error, 1)
 	g := start(t, server.Client(), withSource(oneStream(stream), func(ctx context.Context, env gateway.SourceEnv) error {
@@ -32,15 +32,15 @@ func note(key, version string) gateway.Emission {
 	return gateway.Emission{Action: gateway.Note, Key: key, Version: version, Reference: key}
 }
 
-// TestMemoryIsAMap: whatever is emitted, noted, withdrawn and forgotten, with splits in between and another replica that
+// TestSeenItemsAreAMap: whatever is emitted, noted, withdrawn and forgotten, with splits in between and another replica that
 // goes on, the memory holds the same as a map.
-func TestMemoryIsAMap(t *testing.T) {
+func TestSeenItemsAreAMap(t *testing.T) {
 	t.Parallel()
 	server, stream := redistest.Shared(t), redistest.Stream(t)
 	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // a test
 	versions := map[string]string{}
 	events := int64(0)
-	step := func(ctx context.Context, o *gateway.Outbox) error {
+	step := func(ctx context.Context, o gateway.Outbox) error {
 		var batch []gateway.Emission
 		touched := map[string]bool{}
 		for range random.IntN(250) {
@@ -73,13 +73,13 @@ func TestMemoryIsAMap(t *testing.T) {
 		return err
 	}
 	for range 4 { // replicas, one after the other
-		withOutbox(t, server, stream, func(ctx context.Context, o *gateway.Outbox) error {
+		withOutbox(t, server, stream, func(ctx context.Context, o gateway.Outbox) error {
 			for range 15 {
 				if err := step(ctx, o); err != nil {
 					return err
 				}
 			}
-			return checkMemory(ctx, o, versions)
+			return checkSeen(ctx, o, versions)
 		})
 	}
 	if n := server.Client().XLen(context.Background(), stream).Val(); n != events {
@@ -90,8 +90,8 @@ func TestMemoryIsAMap(t *testing.T) {
 	}
 }
 
-func checkMemory(ctx context.Context, o *gateway.Outbox, versions map[string]string) error {
-	if n, err := o.Remembered(ctx); err != nil || n != int64(len(versions)) {
+func checkSeen(ctx context.Context, o gateway.Outbox, versions map[string]string) error {
+	if n, err := o.Seen().Count(ctx); err != nil || n != int64(len(versions)) {
 		return fmt.Errorf("%d things are remembered, want %d, %w", n, len(versions), err)
 	}
 	var all []*gateway.Emission
@@ -99,7 +99,7 @@ func checkMemory(ctx context.Context, o *gateway.Outbox, versions map[string]str
 		key := fmt.Sprint("thing ", i)
 		all = append(all, &gateway.Emission{Key: key, Version: versions[key]})
 	}
-	known, err := o.Recall(ctx, all)
+	known, err := o.Seen().Recall(ctx, all)
 	if err != nil {
 		return err
 	}
@@ -109,7 +109,7 @@ func checkMemory(ctx context.Context, o *gateway.Outbox, versions map[string]str
 		}
 	}
 	references := map[string]bool{}
-	for thing, err := range o.Stale(ctx, time.Now().Add(2*time.Hour)) {
+	for thing, err := range o.Seen().Stale(ctx, time.Now().Add(2*time.Hour)) {
 		if err != nil {
 			return err
 		}
@@ -125,7 +125,7 @@ func checkMemory(ctx context.Context, o *gateway.Outbox, versions map[string]str
 func TestForgetTakesWhatIsOld(t *testing.T) {
 	t.Parallel()
 	server, stream := redistest.Shared(t), redistest.Stream(t)
-	withOutbox(t, server, stream, func(ctx context.Context, o *gateway.Outbox) error {
+	withOutbox(t, server, stream, func(ctx context.Context, o gateway.Outbox) error {
 		var batch []gateway.Emission
 		for i := range 500 {
 			batch = append(batch, note(fmt.Sprint("thing ", i), "1"))
@@ -133,13 +133,13 @@ func TestForgetTakesWhatIsOld(t *testing.T) {
 		if _, err := o.Publish(ctx, batch); err != nil {
 			return err
 		}
-		if n, err := o.Forget(ctx, time.Now().Add(-time.Minute)); n != 0 || err != nil {
+		if n, err := o.Seen().Forget(ctx, time.Now().Add(-time.Minute)); n != 0 || err != nil {
 			return fmt.Errorf("forgot %d of this minute, %w", n, err)
 		}
-		if n, err := o.Forget(ctx, time.Now().Add(2*time.Hour)); n != 500 || err != nil {
+		if n, err := o.Seen().Forget(ctx, time.Now().Add(2*time.Hour)); n != 500 || err != nil {
 			return fmt.Errorf("forgot %d, want 500, %w", n, err)
 		}
-		return checkMemory(ctx, o, map[string]string{})
+		return checkSeen(ctx, o, map[string]string{})
 	})
 }
 
@@ -147,7 +147,7 @@ func TestForgetTakesWhatIsOld(t *testing.T) {
 func TestContentIsCompared(t *testing.T) {
 	t.Parallel()
 	server, stream := redistest.Shared(t), redistest.Stream(t)
-	withOutbox(t, server, stream, func(ctx context.Context, o *gateway.Outbox) error {
+	withOutbox(t, server, stream, func(ctx context.Context, o gateway.Outbox) error {
 		first := gateway.Emission{Action: gateway.Note, Key: "k", Version: "1", Content: "a"}
 		if _, err := o.Publish(ctx, []gateway.Emission{first}); err != nil {
 			return err
@@ -156,7 +156,7 @@ func TestContentIsCompared(t *testing.T) {
 			version, content string
 			want             [2]bool
 		}{{"1", "a", [2]bool{true, true}}, {"2", "a", [2]bool{false, true}}, {"1", "b", [2]bool{true, false}}, {"1", "", [2]bool{true, true}}} {
-			known, err := o.Recall(ctx, []*gateway.Emission{{Key: "k", Version: c.version, Content: c.content}})
+			known, err := o.Seen().Recall(ctx, []*gateway.Emission{{Key: "k", Version: c.version, Content: c.content}})
 			if got := [2]bool{known[0].SameVersion, known[0].SameContent}; err != nil || got != c.want || time.Since(known[0].Found) > time.Minute {
 				return fmt.Errorf("%q %q: %+v, %w", c.version, c.content, known[0], err)
 			}
@@ -165,15 +165,15 @@ func TestContentIsCompared(t *testing.T) {
 	})
 }
 
-// TestFullMemoryRefuses what is new, lets what is known pass, and forgets nothing.
-func TestFullMemoryRefuses(t *testing.T) {
+// TestFullSeenItemsRefuse what is new, lets what is known pass, and forgets nothing.
+func TestFullSeenItemsRefuse(t *testing.T) {
 	t.Parallel()
 	server, stream := redistest.Shared(t), redistest.Stream(t)
-	withOutbox(t, server, stream, func(ctx context.Context, o *gateway.Outbox) error {
-		o.LimitMemory(120)
+	withOutbox(t, server, stream, func(ctx context.Context, o gateway.Outbox) error {
+		o.Seen().SetLimit(120)
 		batch := emissions(0, 130)
-		if _, err := o.Publish(ctx, batch, gateway.Save{Data: []byte("x")}); !errors.Is(err, gateway.ErrMemoryFull) {
-			return fmt.Errorf("error %w, want ErrMemoryFull", err)
+		if _, err := o.Publish(ctx, batch, gateway.Save{Data: []byte("x")}); !errors.Is(err, gateway.ErrSeenFull) {
+			return fmt.Errorf("error %w, want ErrSeenFull", err)
 		}
 		if saved, err := o.Checkpoint(ctx); saved != nil || err != nil {
 			return fmt.Errorf("the checkpoint %q was saved, %w", saved, err)
@@ -192,12 +192,12 @@ func TestFullMemoryRefuses(t *testing.T) {
 	}
 }
 
-// TestFlushedMemory: what Redis has lost is published again, and found again afterwards.
-func TestFlushedMemory(t *testing.T) {
+// TestFlushedSeenItems: what Redis has lost is published again, and found again afterwards.
+func TestFlushedSeenItems(t *testing.T) {
 	t.Parallel()
 	server, stream := redistest.Shared(t), redistest.Stream(t)
 	client := server.Client()
-	withOutbox(t, server, stream, func(ctx context.Context, o *gateway.Outbox) error {
+	withOutbox(t, server, stream, func(ctx context.Context, o gateway.Outbox) error {
 		if _, err := o.Publish(ctx, emissions(0, 500)); err != nil {
 			return err
 		}
@@ -211,7 +211,7 @@ func TestFlushedMemory(t *testing.T) {
 				return err
 			}
 		}
-		if n, err := o.Remembered(ctx); n != 100 || err != nil {
+		if n, err := o.Seen().Count(ctx); n != 100 || err != nil {
 			return fmt.Errorf("%d things, %w", n, err)
 		}
 		return nil
@@ -221,14 +221,14 @@ func TestFlushedMemory(t *testing.T) {
 	}
 }
 
-// BenchmarkMemory shows what a thing costs in Redis.
-func BenchmarkMemory(b *testing.B) {
+// BenchmarkSeenItems shows what an item costs in Redis.
+func BenchmarkSeenItems(b *testing.B) {
 	for range b.N {
 		server, stream := redistest.Start(b), redistest.Stream(b)
 		client := server.Client()
 		before := usedMemory(b, server)
 		const things = 100_000
-		withOutbox(b, server, stream, func(ctx context.Context, o *gateway.Outbox) error {
+		withOutbox(b, server, stream, func(ctx context.Context, o gateway.Outbox) error {
 			for i := 0; i < things; i += 1000 {
 				var batch []gateway.Emission
 				for j := range 1000 {
@@ -240,7 +240,7 @@ func BenchmarkMemory(b *testing.B) {
 			}
 			return nil
 		})
-		b.ReportMetric(float64(usedMemory(b, server)-before)/things, "B/thing")
+		b.ReportMetric(float64(usedMemory(b, server)-before)/things, "B/item")
 		b.ReportMetric(float64(client.DBSize(context.Background()).Val()), "keys")
 	}
 }
@@ -256,13 +256,13 @@ func usedMemory(b *testing.B, server *redistest.Server) int64 {
 	return used
 }
 
-// BenchmarkOutbox publishes events of about the size of a link to an item, each remembered, a checkpoint every 100.
+// BenchmarkOutbox publishes events of about the size of a link to an item, each kept as seen, a checkpoint every 100.
 func BenchmarkOutbox(b *testing.B) {
 	for _, size := range []int{300, 2_500, 20_000} {
 		b.Run(fmt.Sprint(size), func(b *testing.B) {
 			server, stream := redistest.Start(b), redistest.Stream(b)
 			data := []byte(`{"href":"` + strings.Repeat("x", size) + `"}`)
-			withOutbox(b, server, stream, func(ctx context.Context, o *gateway.Outbox) error {
+			withOutbox(b, server, stream, func(ctx context.Context, o gateway.Outbox) error {
 				batch := make([]gateway.Emission, 1000)
 				n := 0
 				for b.Loop() {

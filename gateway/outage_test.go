@@ -7,24 +7,26 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/streamgate/streamgate/gateway/backoff"
 )
 
-// engineModel is a session without Redis and HTTP: one dispatcher, workers that answer at once, new entries before parked
-// ones where the circuit probes, and parked ones before new ones where it is closed.
+// engineModel is a session without Redis and HTTP: one dispatcher, workers that answer at once, new entries before waiting
+// ones where the circuit probes, and waiting ones before new ones where it is closed.
 type engineModel struct {
 	t        *testing.T
 	circuit  *circuit
 	delivery DeliveryConfig
 	answer   func(id string) int
 
-	fresh  []string
-	parked []parkedEntry
-	counts map[string]int // attempts that count, by event
-	tries  map[string]int
-	done   map[string]time.Time
-	dead   map[string]time.Time
-	opened time.Time // when the circuit was first open
-	late   int       // attempts that counted while it was open
+	fresh   []string
+	waiting []retryEntry
+	counts  map[string]int // attempts that count, by event
+	tries   map[string]int
+	done    map[string]time.Time
+	dead    map[string]time.Time
+	opened  time.Time // when the circuit was first open
+	late    int       // attempts that counted while it was open
 }
 
 func newEngineModel(t *testing.T, retry int, answer func(id string) int) *engineModel {
@@ -39,16 +41,16 @@ func newEngineModel(t *testing.T, retry int, answer func(id string) int) *engine
 
 // next takes the event that the dispatcher would take, as [session.entries] does.
 func (m *engineModel) next(probe bool) string {
-	slices.SortFunc(m.parked, func(a, b parkedEntry) int { return a.at.Compare(b.at) })
-	isDue := len(m.parked) > 0 && !m.parked[0].at.After(time.Now())
+	slices.SortFunc(m.waiting, func(a, b retryEntry) int { return a.at.Compare(b.at) })
+	isDue := len(m.waiting) > 0 && !m.waiting[0].at.After(time.Now())
 	switch {
 	case len(m.fresh) > 0 && (probe || !isDue):
 		id := m.fresh[0]
 		m.fresh = m.fresh[1:]
 		return id
-	case isDue, probe && len(m.parked) > 0:
-		id := m.parked[0].id
-		m.parked = m.parked[1:]
+	case isDue, probe && len(m.waiting) > 0:
+		id := m.waiting[0].id
+		m.waiting = m.waiting[1:]
 		return id
 	}
 	return ""
@@ -56,17 +58,17 @@ func (m *engineModel) next(probe bool) string {
 
 // step makes one attempt, or waits. It reports false when there is nothing left to do.
 func (m *engineModel) step() bool {
-	if len(m.fresh)+len(m.parked) == 0 {
+	if len(m.fresh)+len(m.waiting) == 0 {
 		return false
 	}
 	n, probe, wait := m.circuit.admit(1)
 	if n == 0 {
-		Sleep(m.t.Context(), min(wait, time.Second))
+		backoff.Sleep(m.t.Context(), min(wait, time.Second))
 		return true
 	}
 	id := m.next(probe)
 	if id == "" {
-		Sleep(m.t.Context(), time.Until(m.parked[0].at))
+		backoff.Sleep(m.t.Context(), time.Until(m.waiting[0].at))
 		return true
 	}
 	m.attempt(id, probe)
@@ -76,7 +78,7 @@ func (m *engineModel) step() bool {
 // attempt is [session.work] and [session.settle].
 func (m *engineModel) attempt(id string, probe bool) {
 	wasOpen := m.circuit.current() != circuitClosed
-	o := outcome{code: m.answer(id)}
+	o := Outcome{Code: m.answer(id)}
 	counts, _ := m.circuit.settle(id, &o, probe)
 	if m.circuit.current() != circuitClosed && m.opened.IsZero() {
 		m.opened = time.Now()
@@ -85,17 +87,17 @@ func (m *engineModel) attempt(id string, probe bool) {
 	attempt := m.counts[id] + 1
 	if counts {
 		m.counts[id] = attempt
-		if wasOpen && o.verdict() == retryable {
+		if wasOpen && o.Verdict() == Retryable {
 			m.late++
 		}
 	}
 	switch {
-	case o.verdict() == delivered:
+	case o.Verdict() == Delivered:
 		m.done[id] = time.Now()
 	case counts && attempt > m.delivery.Retry:
 		m.dead[id] = time.Now()
 	default:
-		m.parked = append(m.parked, parkedEntry{id, time.Now().Add(m.delivery.delay(attempt, 0))})
+		m.waiting = append(m.waiting, retryEntry{id, time.Now().Add(m.delivery.delay(attempt, 0))})
 	}
 }
 
@@ -103,7 +105,7 @@ func (m *engineModel) attempt(id string, probe bool) {
 // sink is back everything is delivered within the longest pause.
 func TestOutageOfTwoHours(t *testing.T) {
 	t.Parallel()
-	for _, status := range []int{noResponse, 503, 500} {
+	for _, status := range []int{NoResponse, 503, 500} {
 		t.Run(fmt.Sprint(status), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {

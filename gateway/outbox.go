@@ -2,15 +2,15 @@ package gateway
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/streamgate/streamgate/gateway/backoff"
 	"github.com/streamgate/streamgate/protocol/rawevent"
 	"github.com/streamgate/streamgate/protocol/redisstreams"
 )
@@ -19,23 +19,18 @@ import (
 const (
 	maxOutboxEvents = 100
 	maxOutboxBytes  = 256 << 10
-	outboxTimeout   = 5 * time.Second
-	fullPause       = time.Second // between two looks whether a full stream has room
+	fullPause       = time.Second // between two tries to publish into a full stream
 )
 
-// ErrFenced is returned by an [Outbox] whose source has lost its lease: another replica runs the source, and nothing was
-// written. The source must stop.
-var ErrFenced = errors.New("the source's lease is lost: another replica may be running it")
-
-// publishScript appends events, remembers what they are about and saves checkpoints, all or nothing.
+// publishScript appends events, keeps what they are about as seen and saves checkpoints, all or nothing.
 //
-//	KEYS[1] stream, KEYS[2] lease, KEYS[3] checkpoints, KEYS[4] last step, KEYS[5] memory, KEYS[6...] the bucket of each
-//	  emission in the memory
-//	ARGV[1] fencing token, ARGV[2] id of this step, ARGV[3] shape of the memory, ARGV[4] number of checkpoints, then for
+//	KEYS[1] stream, KEYS[2] lease, KEYS[3] checkpoints, KEYS[4] last step, KEYS[5] seen items, KEYS[6...] the bucket of each
+//	  emission
+//	ARGV[1] fencing token, ARGV[2] id of this step, ARGV[3] shape of the seen items, ARGV[4] number of checkpoints, then for
 //	  each its part and data ("" to remove it), then for each emission what to do (emit, always, note, withdraw), the
-//	  digest of its key, what to remember, the number of field arguments, the arguments
-//	returns false if the token is not the lease's, -1 if the memory has another shape, else how many things are
-//	remembered and a list of entry ids, "" where nothing was published; no list if this very step was run before, and only
+//	  digest of its key, what to keep, the number of field arguments, the arguments
+//	returns false if the token is not the lease's, -1 if the seen items have another shape, else how many there
+//	are and a list of entry ids, "" where nothing was published; no list if this very step was run before, and only
 //	its reply was lost
 //
 // It is a script because a crash between any two of these writes would lose or repeat an event, and because the check of
@@ -79,21 +74,21 @@ type Action string
 
 // The actions.
 const (
-	Emit     Action = ""         // publish the event, unless its key is remembered in this version with this content
-	Note     Action = "note"     // only remember the key as it is; there is no event
-	Withdraw Action = "withdraw" // publish the event and forget the key; nothing if the key is not remembered
+	Emit     Action = ""         // publish the event, unless its key was seen in this version with this content
+	Note     Action = "note"     // only keep the key as seen; there is no event
+	Withdraw Action = "withdraw" // publish the event and forget the key; nothing if the key was not seen
 )
 
-// Emission is an event that a source publishes, and what is remembered of the thing that it is about.
+// Emission is an event that a source publishes, and what is kept of the item that it is about.
 type Emission struct {
 	Event  rawevent.Event
 	Action Action
-	// Key identifies the thing that the event is about. An event with an empty key is published in any case, and nothing is
-	// remembered; Checkpoint then has to prevent repetition.
+	// Key identifies the item that the event is about. An event with an empty key is published in any case, and nothing is
+	// kept of it; Checkpoint then has to prevent repetition.
 	Key string
-	// Version and Content identify the thing's state: what its owner calls it, and what is in it. Both may be empty.
+	// Version and Content identify the item's state: what its owner calls it, and what is in it. Both may be empty.
 	Version, Content string
-	// Reference is remembered with the key, for [Outbox.Stale]; each byte of it costs one.
+	// Reference is kept with the key, for [Seen.Stale]; each byte of it costs one.
 	Reference string
 	// Checkpoint, if not nil, is saved as the part "" in the step that publishes the event, unless a later event of that
 	// step has one.
@@ -106,63 +101,52 @@ type Save struct {
 	Data []byte
 }
 
-// Outbox publishes a source's events and saves its checkpoint in one atomic step, guarded by the source's lease. Sending
-// a batch again is harmless: what was published is skipped. It remembers the state of each thing that was published, in
-// Redis and within a bound. It is for one goroutine at a time.
-type Outbox struct {
-	client redis.UniversalClient
-	sender *redisstreams.Sender
-	stream string
-	source string
-	token  string
-	room   *room
-	log    *slog.Logger
-	memory memory
-	stored func(n int)
-
-	transform        *transform // nil: none
-	notTransformed   func()     // counts an event that could not be
-	wasUntransformed bool       // that was logged
-
-	preview *preview // nil: it publishes
+// RedisOutbox is the [Outbox] of a source that runs: it publishes events and saves the checkpoint in one atomic step, guarded
+// by the source's lease. Sending a batch again is harmless: what was published is skipped. It is for one goroutine at a time.
+type RedisOutbox struct {
+	link      *link
+	seen      *SeenItems
+	write     *redisstreams.Sender // knows how an entry is written
+	capacity  SourceCapacity
+	transform sourceTransform
+	published func(n int)
 }
 
-// Checkpoint returns the part "" of the checkpoint, or nil. It retries until Redis answers or ctx ends.
-func (o *Outbox) Checkpoint(ctx context.Context) ([]byte, error) {
-	parts, err := o.Checkpoints(ctx)
+var _ Outbox = (*RedisOutbox)(nil)
+
+// Seen implements [Outbox].
+func (o *RedisOutbox) Seen() Seen { return o.seen }
+
+// Checkpoint implements [Outbox].
+func (o *RedisOutbox) Checkpoint(ctx context.Context) ([]byte, error) {
+	parts, err := o.link.checkpoints(ctx)
 	return parts[""], err
 }
 
-// Checkpoints returns all parts of what was saved last. It retries until Redis answers or ctx ends.
-func (o *Outbox) Checkpoints(ctx context.Context) (map[string][]byte, error) {
-	if o.client == nil {
-		return nil, nil
-	}
-	var saved map[string]string
-	err := o.retry(ctx, func(ctx context.Context) (err error) {
-		saved, err = o.client.HGetAll(ctx, checkpointKey(o.stream, o.source)).Result()
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read the checkpoint of source %q: %w", o.source, err)
-	}
-	parts := make(map[string][]byte, len(saved))
-	for part, data := range saved {
-		parts[part] = []byte(data)
-	}
-	return parts, nil
+// Checkpoints implements [Outbox].
+func (o *RedisOutbox) Checkpoints(ctx context.Context) (map[string][]byte, error) {
+	return o.link.checkpoints(ctx)
 }
 
-// Publish carries the emissions out, in their order, and saves the parts of the checkpoint. It returns the entry id of
-// each event, "" where none was published. Large batches go in several atomic steps, the checkpoint with the last one, so
-// a crash leaves a beginning of the batch published, and the checkpoint as it was or as the last event of a step carries
-// it. It retries until Redis answers and the stream has room, or ctx ends; after ErrFenced the source must stop. An error
-// that is ErrMemoryFull means that the rest, from the step that was refused, was not carried out.
-func (o *Outbox) Publish(ctx context.Context, emissions []Emission, saves ...Save) ([]string, error) {
-	emissions = o.transformed(emissions)
-	if o.preview != nil {
-		return o.preview.publish(ctx, o, emissions)
-	}
+// Commands implements [Outbox].
+func (o *RedisOutbox) Commands(ctx context.Context) (commands map[string]string, err error) {
+	err = o.link.retry(ctx, func(ctx context.Context) (err error) {
+		commands, err = SourceCommands(ctx, o.link.client, o.link.stream, o.link.source)
+		return err
+	})
+	return commands, err
+}
+
+// Done implements [Outbox].
+func (o *RedisOutbox) Done(ctx context.Context, command string) error {
+	return o.link.retry(ctx, func(ctx context.Context) error {
+		return SendSourceCommand(ctx, o.link.client, o.link.stream, o.link.source, command, "")
+	})
+}
+
+// Publish implements [Outbox].
+func (o *RedisOutbox) Publish(ctx context.Context, emissions []Emission, saves ...Save) ([]string, error) {
+	emissions = o.transform.apply(emissions)
 	ids := make([]string, 0, len(emissions))
 	for start := 0; ; {
 		step := step{o: o, id: uuid.NewString()}
@@ -179,7 +163,7 @@ func (o *Outbox) Publish(ctx context.Context, emissions []Emission, saves ...Sav
 		}
 		stepIDs, err := o.run(ctx, &step)
 		if err != nil {
-			return ids, fmt.Errorf("publish events of source %q: %w", o.source, err)
+			return ids, fmt.Errorf("publish events of source %q: %w", o.link.source, err)
 		}
 		ids = append(ids, stepIDs...)
 		if isLast {
@@ -188,9 +172,88 @@ func (o *Outbox) Publish(ctx context.Context, emissions []Emission, saves ...Sav
 	}
 }
 
+func (o *RedisOutbox) run(ctx context.Context, s *step) (ids []string, err error) {
+	for o.capacity.Take(s.events) != nil { // a source has time; the stream's maintainer notices when it takes events again
+		if !backoff.Sleep(ctx, backoff.Jitter(fullPause)) {
+			return nil, ctx.Err()
+		}
+	}
+	if err := o.seen.admit(ctx, s.emissions); err != nil {
+		return nil, err
+	}
+	err = o.link.retry(ctx, func(ctx context.Context) error {
+		for {
+			keys, args := s.call()
+			reply, err := publishScript.Run(ctx, o.link.client, keys, args...).Slice()
+			if err != nil {
+				return fenced(err)
+			}
+			if o.seen.note(reply) {
+				ids, err = entryIDs(reply, len(s.emissions))
+				return err
+			}
+			if err := o.seen.load(ctx); err != nil { // Redis was emptied, or this replica was stopped for long
+				return err
+			}
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	n := 0
+	for _, id := range ids {
+		if id != "" {
+			n++
+		}
+	}
+	o.published(n)
+	return ids, o.seen.grow(ctx)
+}
+
+// sourceTransform changes the events of a source.
+type sourceTransform struct {
+	change *Transform // nil: none
+	log    *slog.Logger
+	failed func() // counts an event that could not be changed
+	logged bool   // the first of them was logged
+}
+
+// apply returns what is to be published of emissions. An event that cannot be changed stays as its source made it: nothing is
+// lost, and it is counted.
+func (t *sourceTransform) apply(emissions []Emission) []Emission {
+	if t.change == nil {
+		return emissions
+	}
+	changed := slices.Clone(emissions)
+	for i := range changed {
+		if changed[i].Action == Note {
+			continue
+		}
+		event, err := t.change.Apply(&changed[i].Event, "")
+		if err != nil {
+			t.noteFailure(&changed[i].Event, err)
+			continue
+		}
+		changed[i].Event = event
+	}
+	return changed
+}
+
+func (t *sourceTransform) noteFailure(e *rawevent.Event, err error) {
+	level := slog.LevelDebug
+	if !t.logged {
+		level = slog.LevelWarn
+	}
+	t.logged = true
+	t.log.Log(context.Background(), level,
+		"an event could not be transformed and is published as it is; others like it are counted",
+		"event_id", e.ID(), "event_type", e.Type(), "err", err)
+	t.failed()
+}
+
 // step is one call of publishScript.
 type step struct {
-	o         *Outbox
+	o         *RedisOutbox
 	id        string
 	emissions []*Emission
 	saves     []Save
@@ -213,14 +276,13 @@ func (s *step) add(e *Emission) {
 
 // call returns the keys and arguments of the script.
 func (s *step) call() (keys []string, args []any) {
-	o := s.o
+	o, at := s.o, s.o.link
 	keys = make([]string, 5, 5+len(s.emissions))
 	copy(keys, []string{
-		o.stream, leaseKey(o.stream, o.source), checkpointKey(o.stream, o.source), stepKey(o.stream, o.source),
-		memoryKey(o.stream, o.source),
+		at.stream, at.leaseKey(), at.checkpointKey(), at.stepKey(), at.seenKey(),
 	})
 	args = make([]any, 0, 4+2*len(s.saves)+36*len(s.emissions))
-	args = append(args, o.token, s.id, o.memory.shape.String(), len(s.saves))
+	args = append(args, at.token, s.id, o.seen.shape.String(), len(s.saves))
 	for _, save := range s.saves {
 		args = append(args, save.Part, save.Data)
 	}
@@ -233,7 +295,7 @@ func (s *step) call() (keys []string, args []any) {
 		} else {
 			d := digest(e.Key)
 			key, state = string(d[:]), e.state(found)
-			bucket = bucketKey(o.stream, o.source, o.memory.shape.bucket(d))
+			bucket = at.bucketKey(o.seen.shape.bucket(d))
 			if e.Action == Emit {
 				what = "emit"
 			}
@@ -242,52 +304,11 @@ func (s *step) call() (keys []string, args []any) {
 		args = append(args, what, key, state, 0)
 		at := len(args)
 		if e.Action != Note {
-			args = o.sender.AppendEntryFields(args, &e.Event)
+			args = o.write.AppendEntryFields(args, &e.Event)
 			args[at-1] = len(args) - at
 		}
 	}
 	return keys, args
-}
-
-func (o *Outbox) run(ctx context.Context, s *step) (ids []string, err error) {
-	for o.room.take(s.events) != nil { // a source has time; the keeper notices when there is room
-		if !Sleep(ctx, fullPause/2+rand.N(fullPause/2)) {
-			return nil, ctx.Err()
-		}
-	}
-	if err := o.memory.admit(ctx, o, s); err != nil {
-		return nil, err
-	}
-	err = o.retry(ctx, func(ctx context.Context) error {
-		for {
-			keys, args := s.call()
-			reply, err := publishScript.Run(ctx, o.client, keys, args...).Slice()
-			if errors.Is(err, redis.Nil) {
-				return ErrFenced
-			}
-			if err != nil {
-				return err
-			}
-			if o.memory.note(reply) {
-				ids, err = entryIDs(reply, len(s.emissions))
-				return err
-			}
-			if err := o.memory.load(ctx, o); err != nil { // Redis was emptied, or this replica was stopped for long
-				return err
-			}
-		}
-	})
-	if err != nil {
-		return nil, err
-	}
-	n := 0
-	for _, id := range ids {
-		if id != "" {
-			n++
-		}
-	}
-	o.stored(n)
-	return ids, o.memory.grow(ctx, o)
 }
 
 // entryIDs reads the second part of the script's reply. It is not there if the reply of the first run was lost: what that
@@ -305,37 +326,4 @@ func entryIDs(reply []any, n int) ([]string, error) {
 		ids[i], _ = list[i].(string)
 	}
 	return ids, nil
-}
-
-// retry runs f until it succeeds, the lease is lost, or ctx ends, and logs once when Redis does not answer.
-func (o *Outbox) retry(ctx context.Context, f func(ctx context.Context) error) error {
-	for backoff := 100 * time.Millisecond; ; backoff = min(2*backoff, time.Second) {
-		attempt, cancel := context.WithTimeout(ctx, outboxTimeout)
-		err := f(attempt)
-		cancel()
-		if err == nil || errors.Is(err, ErrFenced) {
-			return err
-		}
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		if backoff == 100*time.Millisecond {
-			o.log.Warn("cannot reach Redis, trying again", "err", err)
-		}
-		if !Sleep(ctx, backoff/2+rand.N(backoff/2)) {
-			return ctx.Err()
-		}
-	}
-}
-
-// Sleep waits for d and reports true, or false as soon as ctx ends.
-func Sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }

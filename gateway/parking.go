@@ -24,94 +24,92 @@ func (c *DeliveryConfig) delay(attempt int, retryAfter time.Duration) time.Durat
 	return max(rand.N(max(min(backoff, bound), 1)), retryAfter)
 }
 
-// parkingLot holds the ids of entries that wait for their next attempt, by the time at which it is due.
-type parkingLot struct {
-	max    int // then no new entries are read
+// retryQueue holds the ids of entries that wait for their next attempt, by the time at which it is due. It is safe for
+// concurrent use.
+type retryQueue struct {
 	mu     sync.Mutex
-	heap   parkedHeap
-	doomed map[string]outcome // of parked entries whose dead letter could not be stored
+	heap   retryHeap
+	failed map[string]Outcome // of entries whose dead letter could not be stored
 }
 
-type parkedEntry struct {
+type retryEntry struct {
 	id string
 	at time.Time
 }
 
-func newParkingLot(limit int) *parkingLot {
-	return &parkingLot{max: limit, doomed: map[string]outcome{}}
-}
+func newRetryQueue() *retryQueue { return &retryQueue{failed: map[string]Outcome{}} }
 
-// park adds entries. Workers may exceed the limit by their number: what was read before the lot was full still has to go
-// somewhere.
-func (p *parkingLot) park(ids []string, at time.Time) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+// add puts entries into the queue. It sets no limit: what was read before the queue was full still has to go somewhere, and
+// that is no more than there are workers.
+func (q *retryQueue) add(ids []string, at time.Time) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
 	for _, id := range ids {
-		heap.Push(&p.heap, parkedEntry{id, at})
+		heap.Push(&q.heap, retryEntry{id, at})
 	}
 }
 
-// doom parks an entry whose delivery has failed for good.
-func (p *parkingLot) doom(id string, o *outcome, at time.Time) {
-	p.park([]string{id}, at)
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.doomed[id] = *o
+// addFailed puts an entry into the queue whose delivery has failed for good, with its outcome.
+func (q *retryQueue) addFailed(id string, o *Outcome, at time.Time) {
+	q.add([]string{id}, at)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.failed[id] = *o
 }
 
-// verdict returns and forgets the outcome with which an entry was doomed.
-func (p *parkingLot) verdict(id string) (outcome, bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	o, found := p.doomed[id]
-	delete(p.doomed, id)
+// takeVerdict removes and returns the outcome with which an entry was added by addFailed.
+func (q *retryQueue) takeVerdict(id string) (Outcome, bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	o, found := q.failed[id]
+	delete(q.failed, id)
 	return o, found
 }
 
 // due removes and returns up to n entries whose time has come.
-func (p *parkingLot) due(n int) []string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+func (q *retryQueue) due(n int) []string {
+	q.mu.Lock()
+	defer q.mu.Unlock()
 	var ids []string
-	for now := time.Now(); len(ids) < n && len(p.heap) > 0 && !p.heap[0].at.After(now); {
-		ids = append(ids, heap.Pop(&p.heap).(parkedEntry).id) //nolint:forcetypeassert // the heap holds nothing else
+	for now := time.Now(); len(ids) < n && len(q.heap) > 0 && !q.heap[0].at.After(now); {
+		ids = append(ids, heap.Pop(&q.heap).(retryEntry).id) //nolint:forcetypeassert // the heap holds nothing else
 	}
 	return ids
 }
 
 // untilNext returns the time until an entry is due, an hour if there is none.
-func (p *parkingLot) untilNext() time.Duration {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if len(p.heap) == 0 {
+func (q *retryQueue) untilNext() time.Duration {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.heap) == 0 {
 		return time.Hour
 	}
-	return max(time.Until(p.heap[0].at), 0)
+	return max(time.Until(q.heap[0].at), 0)
 }
 
 // soonest removes and returns the entry that is due next, whether or not its time has come, or "".
-func (p *parkingLot) soonest() string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if len(p.heap) == 0 {
+func (q *retryQueue) soonest() string {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.heap) == 0 {
 		return ""
 	}
-	return heap.Pop(&p.heap).(parkedEntry).id //nolint:forcetypeassert // see due
+	return heap.Pop(&q.heap).(retryEntry).id //nolint:forcetypeassert // see due
 }
 
-func (p *parkingLot) len() int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return len(p.heap)
+func (q *retryQueue) len() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.heap)
 }
 
-type parkedHeap []parkedEntry
+type retryHeap []retryEntry
 
-func (h parkedHeap) Len() int           { return len(h) }
-func (h parkedHeap) Less(i, j int) bool { return h[i].at.Before(h[j].at) }
-func (h parkedHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
-func (h *parkedHeap) Push(x any)        { *h = append(*h, x.(parkedEntry)) } //nolint:forcetypeassert // see due
-func (h *parkedHeap) Pop() any {
+func (h retryHeap) Len() int           { return len(h) }
+func (h retryHeap) Less(i, j int) bool { return h[i].at.Before(h[j].at) }
+func (h retryHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+func (h *retryHeap) Push(x any)        { *h = append(*h, x.(retryEntry)) } //nolint:forcetypeassert // see due
+func (h *retryHeap) Pop() any {
 	last := (*h)[len(*h)-1]
 	*h = (*h)[:len(*h)-1]
 	return last

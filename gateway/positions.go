@@ -1,14 +1,9 @@
 package gateway
 
 import (
-	"context"
-	"errors"
-	"fmt"
 	"math"
 	"strconv"
 	"strings"
-
-	"github.com/redis/go-redis/v9"
 
 	"github.com/streamgate/streamgate/protocol/redisstreams"
 )
@@ -23,30 +18,6 @@ const (
 
 func onLostPolicies() []string {
 	return []string{onLostResume, onLostEarliest, onLostLatest, onLostFail}
-}
-
-// lostGroup decides where the group is made, for [redisstreams.WithLostGroup]. Of what this replica remembers and what was
-// saved for all it takes the lower: between the two something may be lost, and duplicates are not.
-func (s *subscription) lostGroup(ctx context.Context, remembered string) (string, error) {
-	saved, err := s.env.client.HGet(ctx, positionsKey(s.config.Stream), s.config.Name).Result()
-	if err != nil && !errors.Is(err, redis.Nil) {
-		return "", fmt.Errorf("look up the position: %w", err)
-	}
-	switch {
-	case remembered == "" && saved == "":
-		return "", nil // there never was one
-	case s.config.OnGroupLost == onLostEarliest:
-		return "0-0", nil
-	case s.config.OnGroupLost == onLostLatest:
-		return "$", nil
-	case remembered == "" || saved != "" && redisstreams.CompareIDs(saved, remembered) < 0:
-		remembered = saved
-	}
-	if s.config.OnGroupLost == onLostFail {
-		return "", fmt.Errorf("%w; make it with XGROUP CREATE %s %s %s, or at another position (onGroupLost: fail)",
-			redisstreams.ErrGroupLost, s.config.Stream, groupName(s.config.Name), remembered)
-	}
-	return remembered, nil
 }
 
 // idBefore returns the greatest id that is lower.

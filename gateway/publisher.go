@@ -28,16 +28,20 @@ type Publisher struct {
 // outlet is the way into one stream.
 type outlet struct {
 	*redisstreams.Sender
-	room    *room
-	schemas *schema.Set
-	lenient bool        // towards events that are not valid
-	down    atomic.Bool // an outage of this stream has been logged
+	capacity *Capacity
+	schemas  *schema.Set
+	lenient  bool        // towards events that are not valid
+	down     atomic.Bool // an outage of this stream has been logged
 }
 
-func newPublisher(client redis.UniversalClient, streams []StreamConfig, log *slog.Logger, m *metrics) (*Publisher, error) {
+// NewPublisher returns a publisher into the streams of a valid configuration, of which there is at least one. It does no
+// I/O. The metrics are those of the streams.
+func NewPublisher(
+	client redis.UniversalClient, streams []StreamConfig, log *slog.Logger, m *StreamMetrics,
+) (*Publisher, error) {
 	p := &Publisher{streams: make(map[string]*outlet, len(streams)), paths: map[string]string{}, first: streams[0].Name, log: log}
 	for i := range streams {
-		options := append(streams[i].senderOptions(), redisstreams.WithDedup(streams[i].DedupWindow.Std()))
+		options := append(streams[i].SenderOptions(), redisstreams.WithDedup(streams[i].DedupWindow.Std()))
 		sender, err := redisstreams.NewSender(client, streams[i].Name, options...)
 		if err != nil {
 			return nil, err
@@ -49,7 +53,10 @@ func newPublisher(client redis.UniversalClient, streams []StreamConfig, log *slo
 		if len(problems) > 0 {
 			return nil, fmt.Errorf("stream %q: %w", streams[i].Name, problems)
 		}
-		p.streams[streams[i].Name] = &outlet{Sender: sender, room: newRoom(&streams[i], log, m), schemas: schemas, lenient: streams[i].Validation == validationLenient}
+		p.streams[streams[i].Name] = &outlet{
+			Sender: sender, capacity: newCapacity(&streams[i], log, m), schemas: schemas,
+			lenient: streams[i].Validation == validationLenient,
+		}
 	}
 	return p, nil
 }
@@ -61,7 +68,7 @@ func (p *Publisher) Publish(ctx context.Context, stream string, event *rawevent.
 	if err != nil {
 		return "", err
 	}
-	if err := out.room.take(1); err != nil {
+	if err := out.capacity.Take(1); err != nil {
 		return "", err
 	}
 	id, err := out.Append(ctx, event)
@@ -75,7 +82,7 @@ func (p *Publisher) PublishBatch(ctx context.Context, stream string, events []ra
 	if err != nil {
 		return nil, err
 	}
-	if err := out.room.take(len(events)); err != nil {
+	if err := out.capacity.Take(len(events)); err != nil {
 		return nil, err
 	}
 	ids, err := out.AppendAll(ctx, events)
@@ -83,8 +90,27 @@ func (p *Publisher) PublishBatch(ctx context.Context, stream string, events []ra
 	return ids, err
 }
 
-// check returns where the event's data violates the schemas of a stream.
-func (p *Publisher) check(stream string, event *rawevent.Event) []schema.Violation {
+// Resolve returns the stream of a path that producers post to, percent-decoded and without the slash at its beginning: the
+// first stream for "", a stream's name, or one of its paths.
+func (p *Publisher) Resolve(path string) (stream string, known bool) {
+	if path == "" {
+		return p.first, true
+	}
+	if _, known := p.streams[path]; known {
+		return path, true
+	}
+	stream, known = p.paths[path]
+	return stream, known
+}
+
+// IsLenient reports whether a stream takes events that are not valid and can be corrected.
+func (p *Publisher) IsLenient(stream string) bool {
+	out := p.streams[stream]
+	return out != nil && out.lenient
+}
+
+// Check returns where the event's data violates the schemas of a stream.
+func (p *Publisher) Check(stream string, event *rawevent.Event) []schema.Violation {
 	if out := p.streams[stream]; out != nil {
 		return out.schemas.Check(event)
 	}
@@ -99,18 +125,18 @@ func (p *Publisher) outlet(stream string) (*outlet, error) {
 	return out, nil
 }
 
-// sender returns the sender of a configured stream, or nil.
-func (p *Publisher) sender(stream string) *redisstreams.Sender {
+// Sender returns the sender of a configured stream, or nil.
+func (p *Publisher) Sender(stream string) *redisstreams.Sender {
 	if out := p.streams[stream]; out != nil {
 		return out.Sender
 	}
 	return nil
 }
 
-// room returns the room of a configured stream, or nil.
-func (p *Publisher) room(stream string) *room {
+// Capacity returns what a configured stream may still take, or nil.
+func (p *Publisher) Capacity(stream string) *Capacity {
 	if out := p.streams[stream]; out != nil {
-		return out.room
+		return out.capacity
 	}
 	return nil
 }

@@ -76,7 +76,7 @@ type replayRun struct {
 	*Replay
 	client   redis.UniversalClient
 	sender   *redisstreams.Sender // knows how an entry is written
-	matches  predicate
+	filter   *Filter
 	limiter  *rate.Limiter
 	batch    int
 	saved    string // the cursor in Redis
@@ -117,7 +117,11 @@ func (r *Replay) begin(ctx context.Context, client redis.UniversalClient) (*repl
 	if err != nil {
 		return nil, err
 	}
-	run := &replayRun{Replay: r, client: client, sender: sender, matches: compileFilters(r.Filters), batch: replayBatch}
+	filter, err := CompileFilter(r.Filters, nil)
+	if err != nil {
+		return nil, err
+	}
+	run := &replayRun{Replay: r, client: client, sender: sender, filter: filter, batch: replayBatch}
 	if r.Rate > 0 {
 		run.batch = max(1, min(replayBatch, int(r.Rate)))
 		run.limiter = rate.NewLimiter(rate.Limit(r.Rate), run.batch)
@@ -125,7 +129,7 @@ func (r *Replay) begin(ctx context.Context, client redis.UniversalClient) (*repl
 	if run.from, err = startPosition(r.From); err != nil || run.from == "$" {
 		return nil, fmt.Errorf("%q is %w to begin at; write earliest, an entry id or a time like 2026-11-23T00:00:00Z", r.From, ErrPosition)
 	}
-	if err = checkSubscription(ctx, client, r.Stream, r.Subscription); err != nil {
+	if err = CheckSubscription(ctx, client, r.Stream, r.Subscription); err != nil {
 		return nil, err
 	}
 	if run.to, err = endOf(ctx, client, r.Stream, r.To); err != nil {
@@ -182,7 +186,7 @@ func (r *replayRun) step(ctx context.Context, entries []redisstreams.Entry) (don
 		event, err := entries[i].Event()
 		matched := false
 		if err == nil {
-			matched, err = r.matches(&event, entries[i].ID)
+			matched, err = r.filter.Matches(&event, entries[i].ID)
 		}
 		switch {
 		case err != nil:
@@ -198,7 +202,7 @@ func (r *replayRun) step(ctx context.Context, entries []redisstreams.Entry) (don
 		return done, nil
 	}
 	if len(events) > 0 {
-		if err := awaitRoom(ctx, r.client, InboxStream(r.Stream, r.Subscription)); err != nil {
+		if err := AwaitInbox(ctx, r.client, InboxStream(r.Stream, r.Subscription)); err != nil {
 			return false, err
 		}
 	}
@@ -252,7 +256,7 @@ func Rewind(ctx context.Context, client redis.UniversalClient, stream, subscript
 			return "", 0, err
 		}
 	}
-	if err = checkSubscription(ctx, client, stream, subscription); err != nil {
+	if err = CheckSubscription(ctx, client, stream, subscription); err != nil {
 		return "", 0, err
 	}
 	if behind, err = countBehind(ctx, client, stream, position); err != nil || dryRun {

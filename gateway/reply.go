@@ -12,23 +12,23 @@ import (
 // Knative's hop limit: an event that a sink answers with goes back in, and could go round for ever. The limit is kept in an
 // extension that sinks do not see.
 const (
-	attrTTL  = "knativebrokerttl"
-	firstTTL = 255 // of an event that has none
+	AttrTTL  = "knativebrokerttl"
+	FirstTTL = 255 // of an event that has none
 )
 
-// noReplies as replyStream means that answers are not read as events.
-const noReplies = "none"
+// NoReplies as replyStream means that answers are not read as events.
+const NoReplies = "none"
 
-// takeTTL removes the hop limit from an event and returns it.
-func takeTTL(event *rawevent.Event) int {
-	text, found := event.Attribute(attrTTL)
+// TakeTTL removes the hop limit from an event and returns it.
+func TakeTTL(event *rawevent.Event) int {
+	text, found := event.Attribute(AttrTTL)
 	if !found {
-		return firstTTL
+		return FirstTTL
 	}
-	event.Delete(attrTTL)
+	event.Delete(AttrTTL)
 	ttl, err := strconv.Atoi(text)
 	if err != nil {
-		return firstTTL // it was not we who wrote it
+		return FirstTTL // it was not we who wrote it
 	}
 	return ttl
 }
@@ -36,14 +36,14 @@ func takeTTL(event *rawevent.Event) int {
 // readReply reads the answer to a delivery that was accepted. As in Knative, an empty body is the end of it, a CloudEvent is
 // a reply, and anything else a failure, as if the sink were a bad gateway: something that is no sink for events has
 // answered (knative/eventing pkg/broker/filter/filter_handler.go).
-func (s *httpSink) readReply(o *outcome, response *http.Response) {
+func (s *httpSink) readReply(o *Outcome, response *http.Response) {
 	var body []byte
 	var err error
 	if response.ContentLength != 0 { // it seldom is not, and reading nothing costs, too
 		body, err = io.ReadAll(io.LimitReader(response.Body, maxReplyBytes+1))
 	}
 	if err != nil {
-		*o = outcome{code: noResponse, detail: []byte("the answer broke off: " + err.Error())}
+		*o = Outcome{Code: NoResponse, Detail: []byte("the answer broke off: " + err.Error())}
 		return
 	}
 	holdsEvent := response.Header.Get("Ce-Specversion") != "" || rawevent.ModeOf(response.Header.Get("Content-Type")) != rawevent.Binary
@@ -56,12 +56,12 @@ func (s *httpSink) readReply(o *outcome, response *http.Response) {
 			*o = badReply("the answer is no valid CloudEvent: " + err.Error())
 			return
 		}
-		o.reply = &reply
+		o.Reply = &reply
 	case len(body) > 0:
 		*o = badReply("the answer has a body that is no CloudEvent; answer without one, or set replyStream: none")
 	}
 }
 
-func badReply(reason string) outcome {
-	return outcome{code: http.StatusBadGateway, detail: []byte(reason), answered: true}
+func badReply(reason string) Outcome {
+	return Outcome{Code: http.StatusBadGateway, Detail: []byte(reason), Answered: true}
 }

@@ -46,9 +46,9 @@ func (c *RetentionConfig) validate() Problems {
 	return p
 }
 
-// room is the room that a stream has, as far as this process knows: its length at the last look, and what this process has
-// added since. It is safe for concurrent use.
-type room struct {
+// Capacity is how much a stream may still take, as far as this process knows: from its length in the last snapshot, and what
+// this process has added since. It is safe for concurrent use.
+type Capacity struct {
 	stream string
 	hard   int64 // 0: no bound
 	log    *slog.Logger
@@ -58,44 +58,44 @@ type room struct {
 	refusing      atomic.Bool // that it is full was logged
 }
 
-func newRoom(c *StreamConfig, log *slog.Logger, m *metrics) *room {
-	return &room{stream: c.Name, hard: c.Retention.HardLength, log: log, gauge: m.full.WithLabelValues(c.Name)}
+func newCapacity(c *StreamConfig, log *slog.Logger, m *StreamMetrics) *Capacity {
+	return &Capacity{stream: c.Name, hard: c.Retention.HardLength, log: log, gauge: m.full.WithLabelValues(c.Name)}
 }
 
-// take notes n entries that are about to be added, or returns ErrStreamFull if there is no room for them. What is not added
-// after all counts until the next look.
-func (r *room) take(n int) error {
-	for r.hard > 0 {
-		added := r.added.Load()
-		if r.length.Load()+added+int64(n) > r.hard {
-			r.note(true)
-			return fmt.Errorf("stream %q: %w", r.stream, ErrStreamFull)
+// Take reserves n entries that are about to be added, or returns ErrStreamFull if the stream cannot take them. What is not
+// added after all counts until the next snapshot.
+func (c *Capacity) Take(n int) error {
+	for c.hard > 0 {
+		added := c.added.Load()
+		if c.length.Load()+added+int64(n) > c.hard {
+			c.note(true)
+			return fmt.Errorf("stream %q: %w", c.stream, ErrStreamFull)
 		}
-		if r.added.CompareAndSwap(added, added+int64(n)) {
+		if c.added.CompareAndSwap(added, added+int64(n)) {
 			break
 		}
 	}
 	return nil
 }
 
-// learn notes what a look has shown; added is what r.added was before that.
-func (r *room) learn(length, added int64) {
-	r.length.Store(length)
-	r.added.Add(-added)
-	r.note(r.hard > 0 && length >= r.hard)
+// learn notes what a snapshot has shown; added is what c.added was before that.
+func (c *Capacity) learn(length, added int64) {
+	c.length.Store(length)
+	c.added.Add(-added)
+	c.note(c.hard > 0 && length >= c.hard)
 }
 
-// note says once when the stream becomes full and once when it has room again.
-func (r *room) note(full bool) {
-	if !r.refusing.CompareAndSwap(!full, full) {
+// note logs once when the stream becomes full and once when it takes events again.
+func (c *Capacity) note(full bool) {
+	if !c.refusing.CompareAndSwap(!full, full) {
 		return
 	}
 	if full {
-		r.gauge.Set(1)
-		r.log.Error("the stream is full and events are refused; let its subscriptions catch up, or raise retention.hardLength",
-			"stream", r.stream, "hard_length", r.hard)
+		c.gauge.Set(1)
+		c.log.Error("the stream is full and events are refused; let its subscriptions catch up, or raise retention.hardLength",
+			"stream", c.stream, "hard_length", c.hard)
 		return
 	}
-	r.gauge.Set(0)
-	r.log.Info("the stream has room again", "stream", r.stream)
+	c.gauge.Set(0)
+	c.log.Info("the stream takes events again", "stream", c.stream)
 }

@@ -6,9 +6,9 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"maps"
 	"net"
 	"net/http"
@@ -26,73 +26,13 @@ import (
 // Bounds on what a sink can make the gateway do.
 const (
 	maxResponseBytes = 64 << 10 // read of an answer; a longer one costs the connection
-	maxErrorBytes    = 1024     // kept of an answer for knativeerrordata, as Knative does
+	MaxDetailBytes   = 1024     // kept of an answer for knativeerrordata, as Knative does
 	maxReplyBytes    = 1 << 20  // an event in an answer
 )
 
-// noResponse is the code of a delivery to which no HTTP answer came, as in Knative.
-const noResponse = -1
-
-// sink hands events on. It is safe for concurrent use.
-type sink interface {
-	// deliver makes one attempt and returns when the sink has answered, or its timeout or ctx has ended. It may change
-	// the job's event.
-	deliver(ctx context.Context, j *job) outcome
-	// close frees what is idle. Nothing may be delivered afterwards.
-	close()
-}
-
-// outcome is how one attempt to deliver ended.
-type outcome struct {
-	code       int             // HTTP status, or what it would be; noResponse
-	detail     []byte          // beginning of the answer's body, or why there is none
-	retryAfter time.Duration   // what the sink asked for; 0 if nothing
-	reply      *rawevent.Event // the event in the answer, or nil
-	gone       bool            // the entry is no longer this replica's
-	final      bool            // not to be tried again, whatever the code
-	answered   bool            // the sink is there, whatever the code
-}
-
-// verdict is what an outcome means for the event.
-type verdict int
-
-const (
-	delivered verdict = iota
-	retryable
-	rejected
-)
-
-// verdict follows Knative: no response, 5xx, 404, 408, 409 and 429 are tried again; every other status but 2xx is final.
-func (o *outcome) verdict() verdict {
-	switch {
-	case o.code >= 200 && o.code < 300:
-		return delivered
-	case o.final:
-		return rejected
-	case o.code == noResponse || o.code >= 500,
-		o.code == http.StatusNotFound, o.code == http.StatusRequestTimeout,
-		o.code == http.StatusConflict, o.code == http.StatusTooManyRequests:
-		return retryable
-	default:
-		return rejected
-	}
-}
-
-// sinkIsDown reports whether a failure is the sink's own, whichever event met it.
-func (o *outcome) sinkIsDown() bool {
-	if o.answered {
-		return false
-	}
-	switch o.code {
-	case noResponse, http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		return true
-	}
-	return false
-}
-
 // httpSink posts events to one address.
 type httpSink struct {
-	target    *url.URL             // nil if the address is not usable
+	target    *url.URL
 	basicAuth string               // of the address's user; goes into the header, and nowhere else
 	header    http.Header          // of every request
 	tokenFile string               // of the bearer token; "" for none
@@ -103,42 +43,41 @@ type httpSink struct {
 	userAgent string
 	replies   bool // answers may hold events
 	maxAfter  time.Duration
-	webHook   *webHook // nil: it need not agree
+	webHook   *webHookSender // nil: it need not agree
 }
 
-func newHTTPSink(c *SubscriptionConfig, userAgent string, log *slog.Logger) *httpSink {
+func newHTTPSink(c *SinkConfig, o *SinkOptions) (*httpSink, error) {
+	target, err := url.Parse(c.URI)
+	if err != nil {
+		return nil, errors.New("the sink's address cannot be parsed") // the parser's error repeats it, with its password
+	}
 	dialer := &net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}
 	s := &httpSink{
-		structure: c.Delivery.Format == formatJSON, timeout: c.Delivery.Timeout.Std(), userAgent: userAgent,
-		replies: c.ReplyStream != noReplies && c.Delivery.Format != formatBatch, maxAfter: c.Delivery.RetryAfterMax.Std(),
+		structure: o.Format == FormatJSON, timeout: o.Timeout, userAgent: o.UserAgent,
+		replies: o.Replies && o.Format != FormatBatch, maxAfter: o.MaxRetryAfter, tokenFile: c.TokenFile,
 		// It is used without an http.Client: a sink MUST NOT redirect, and a sender must not follow (CloudEvents HTTP webhook
 		// section 2.2); cookies are nothing for events either.
 		transport: &http.Transport{
 			Proxy: http.ProxyFromEnvironment, DialContext: dialer.DialContext, ForceAttemptHTTP2: true,
 			// With net/http's default of 2, most deliveries of a busy subscription would open a connection of their own.
-			MaxIdleConnsPerHost: c.Concurrency, MaxConnsPerHost: c.Concurrency,
+			MaxIdleConnsPerHost: o.Connections, MaxConnsPerHost: o.Connections,
 			IdleConnTimeout: 90 * time.Second, TLSHandshakeTimeout: 10 * time.Second,
 			DisableCompression: true, MaxResponseHeaderBytes: maxResponseBytes,
+			TLSClientConfig: trusting(c.CACerts),
 		},
 	}
-	s.tokenFile = c.Sink.TokenFile
-	if hook := c.Sink.WebHook; hook != nil {
+	if c.Guard != nil { // a proxy would be asked for what the guard cannot see
+		s.transport.Proxy, s.transport.DialContext = nil, c.Guard.DialContext(dialer)
+	}
+	if hook := c.WebHook; hook != nil {
 		s.header = setHeader(s.header, headerRequestOrigin, hook.Origin)
-		s.webHook = &webHook{config: *hook, agreed: !hook.Validate, log: log}
+		s.webHook = newWebHookSender(hook, o.Logger)
 	}
-	for _, name := range slices.Sorted(maps.Keys(c.Sink.Extensions)) {
-		s.overrides = append(s.overrides, rawevent.Attribute{Name: name, Value: c.Sink.Extensions[name]})
+	for _, name := range slices.Sorted(maps.Keys(c.Extensions)) {
+		s.overrides = append(s.overrides, rawevent.Attribute{Name: name, Value: c.Extensions[name]})
 	}
-	s.transport.TLSClientConfig = trusting(c.Sink.CACerts)
-	if c.Sink.Guard != nil { // a proxy would be asked for what the guard cannot see
-		s.transport.Proxy, s.transport.DialContext = nil, c.Sink.Guard.DialContext(dialer)
-	}
-	for name, value := range c.Sink.Header {
+	for name, value := range c.Header {
 		s.header = setHeader(s.header, name, value)
-	}
-	target, err := url.Parse(c.Sink.URI)
-	if err != nil {
-		return s
 	}
 	if user := target.User; user != nil {
 		password, _ := user.Password()
@@ -146,7 +85,7 @@ func newHTTPSink(c *SubscriptionConfig, userAgent string, log *slog.Logger) *htt
 	}
 	target.User, target.Fragment = nil, ""
 	s.target = target
-	return s
+	return s, nil
 }
 
 // trusting returns a configuration for certificates besides those of the system, or nil if there are none.
@@ -170,51 +109,52 @@ func setHeader(h http.Header, name, value string) http.Header {
 	return h
 }
 
-// close drops the idle connections.
-func (s *httpSink) close() { s.transport.CloseIdleConnections() }
+// Close implements [Sink].
+func (s *httpSink) Close() { s.transport.CloseIdleConnections() }
 
-func (s *httpSink) deliver(ctx context.Context, j *job) outcome {
-	return s.post(ctx, func(ctx context.Context) *http.Request { return s.request(ctx, &j.event) })
+// Finish implements [Sink]: nothing waits here.
+func (s *httpSink) Finish() {}
+
+// Deliver implements [Sink].
+func (s *httpSink) Deliver(ctx context.Context, item *Item) Outcome {
+	return s.post(ctx, func(ctx context.Context) *http.Request { return s.request(ctx, &item.Event) })
 }
 
 // post makes one request, once the sink has agreed to it.
-func (s *httpSink) post(ctx context.Context, build func(context.Context) *http.Request) outcome {
-	if s.target == nil {
-		return outcome{code: noResponse, detail: []byte("the sink's address is not usable")}
-	}
+func (s *httpSink) post(ctx context.Context, build func(context.Context) *http.Request) Outcome {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 	if s.webHook != nil {
 		if err := s.webHook.ready(ctx, s.options); err != nil {
-			return outcome{code: noResponse, detail: []byte(err.Error())}
+			return Outcome{Code: NoResponse, Detail: []byte(err.Error())}
 		}
 	}
 	request := build(ctx)
 	if err := s.authorize(request); err != nil {
-		return outcome{code: noResponse, detail: []byte(err.Error())}
+		return Outcome{Code: NoResponse, Detail: []byte(err.Error())}
 	}
 	response, err := s.transport.RoundTrip(request)
 	if err != nil {
-		return outcome{code: noResponse, detail: []byte(err.Error())}
+		return Outcome{Code: NoResponse, Detail: []byte(err.Error())}
 	}
 	defer func() { _ = response.Body.Close() }()
-	o := outcome{code: response.StatusCode}
+	o := Outcome{Code: response.StatusCode}
 	if s.webHook != nil {
-		s.webHook.note(o.code)
-		if o.code == http.StatusGone { // it is the sink that is gone, not the event
-			o.code, o.detail = noResponse, []byte("the sink has said that it is gone for good (410)")
+		s.webHook.note(o.Code)
+		if o.Code == http.StatusGone { // it is the sink that is gone, not the event
+			o.Code, o.Detail = NoResponse, []byte("the sink has said that it is gone for good (410)")
 			return o
 		}
 	}
 	if after := response.Header.Get("Retry-After"); after != "" {
-		o.retryAfter = parseRetryAfter(after, time.Now(), s.maxAfter)
+		o.RetryAfter = parseRetryAfter(after, time.Now(), s.maxAfter)
 	}
 	switch {
-	case s.replies && o.verdict() == delivered:
+	case s.replies && o.Verdict() == Delivered:
 		s.readReply(&o, response)
 	case response.ContentLength != 0:
-		o.detail, _ = io.ReadAll(io.LimitReader(response.Body, maxErrorBytes))     // what came before an error will do
-		_, _ = io.CopyN(io.Discard, response.Body, maxResponseBytes-maxErrorBytes) // to use the connection again
+		o.Detail, _ = io.ReadAll(io.LimitReader(response.Body, MaxDetailBytes))     // what came before an error will do
+		_, _ = io.CopyN(io.Discard, response.Body, maxResponseBytes-MaxDetailBytes) // to use the connection again
 	}
 	return o
 }
@@ -329,20 +269,12 @@ func parseRetryAfter(value string, now time.Time, bound time.Duration) time.Dura
 	return min(max(wait, 0), bound)
 }
 
-// redactedURI returns an address without user and query, which may hold secrets, for events and logs.
-func redactedURI(uri string) string {
+// RedactedURI returns an address without user and query, which may hold secrets, for events and logs.
+func RedactedURI(uri string) string {
 	u, err := url.Parse(uri)
 	if err != nil {
 		return "unusable-address"
 	}
 	redacted := url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path, RawPath: u.RawPath}
 	return redacted.String()
-}
-
-// describe says in words how an attempt ended.
-func (o *outcome) describe() string {
-	if o.code == noResponse {
-		return "no response: " + string(o.detail)
-	}
-	return fmt.Sprintf("status %d", o.code)
 }

@@ -22,9 +22,9 @@ type BatchConfig struct {
 
 // Bounds of a batch.
 const (
-	maxSentEvents = 1000
-	maxSentDelay  = 15 * time.Second // less than server.shutdownTimeout, so that a stop does not cut it off
-	maxSentBytes  = 8 << 20          // what this gateway itself takes in one batch
+	MaxBatchEvents = 1000
+	MaxBatchDelay  = 15 * time.Second // less than server.shutdownTimeout, so that a stop does not cut it off
+	maxSentBytes   = 8 << 20          // what this gateway itself takes in one batch
 )
 
 // batchSink posts events together. A delivery joins the open batch and waits for its fate. Whoever opens a batch sends it
@@ -41,15 +41,20 @@ type batchSink struct {
 	mu   sync.Mutex
 	open *outgoing // nil: the next event opens one
 
-	last chan struct{} // closed when no more events come, and none has to wait for them
+	last   chan struct{} // closed when no event has to wait for others any more
+	finish func()
 }
 
-func newBatchSink(to *httpSink, c *SubscriptionConfig) *batchSink {
-	return &batchSink{httpSink: to, config: c.Delivery.Batch, slots: make(chan struct{}, c.Concurrency), last: make(chan struct{})}
+func newBatchSink(to *httpSink, o *SinkOptions) *batchSink {
+	s := &batchSink{
+		httpSink: to, config: o.Batch, slots: make(chan struct{}, o.Connections), last: make(chan struct{}),
+	}
+	s.finish = sync.OnceFunc(func() { close(s.last) })
+	return s
 }
 
-// finish sends what waits for others. No more deliveries may begin.
-func (s *batchSink) finish() { close(s.last) }
+// Finish implements [Sink]: open batches are sent as they are.
+func (s *batchSink) Finish() { s.finish() }
 
 // outgoing is a batch on its way.
 type outgoing struct {
@@ -57,14 +62,15 @@ type outgoing struct {
 	bytes    int
 	closed   chan struct{} // when no event may join any more
 	done     chan struct{} // when there are outcomes
-	outcomes []outcome
+	outcomes []Outcome
 }
 
-func (s *batchSink) deliver(ctx context.Context, j *job) outcome {
-	if len(j.event.Attributes) == 0 { // in a format that is not understood, which has no place in a batch
-		return s.httpSink.deliver(ctx, j)
+// Deliver implements [Sink].
+func (s *batchSink) Deliver(ctx context.Context, item *Item) Outcome {
+	if len(item.Event.Attributes) == 0 { // in a format that is not understood, which has no place in a batch
+		return s.httpSink.Deliver(ctx, item)
 	}
-	b, at := s.join(s.overridden(&j.event).AppendJSON(nil))
+	b, at := s.join(s.overridden(&item.Event).AppendJSON(nil))
 	if at == 0 {
 		s.send(ctx, b)
 	}
@@ -72,7 +78,7 @@ func (s *batchSink) deliver(ctx context.Context, j *job) outcome {
 	case <-b.done:
 		return b.outcomes[at]
 	case <-ctx.Done():
-		return outcome{code: noResponse, detail: []byte("the gateway stops")}
+		return Outcome{Code: NoResponse, Detail: []byte("the gateway stops")}
 	}
 }
 
@@ -120,13 +126,13 @@ func (s *batchSink) send(ctx context.Context, b *outgoing) {
 		s.closeOpen()
 	}
 	s.mu.Unlock()
-	b.outcomes = make([]outcome, len(b.events))
+	b.outcomes = make([]Outcome, len(b.events))
 	s.postAll(ctx, b.events, b.outcomes)
 	close(b.done)
 }
 
 // postAll posts events in one request, or in parts where they are refused for what they are.
-func (s *batchSink) postAll(ctx context.Context, events [][]byte, outcomes []outcome) {
+func (s *batchSink) postAll(ctx context.Context, events [][]byte, outcomes []Outcome) {
 	o := s.post(ctx, func(ctx context.Context) *http.Request {
 		body := slices.Concat([]byte{'['}, bytes.Join(events, []byte{','}), []byte{']'})
 		header := s.newHeader(1)
@@ -141,9 +147,4 @@ func (s *batchSink) postAll(ctx context.Context, events [][]byte, outcomes []out
 	for i := range outcomes {
 		outcomes[i] = o
 	}
-}
-
-// blamesContent reports whether it may be one event of several that is refused.
-func (o *outcome) blamesContent() bool {
-	return o.code == http.StatusBadRequest || o.code == http.StatusRequestEntityTooLarge || o.code == http.StatusUnprocessableEntity
 }

@@ -29,7 +29,7 @@ type SinkConfig struct {
 	TokenFile string `mapstructure:"tokenFile"`
 
 	// WebHook makes uri a web hook, which has to agree before events are delivered to it.
-	WebHook *WebHookSinkConfig `mapstructure:"webHook"`
+	WebHook *WebHookSenderConfig `mapstructure:"webHook"`
 
 	// Header goes with every request to uri. It may hold secrets, and comes from the subscriptions API alone.
 	Header map[string]string `mapstructure:"-"`
@@ -45,7 +45,7 @@ func (c *SinkConfig) Describe() string {
 	case c.Channel != "":
 		return "channel:" + c.Channel
 	default:
-		return redactedURI(c.URI)
+		return RedactedURI(c.URI)
 	}
 }
 
@@ -100,7 +100,7 @@ func (c *SinkConfig) validateRequests() Problems {
 		p.Add("caCerts", "there is no certificate in PEM", "write it from -----BEGIN CERTIFICATE----- to -----END CERTIFICATE-----")
 	}
 	if c.WebHook != nil {
-		p.AddAll("webHook", c.WebHook.validate())
+		p.AddAll("webHook", c.WebHook.Check())
 	}
 	u, err := url.Parse(c.URI)
 	if err == nil && u.User != nil && c.TokenFile != "" {

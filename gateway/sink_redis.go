@@ -30,43 +30,47 @@ type streamSink struct {
 	to     *redisstreams.Sender
 	// target is the other stream where one script may use both; "" where they are in different slots of a Cluster, or the
 	// other stream asks for more than that Redis has the event in memory. Then an event may be added twice.
-	target          string
-	group, consumer string
+	target string
+	group  string
 }
 
-func newStreamSink(client redis.UniversalClient, from, target *StreamConfig, group, consumer string) (*streamSink, error) {
-	to, err := redisstreams.NewSender(client, target.Name, target.senderOptions()...)
-	s := &streamSink{client: client, to: to, group: group, consumer: consumer}
-	_, isCluster := client.(*redis.ClusterClient)
-	sameSlot := redisstreams.Key(from.Name, "") == redisstreams.Key(target.Name, "")
-	if (!isCluster || sameSlot) && target.Durability == durabilityMemory {
-		s.target = target.Name
+func newStreamSink(target string, o *SinkOptions) *streamSink {
+	s := &streamSink{client: o.Redis, to: o.Target.Sender, group: o.Group}
+	_, isCluster := o.Redis.(*redis.ClusterClient)
+	sameSlot := redisstreams.Key(o.Target.From, "") == redisstreams.Key(target, "")
+	if (!isCluster || sameSlot) && o.Target.InMemory {
+		s.target = target
 	}
-	return s, err
+	return s
 }
 
-func (s *streamSink) close() {}
+// Close implements [Sink]; the client is not the sink's.
+func (s *streamSink) Close() {}
 
-func (s *streamSink) deliver(ctx context.Context, j *job) outcome {
+// Finish implements [Sink]: nothing waits here.
+func (s *streamSink) Finish() {}
+
+// Deliver implements [Sink].
+func (s *streamSink) Deliver(ctx context.Context, item *Item) Outcome {
 	// Streams may hand events to each other in a circle. What is in a format that is not understood has no attributes, and
 	// goes on as it is, without a limit.
-	if len(j.event.Attributes) > 0 {
-		ttl := takeTTL(&j.event) - 1
+	if len(item.Event.Attributes) > 0 {
+		ttl := TakeTTL(&item.Event) - 1
 		if ttl <= 0 {
-			return outcome{code: http.StatusLoopDetected, detail: []byte("the event has gone through too many streams"), final: true}
+			return Outcome{Code: http.StatusLoopDetected, Detail: []byte("the event has gone through too many streams"), Final: true}
 		}
-		j.event.Set(attrTTL, strconv.Itoa(ttl))
+		item.Event.Set(AttrTTL, strconv.Itoa(ttl))
 	}
 	if s.target == "" {
-		_, err := s.to.Append(ctx, &j.event)
+		_, err := s.to.Append(ctx, &item.Event)
 		return redisOutcome(err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, redisStepTimeout)
 	defer cancel()
-	args := s.to.AppendEntryFields([]any{s.group, s.consumer, j.delivery.ID, "*"}, &j.event)
-	err := moveScript.Run(ctx, s.client, []string{j.delivery.Stream, s.target}, args...).Err()
+	args := s.to.AppendEntryFields([]any{s.group, item.Consumer, item.Entry, "*"}, &item.Event)
+	err := moveScript.Run(ctx, s.client, []string{item.Stream, s.target}, args...).Err()
 	if errors.Is(err, redis.Nil) {
-		return outcome{code: noResponse, gone: true}
+		return Outcome{Code: NoResponse, Gone: true}
 	}
 	return redisOutcome(err)
 }
@@ -79,23 +83,28 @@ type channelSink struct {
 	timeout time.Duration
 }
 
-func (s *channelSink) close() {}
+// Close implements [Sink]; the client is not the sink's.
+func (s *channelSink) Close() {}
 
-func (s *channelSink) deliver(ctx context.Context, j *job) outcome {
+// Finish implements [Sink]: nothing waits here.
+func (s *channelSink) Finish() {}
+
+// Deliver implements [Sink].
+func (s *channelSink) Deliver(ctx context.Context, item *Item) Outcome {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
-	message := j.event.Data // in a format that is not understood; Pub/Sub has JSON only, but nothing is dropped
-	if len(j.event.Attributes) > 0 {
-		takeTTL(&j.event)
-		message = j.event.AppendJSON(nil)
+	message := item.Event.Data // in a format that is not understood; Pub/Sub has JSON only, but nothing is dropped
+	if len(item.Event.Attributes) > 0 {
+		TakeTTL(&item.Event)
+		message = item.Event.AppendJSON(nil)
 	}
 	return redisOutcome(s.client.Publish(ctx, s.channel, message).Err())
 }
 
 // redisOutcome is the outcome of a sink that is in Redis.
-func redisOutcome(err error) outcome {
+func redisOutcome(err error) Outcome {
 	if err != nil {
-		return outcome{code: noResponse, detail: []byte(err.Error())}
+		return Outcome{Code: NoResponse, Detail: []byte(err.Error())}
 	}
-	return outcome{code: http.StatusAccepted}
+	return Outcome{Code: http.StatusAccepted}
 }

@@ -12,12 +12,13 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/streamgate/streamgate/protocol/rawevent"
 )
 
 // tlsSink serves HTTP/2 over TLS, and returns a sink for it whose configuration trusts its certificate if told to.
-func tlsSink(t *testing.T, handler http.HandlerFunc, trusted bool) (*httpSink, *atomic.Int64) {
+func tlsSink(t *testing.T, handler http.HandlerFunc, trusted bool) (Sink, *atomic.Int64) {
 	t.Helper()
 	var opened atomic.Int64
 	server := httptest.NewUnstartedServer(handler)
@@ -30,18 +31,22 @@ func tlsSink(t *testing.T, handler http.HandlerFunc, trusted bool) (*httpSink, *
 	}
 	server.StartTLS()
 	t.Cleanup(server.Close)
-	c := NewSubscriptionConfig()
-	c.Sink.URI, c.Concurrency = server.URL+"/?token=secret", 8
+	c := SinkConfig{URI: server.URL + "/?token=secret"}
 	if trusted {
-		c.Sink.CACerts = string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))
+		c.CACerts = string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))
 	}
-	s := newHTTPSink(&c, "streamgate/test", slog.New(slog.DiscardHandler))
-	t.Cleanup(s.close)
+	s, err := NewSink(&c, SinkOptions{
+		Timeout: 30 * time.Second, Connections: 8, UserAgent: "streamgate/test", Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
 	return s, &opened
 }
 
-func aJob(id string) *job {
-	return &job{event: rawevent.New(id, "/s", "t")}
+func anItem(id string) *Item {
+	return &Item{Event: rawevent.New(id, "/s", "t")}
 }
 
 // TestDeliveryOverHTTP2: where the sink offers it, deliveries share connections.
@@ -59,8 +64,8 @@ func TestDeliveryOverHTTP2(t *testing.T) {
 	for range 8 {
 		workers.Go(func() {
 			for range 25 {
-				if o := s.deliver(context.Background(), aJob("1")); o.verdict() != delivered {
-					t.Errorf("%s", o.describe())
+				if o := s.Deliver(context.Background(), anItem("1")); o.Verdict() != Delivered {
+					t.Errorf("%s", o.Describe())
 				}
 			}
 		})
@@ -79,8 +84,8 @@ func TestUnknownCertificateIsRefused(t *testing.T) {
 	t.Parallel()
 	var asked atomic.Int64
 	s, _ := tlsSink(t, func(http.ResponseWriter, *http.Request) { asked.Add(1) }, false)
-	o := s.deliver(context.Background(), aJob("1"))
-	if o.code != noResponse || asked.Load() != 0 || !strings.Contains(o.describe(), "certificate") || strings.Contains(o.describe(), "secret") {
-		t.Errorf("%d requests; outcome %s", asked.Load(), o.describe())
+	o := s.Deliver(context.Background(), anItem("1"))
+	if o.Code != NoResponse || asked.Load() != 0 || !strings.Contains(o.Describe(), "certificate") || strings.Contains(o.Describe(), "secret") {
+		t.Errorf("%d requests; outcome %s", asked.Load(), o.Describe())
 	}
 }

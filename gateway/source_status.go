@@ -9,11 +9,6 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// SourceReporter is a [SourceConfig] that can tell from its checkpoint how its source is.
-type SourceReporter interface {
-	Report(parts map[string][]byte) (SourceReport, error)
-}
-
 // SourceReport is what a source tells about itself.
 type SourceReport struct {
 	Watched   []Watched        `json:"watched,omitempty"`
@@ -26,7 +21,7 @@ type Watched struct {
 	// Engine is how changes are found, and Reason why so.
 	Engine string `json:"engine,omitempty"`
 	Reason string `json:"reason,omitempty"`
-	// Complete holds for each kind of look when the last complete one began, and Underway how far the current one is back.
+	// Complete holds for each kind of search when the last complete one began, and Underway how far the current one is back.
 	Complete map[string]time.Time `json:"complete,omitempty"`
 	Underway map[string]time.Time `json:"underway,omitempty"`
 	// Alarm says what is held back until an operator decides.
@@ -54,8 +49,8 @@ type SourceStatus struct {
 	Stream string `json:"stream"`
 	// Running tells whether some replica has the source's lease.
 	Running bool `json:"running"`
-	// Remembered is how many things it remembers.
-	Remembered int64 `json:"remembered"`
+	// SeenItems is how many items it keeps as seen.
+	SeenItems int64 `json:"seenItems"`
 	SourceReport
 }
 
@@ -65,36 +60,21 @@ func SourceStatuses(ctx context.Context, client redis.UniversalClient, blocks []
 	for _, b := range blocks {
 		pipe := client.Pipeline()
 		lease := pipe.Exists(ctx, leaseKey(b.Stream, b.Name))
-		items := pipe.HGet(ctx, memoryKey(b.Stream, b.Name), "items")
+		items := pipe.HGet(ctx, seenKey(b.Stream, b.Name), "items")
 		saved := pipe.HGetAll(ctx, checkpointKey(b.Stream, b.Name))
 		if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
 			return nil, fmt.Errorf("read the state of source %q: %w", b.Name, err)
 		}
 		status := SourceStatus{Name: b.Name, Type: b.Type, Stream: b.Stream, Running: lease.Val() > 0}
-		if remembered, err := items.Int64(); err == nil {
-			status.Remembered = remembered
+		if n, err := items.Int64(); err == nil {
+			status.SeenItems = n
 		}
-		if reporter, ok := b.Config.(SourceReporter); ok {
-			parts := map[string][]byte{}
-			for part, data := range saved.Val() {
-				parts[part] = []byte(data)
-			}
-			report, err := reporter.Report(parts)
-			if err != nil {
-				return nil, fmt.Errorf("read the state of source %q: %w", b.Name, err)
-			}
-			status.SourceReport = report
+		report, err := b.Config.Report(checkpointParts(saved.Val()))
+		if err != nil {
+			return nil, fmt.Errorf("read the state of source %q: %w", b.Name, err)
 		}
+		status.SourceReport = report
 		list = append(list, status)
 	}
 	return list, nil
-}
-
-// Sources reads the state of the gateway's sources. It blocks until Redis answers or ctx ends.
-func (g *Gateway) Sources(ctx context.Context) ([]SourceStatus, error) {
-	blocks := make([]SourceBlock, len(g.sources))
-	for i, s := range g.sources {
-		blocks[i] = s.block
-	}
-	return SourceStatuses(ctx, g.env.Redis, blocks)
 }

@@ -21,7 +21,15 @@ type funcSource struct {
 	run func(ctx context.Context, env gateway.SourceEnv) error
 }
 
-func (s *funcSource) Validate() gateway.Problems { return nil }
+func (s *funcSource) Validate(string) gateway.Problems { return nil }
+
+func (s *funcSource) EventKinds() ([]gateway.EventKind, error) { return nil, nil }
+
+func (s *funcSource) Report(map[string][]byte) (gateway.SourceReport, error) {
+	return gateway.SourceReport{}, nil
+}
+
+func (s *funcSource) RunOnce(context.Context) error { return gateway.ErrNotOnce }
 
 func (s *funcSource) NewSource(env gateway.SourceEnv) (gateway.Source, error) {
 	return &funcSource{env, s.run}, nil
@@ -79,7 +87,7 @@ func tryOutbox(ctx context.Context, client redis.UniversalClient, env gateway.So
 	}
 	batch[7].Version = "2"
 	batch = append(batch, emissions(250, 260)...)
-	known, err := o.Recall(ctx, pointers(batch))
+	known, err := o.Seen().Recall(ctx, pointers(batch))
 	if err != nil || !known[0].SameVersion || !known[7].Exists || known[7].SameVersion || known[255].Exists {
 		return fmt.Errorf("known %v, %w", known, err)
 	}

@@ -15,29 +15,9 @@ type SubscriptionStatus struct {
 	OpenedBy string `json:"openedBy,omitempty"`
 }
 
-// Subscriptions returns the state of all subscriptions: those of the configuration, in its order, and then the others.
-func (g *Gateway) Subscriptions() []SubscriptionStatus {
-	subscriptions := g.roster.list()
-	list := make([]SubscriptionStatus, len(subscriptions))
-	for i, s := range subscriptions {
-		list[i] = SubscriptionStatus{Name: s.config.Name, Stream: s.config.Stream, Sink: s.config.Sink.Describe()}
-		s.circuit.describe(&list[i])
-	}
-	return list
-}
-
-func (c *circuit) describe(status *SubscriptionStatus) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	switch c.state {
-	case circuitClosed:
-		status.Circuit = "closed"
-		return
-	case circuitHalfOpen:
-		status.Circuit = "half-open"
-	case circuitOpen:
-		until := c.until
-		status.Circuit, status.RetryAt = "open", &until
-	}
-	status.OpenedBy = c.openedBy
+// Status returns the state of the subscription on this replica.
+func (s *Subscription) Status() SubscriptionStatus {
+	status := SubscriptionStatus{Name: s.config.Name, Stream: s.config.Stream, Sink: s.config.Sink.Describe()}
+	s.circuit.describe(&status)
+	return status
 }

@@ -2,98 +2,123 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
 	"golang.org/x/time/rate"
 
-	"github.com/streamgate/streamgate/gateway/area"
 	"github.com/streamgate/streamgate/protocol/redisstreams"
 )
 
-// subscription hands the entries of one stream to one sink. What it knows of the sink and of failures is here; the entries
-// that a replica has in hand are in a [session].
-type subscription struct {
-	config  SubscriptionConfig
-	env     subscriptionEnv
-	matches predicate
-	sieve   sieve
-	change  *transform   // nil: none
-	areas   []*area.Area // of its filters, which are on the stream's board
+// Subscription hands the entries of one stream to one sink. What it knows of the sink and of failures is here; the entries
+// that a replica has in work are in a [session].
+type Subscription struct {
+	config    SubscriptionConfig
+	env       SubscriptionEnv
+	filter    *Filter
+	transform *Transform // nil: none
+	sink      Sink
+	deadSink  Sink // nil: dead letters go into the stream
 	// consumer makes the group. Without order it also is the session's.
 	consumer *redisstreams.Consumer
 	circuit  *circuit
 	limiter  *rate.Limiter // nil: no limit
-	deadSink *httpSink     // nil: dead letters go into the stream
 	log      *slog.Logger
-	metrics  *metrics
+	metrics  *DeliveryMetrics
 	figures  *figures
 
 	left     <-chan struct{} // closed when it stops before the gateway does; nil: it does not
 	deadDown atomic.Bool     // that dead letters cannot be stored was logged
+
+	mu       sync.Mutex
+	closed   bool           // Run is about to end: no session begins any more
+	sessions sync.WaitGroup // of the inbox, beside the one of Run
 }
 
-// subscriptionEnv is what the gateway gives a subscription.
-type subscriptionEnv struct {
-	client    redis.UniversalClient
-	hub       *redisstreams.Hub // of the subscription's stream
-	areas     *areaBoard        // of the subscription's stream
-	publisher *Publisher
-	streams   []StreamConfig
-	dead      *redisstreams.Sender
-	log       *slog.Logger
-	metrics   *metrics
-	userAgent string
+// SubscriptionEnv is what the gateway gives a subscription.
+type SubscriptionEnv struct {
+	Redis     redis.UniversalClient
+	Hub       *redisstreams.Hub // of the subscription's stream
+	Areas     *AreaBoard        // of the subscription's stream
+	Publisher *Publisher
+	// Streams are the configured ones: that of the subscription, and the target of a sink.
+	Streams       []StreamConfig
+	DeadLetters   *redisstreams.Sender // into the stream of dead letters
+	Logger        *slog.Logger
+	Metrics       *DeliveryMetrics
+	StreamMetrics *StreamMetrics
+	UserAgent     string
+	// Stopped is closed when the subscription stops before the gateway does; nil for one that does not.
+	Stopped <-chan struct{}
 }
 
-func newSubscription(c SubscriptionConfig, env subscriptionEnv) (*subscription, error) {
+// stream returns a configured stream.
+func (e *SubscriptionEnv) stream(name string) (*StreamConfig, error) {
+	for i := range e.Streams {
+		if e.Streams[i].Name == name {
+			return &e.Streams[i], nil
+		}
+	}
+	return nil, fmt.Errorf("%w %q", ErrUnknownStream, name)
+}
+
+// NewSubscription returns the subscription of a valid configuration. It does no I/O and starts no goroutine. The caller
+// must call Run or Close.
+func NewSubscription(c SubscriptionConfig, env SubscriptionEnv) (*Subscription, error) {
 	if c.ReplyStream == "" {
 		c.ReplyStream = c.Stream
 	}
-	compiler := filterCompiler{board: env.areas}
-	s := &subscription{
-		config: c, env: env, matches: compiler.all(c.Filters), sieve: newSieve(c.Filters), circuit: newCircuit(c.Delivery.Retry),
-		log: env.log.With("subscription", c.Name), metrics: env.metrics, figures: env.metrics.of(c.Name),
-	}
-	s.areas = compiler.areas
-	var err error
-	if s.change, err = newTransform(c.Transform); err != nil {
-		return nil, fmt.Errorf("subscription %q: %w", c.Name, err)
+	s := &Subscription{
+		config: c, env: env, circuit: newCircuit(c.Delivery.Retry), log: env.Logger.With("subscription", c.Name),
+		metrics: env.Metrics, figures: env.Metrics.of(c.Name), left: env.Stopped,
 	}
 	if c.RateLimit > 0 {
 		s.limiter = rate.NewLimiter(rate.Limit(c.RateLimit), max(1, min(c.Concurrency, int(c.RateLimit))))
 	}
-	if uri := c.Delivery.DeadLetterSink.URI; uri != "" {
-		dead := c
-		dead.Sink, dead.ReplyStream = SinkConfig{URI: uri, Guard: c.Sink.Guard}, noReplies
-		s.deadSink = newHTTPSink(&dead, env.userAgent, env.log)
-	}
-	if s.consumer, err = s.newStreamConsumer(); err != nil {
-		return nil, fmt.Errorf("subscription %q: %w", c.Name, err)
-	}
-	if _, err = s.newSink(s.consumer); err != nil {
+	if err := s.build(); err != nil {
+		s.Close()
 		return nil, fmt.Errorf("subscription %q: %w", c.Name, err)
 	}
 	return s, nil
 }
 
+// build makes what may fail.
+func (s *Subscription) build() (err error) {
+	if s.filter, err = CompileFilter(s.config.Filters, s.env.Areas); err != nil {
+		return err
+	}
+	if s.transform, err = NewTransform(s.config.Transform); err != nil {
+		return err
+	}
+	if s.consumer, err = s.newStreamConsumer(); err != nil {
+		return err
+	}
+	if s.sink, err = s.newSink(); err != nil {
+		return err
+	}
+	s.deadSink, err = s.newDeadSink()
+	return err
+}
+
 // newStreamConsumer returns a new member of the group that reads the subscription's stream.
-func (s *subscription) newStreamConsumer(opts ...redisstreams.ConsumerOption) (*redisstreams.Consumer, error) {
+func (s *Subscription) newStreamConsumer(opts ...redisstreams.ConsumerOption) (*redisstreams.Consumer, error) {
 	start, err := startPosition(s.config.StartFrom)
 	if err != nil {
 		return nil, err
 	}
 	return s.newConsumer(s.config.Stream, append(opts,
-		redisstreams.WithStart(start), redisstreams.WithHub(s.env.hub), redisstreams.WithLostGroup(s.lostGroup))...)
+		redisstreams.WithStart(start), redisstreams.WithHub(s.env.Hub), redisstreams.WithLostGroup(s.lostGroup))...)
 }
 
-func (s *subscription) newConsumer(stream string, opts ...redisstreams.ConsumerOption) (*redisstreams.Consumer, error) {
-	trimmed := s.metrics.trimmed
+func (s *Subscription) newConsumer(stream string, opts ...redisstreams.ConsumerOption) (*redisstreams.Consumer, error) {
+	trimmed := s.env.StreamMetrics.Trimmed
 	if s.config.Forget {
-		trimmed = s.metrics.forgotten
+		trimmed = s.env.StreamMetrics.Forgotten
 	}
 	count := func(vec *prometheus.CounterVec, n int) { vec.WithLabelValues(s.config.Name).Add(float64(n)) }
 	all := append([]redisstreams.ConsumerOption{
@@ -104,55 +129,112 @@ func (s *subscription) newConsumer(stream string, opts ...redisstreams.ConsumerO
 			GroupRecreated: func(string) { count(s.metrics.groupRecreated, 1) },
 		}),
 	}, opts...)
-	return redisstreams.NewConsumer(s.env.client, stream, groupName(s.config.Name), all...)
+	return redisstreams.NewConsumer(s.env.Redis, stream, groupName(s.config.Name), all...)
 }
 
-func (s *subscription) newSink(consumer *redisstreams.Consumer) (sink, error) {
+func (s *Subscription) newSink() (Sink, error) {
 	c := &s.config
-	switch {
-	case c.Sink.Stream != "":
-		var from, to *StreamConfig
-		for i := range s.env.streams {
-			if stream := &s.env.streams[i]; stream.Name == c.Sink.Stream {
-				to = stream
-			} else if stream.Name == c.Stream {
-				from = stream
-			}
-		}
-		if from == nil || to == nil {
-			return nil, fmt.Errorf("%w %q", ErrUnknownStream, c.Sink.Stream)
-		}
-		return newStreamSink(s.env.client, from, to, groupName(c.Name), consumer.Name())
-	case c.Sink.Channel != "":
-		return &channelSink{client: s.env.client, channel: c.Sink.Channel, timeout: c.Delivery.Timeout.Std()}, nil
-	default:
-		to := newHTTPSink(c, s.env.userAgent, s.log)
-		if c.Delivery.Format == formatBatch {
-			return newBatchSink(to, c), nil
-		}
-		return to, nil
+	o := SinkOptions{
+		Format: c.Delivery.Format, Batch: c.Delivery.Batch, Timeout: c.Delivery.Timeout.Std(),
+		MaxRetryAfter: c.Delivery.RetryAfterMax.Std(), Connections: c.Concurrency, Replies: c.ReplyStream != NoReplies,
+		UserAgent: s.env.UserAgent, Logger: s.log, Redis: s.env.Redis, Group: groupName(c.Name),
 	}
+	if c.Sink.Stream != "" {
+		target, err := s.env.stream(c.Sink.Stream)
+		if err != nil {
+			return nil, err
+		}
+		sender, err := target.NewSender(s.env.Redis, target.Name)
+		if err != nil {
+			return nil, err
+		}
+		o.Target = SinkTarget{From: c.Stream, Sender: sender, InMemory: target.IsInMemory()}
+	}
+	return NewSink(&c.Sink, o)
 }
 
-// run reads until readCtx ends, finishes what is in work until workCtx ends, and gives up the rest.
-func (s *subscription) run(readCtx, workCtx context.Context) {
-	if s.deadSink != nil {
-		defer s.deadSink.close()
+// newDeadSink returns the sink that dead letters are posted to, or nil if they go into the stream.
+func (s *Subscription) newDeadSink() (Sink, error) {
+	delivery := &s.config.Delivery
+	if delivery.DeadLetterSink.URI == "" {
+		return nil, nil
 	}
+	format := delivery.Format
+	if format == FormatBatch {
+		format = FormatBinary
+	}
+	return NewSink(&SinkConfig{URI: delivery.DeadLetterSink.URI, Guard: s.config.Sink.Guard}, SinkOptions{
+		Format: format, Timeout: delivery.Timeout.Std(), MaxRetryAfter: delivery.RetryAfterMax.Std(),
+		Connections: s.config.Concurrency, UserAgent: s.env.UserAgent, Logger: s.log,
+	})
+}
+
+// Config returns the subscription's configuration. It must not be changed.
+func (s *Subscription) Config() *SubscriptionConfig { return &s.config }
+
+// Group returns the name of its consumer group.
+func (s *Subscription) Group() string { return groupName(s.config.Name) }
+
+// Ensure creates the consumer group, and the stream, where they do not exist. A group that is lost and must not be created
+// anew (onGroupLost: fail) is no error here: the subscription says so when it runs.
+func (s *Subscription) Ensure(ctx context.Context) error {
+	if err := s.consumer.Ensure(ctx); err != nil && !errors.Is(err, redisstreams.ErrGroupLost) {
+		return err
+	}
+	return nil
+}
+
+// Run reads until readCtx ends, finishes what is in work until workCtx ends, and gives up the rest. It returns when all of
+// the subscription's goroutines are gone, those of its inbox included, and closes it.
+func (s *Subscription) Run(readCtx, workCtx context.Context) {
+	defer s.Close()
+	defer s.awaitSessions()
+	context.AfterFunc(readCtx, s.sink.Finish) // a stop must not wait until batches are full
 	if s.config.Order != orderByKey {
-		s.session(s.consumer, nil).run(readCtx, workCtx)
+		s.newSession(s.consumer, nil).run(readCtx, workCtx)
 		return
 	}
 	// Order over all replicas: one of them reads, the others stand by.
-	l := lease{client: s.env.client, key: orderKey(s.config.Stream, s.config.Name), length: s.config.LeaseDuration.Std(), log: s.log}
+	l := lease{
+		client: s.env.Redis, key: orderKey(s.config.Stream, s.config.Name), length: s.config.LeaseDuration.Std(), log: s.log,
+	}
 	l.whileHeld(readCtx, func(leadCtx context.Context, token string) {
-		consumer, err := s.newStreamConsumer(redisstreams.WithFence(l.key, token)) // a new member of the group each time: it begins with what is pending
+		// A new member of the group each time: it begins with what is pending.
+		consumer, err := s.newStreamConsumer(redisstreams.WithFence(l.key, token))
 		if err != nil {
 			s.log.Error("cannot read the stream", "err", err) // the same options have worked before
 			return
 		}
-		s.session(consumer, newLanes()).run(leadCtx, endsWith(leadCtx, readCtx, workCtx))
+		s.newSession(consumer, newKeyQueues()).run(leadCtx, endsWith(leadCtx, readCtx, workCtx))
 	})
+}
+
+// Close frees what New has taken. Run does so when it ends; only a subscription that does not run needs it.
+func (s *Subscription) Close() {
+	s.filter.Close()
+	for _, one := range []Sink{s.sink, s.deadSink} {
+		if one != nil {
+			one.Close()
+		}
+	}
+}
+
+// enter lets a session of the inbox begin, unless Run is about to end. The caller must call s.sessions.Done.
+func (s *Subscription) enter() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return false
+	}
+	s.sessions.Add(1)
+	return true
+}
+
+func (s *Subscription) awaitSessions() {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	s.sessions.Wait()
 }
 
 // endsWith returns the context in which work goes on: it ends with workCtx, and at once if the lease is lost, which is when
@@ -168,7 +250,8 @@ func endsWith(leadCtx, readCtx, workCtx context.Context) context.Context {
 	return ctx
 }
 
-func (s *subscription) setCircuit(o *outcome) {
+// noteCircuit logs and counts that the circuit has opened or closed after an outcome.
+func (s *Subscription) noteCircuit(o *Outcome) {
 	state := s.circuit.current()
 	s.metrics.circuit.WithLabelValues(s.config.Name).Set(float64(state))
 	if state == circuitClosed {
@@ -176,5 +259,29 @@ func (s *subscription) setCircuit(o *outcome) {
 		return
 	}
 	s.log.Warn("the sink does not take events; deliveries pause, and are tried one at a time until it does",
-		"sink", s.config.Sink.Describe(), "reason", o.describe())
+		"sink", s.config.Sink.Describe(), "reason", o.Describe())
+}
+
+// lostGroup decides where the group is made, for [redisstreams.WithLostGroup]. Of what this replica remembers and what was
+// saved for all it takes the lower: between the two something may be lost, and duplicates are not.
+func (s *Subscription) lostGroup(ctx context.Context, remembered string) (string, error) {
+	saved, err := s.env.Redis.HGet(ctx, positionsKey(s.config.Stream), s.config.Name).Result()
+	if err != nil && !errors.Is(err, redis.Nil) {
+		return "", fmt.Errorf("look up the position: %w", err)
+	}
+	switch {
+	case remembered == "" && saved == "":
+		return "", nil // there never was one
+	case s.config.OnGroupLost == onLostEarliest:
+		return "0-0", nil
+	case s.config.OnGroupLost == onLostLatest:
+		return "$", nil
+	case remembered == "" || saved != "" && redisstreams.CompareIDs(saved, remembered) < 0:
+		remembered = saved
+	}
+	if s.config.OnGroupLost == onLostFail {
+		return "", fmt.Errorf("%w; make it with XGROUP CREATE %s %s %s, or at another position (onGroupLost: fail)",
+			redisstreams.ErrGroupLost, s.config.Stream, groupName(s.config.Name), remembered)
+	}
+	return remembered, nil
 }

@@ -1,12 +1,10 @@
 package gateway
 
 import (
-	"context"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"maps"
 	"slices"
 	"strings"
@@ -53,12 +51,12 @@ func TransformPlaceholders() []string {
 	}
 }
 
-// entryPlaceholders are those that only events of a stream have.
-func entryPlaceholders() []string {
+// EntryPlaceholders are those that only events of a stream have.
+func EntryPlaceholders() []string {
 	return append(TransformPlaceholders(), placeholderEntry, placeholderStored)
 }
 
-func (c *TransformConfig) validate(placeholders []string) Problems {
+func (c *TransformConfig) Validate(placeholders []string) Problems {
 	var p Problems
 	if len(c.Set)+len(c.Delete)+len(c.Schemas) == 0 && c.Unwrap == "" && c.Wrap == "" {
 		p.Add("", "the transformation changes nothing", "write one of set, delete, unwrap, wrap, schemas, or remove it")
@@ -90,8 +88,8 @@ func (c *TransformConfig) validate(placeholders []string) Problems {
 	return p
 }
 
-// transform changes events. A nil one changes nothing. It is immutable and safe for concurrent use.
-type transform struct {
+// Transform changes events. A nil one changes nothing. It is immutable and safe for concurrent use.
+type Transform struct {
 	schemas      *schema.Set
 	set          []assignment
 	remove       []string
@@ -103,8 +101,8 @@ type assignment struct {
 	value template.Template
 }
 
-// newTransform returns nil for nil.
-func newTransform(c *TransformConfig) (*transform, error) {
+// NewTransform returns nil for nil.
+func NewTransform(c *TransformConfig) (*Transform, error) {
 	if c == nil {
 		return nil, nil
 	}
@@ -112,9 +110,9 @@ func newTransform(c *TransformConfig) (*transform, error) {
 	if len(problems) > 0 {
 		return nil, fmt.Errorf("transform: %w", problems)
 	}
-	t := &transform{schemas: schemas, remove: c.Delete, unwrap: c.Unwrap, wrap: c.Wrap}
+	t := &Transform{schemas: schemas, remove: c.Delete, unwrap: c.Unwrap, wrap: c.Wrap}
 	for _, name := range slices.Sorted(maps.Keys(c.Set)) {
-		value, err := template.Parse(c.Set[name], entryPlaceholders()...)
+		value, err := template.Parse(c.Set[name], EntryPlaceholders()...)
 		if err != nil {
 			return nil, fmt.Errorf("transform.set.%s: %w", name, err)
 		}
@@ -125,9 +123,9 @@ func newTransform(c *TransformConfig) (*transform, error) {
 
 var errOpaque = errors.New("the event is in a format that is not understood, and cannot be changed")
 
-// apply returns the changed event, which is valid, or why there is none. The given event is not changed; the data may be
+// Apply returns the changed event, which is valid, or why there is none. The given event is not changed; the data may be
 // shared. entry is the id of its entry, or "".
-func (t *transform) apply(event *rawevent.Event, entry string) (rawevent.Event, error) {
+func (t *Transform) Apply(event *rawevent.Event, entry string) (rawevent.Event, error) {
 	if len(event.Attributes) == 0 {
 		return rawevent.Event{}, errOpaque
 	}
@@ -156,7 +154,7 @@ func (t *transform) apply(event *rawevent.Event, entry string) (rawevent.Event, 
 	return changed, nil
 }
 
-func (t *transform) data(e *rawevent.Event) error {
+func (t *Transform) data(e *rawevent.Event) error {
 	switch {
 	case t.unwrap != "":
 		value, found := dataAt(e, t.unwrap)
@@ -216,38 +214,4 @@ func placeholder(e *rawevent.Event, entry, name string) (string, bool) {
 	}
 	name = strings.TrimPrefix(name, placeholderExtension)
 	return e.Attribute(name)
-}
-
-// transformed returns what is to be published of emissions. An event that cannot be changed stays as its source made it:
-// nothing is lost, and it is counted.
-func (o *Outbox) transformed(emissions []Emission) []Emission {
-	if o.transform == nil {
-		return emissions
-	}
-	changed := slices.Clone(emissions)
-	for i := range changed {
-		if changed[i].Action == Note {
-			continue
-		}
-		event, err := o.transform.apply(&changed[i].Event, "")
-		if err != nil {
-			o.untransformed(&changed[i].Event, err)
-			continue
-		}
-		changed[i].Event = event
-	}
-	return changed
-}
-
-func (o *Outbox) untransformed(e *rawevent.Event, err error) {
-	level := slog.LevelDebug
-	if !o.wasUntransformed {
-		level = slog.LevelWarn
-	}
-	o.wasUntransformed = true
-	o.log.Log(context.Background(), level, "an event could not be transformed and is published as it is; others like it are counted",
-		"event_id", e.ID(), "event_type", e.Type(), "err", err)
-	if o.notTransformed != nil {
-		o.notTransformed()
-	}
 }

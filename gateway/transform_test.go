@@ -45,15 +45,15 @@ func TestTransform(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if problems := c.config.validate(entryPlaceholders()); len(problems) > 0 {
+			if problems := c.config.Validate(EntryPlaceholders()); len(problems) > 0 {
 				t.Fatal(problems)
 			}
-			change, err := newTransform(&c.config)
+			change, err := NewTransform(&c.config)
 			if err != nil {
 				t.Fatal(err)
 			}
 			before := string(e.AppendJSON(nil))
-			got, err := change.apply(&e, "1767322984000-7")
+			got, err := change.Apply(&e, "1767322984000-7")
 			switch {
 			case c.err != "":
 				if err == nil || !strings.Contains(err.Error(), c.err) {
@@ -76,11 +76,11 @@ func TestTransform(t *testing.T) {
 // TestWrapOfAnyData: whatever the data, what wraps it is JSON, and unwrapping JSON gives it back.
 func TestWrapOfAnyData(t *testing.T) {
 	t.Parallel()
-	wrap, err := newTransform(&TransformConfig{Wrap: "a/b~"})
+	wrap, err := NewTransform(&TransformConfig{Wrap: "a/b~"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	unwrap, err := newTransform(&TransformConfig{Unwrap: "a~1b~0"})
+	unwrap, err := NewTransform(&TransformConfig{Unwrap: "a~1b~0"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,11 +88,11 @@ func TestWrapOfAnyData(t *testing.T) {
 		e := rawevent.New("1", "/s", "t")
 		e.DataContentType = rapid.SampledFrom([]string{"", "text/plain", "application/json", "application/geo+json", "image/png"}).Draw(t, "type")
 		e.Data = rapid.OneOf(rapid.SliceOf(rapid.Byte()), rapid.SampledFrom([][]byte{nil, []byte(`{"a":1}`), []byte(`"x"`), []byte(`[`)})).Draw(t, "data")
-		wrapped, err := wrap.apply(&e, "")
+		wrapped, err := wrap.Apply(&e, "")
 		if err != nil {
 			t.Fatal(err)
 		}
-		back, err := unwrap.apply(&wrapped, "")
+		back, err := unwrap.Apply(&wrapped, "")
 		if err != nil {
 			t.Fatalf("%s: %v", wrapped.Data, err)
 		}
@@ -117,7 +117,7 @@ func TestWrongTransformations(t *testing.T) {
 		"delete[0]: \"A\" is no attribute name":            {Delete: []string{"A"}},
 		": the data is to be wrapped and unwrapped":        {Wrap: "a", Unwrap: "b"},
 	} {
-		problems := c.validate(TransformPlaceholders())
+		problems := c.Validate(TransformPlaceholders())
 		if len(problems) != 1 || !strings.HasPrefix(problems[0].Path+": "+problems[0].Message, want) {
 			t.Errorf("want %q, got %v", want, problems)
 		}

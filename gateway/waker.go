@@ -6,42 +6,42 @@ import (
 	"time"
 )
 
-// waker lets workers cut the dispatcher's wait for new entries short when they leave it something to do: the next event of
+// signal lets workers cut the dispatcher's wait for new entries short when they leave it something to do: the next event of
 // a key, or one whose next attempt is due before the wait would be over. Without it a key would advance once a wait.
-type waker struct {
+type signal struct {
 	mu    sync.Mutex
 	early time.Time // when there is something to do of which the dispatcher does not know yet; zero for nothing
 	until time.Time // when the wait is over
 	end   context.CancelFunc
 }
 
-// look forgets what was noted: the dispatcher is about to look for itself.
-func (w *waker) look() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.early, w.end = time.Time{}, nil
+// clear forgets what was sent: the dispatcher is about to look for itself.
+func (s *signal) clear() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.early, s.end = time.Time{}, nil
 }
 
-// begin returns a context that ends when there is something to do within wait that has come up since look.
-func (w *waker) begin(ctx context.Context, wait time.Duration) (context.Context, context.CancelFunc) {
+// begin returns a context that ends when there is something to do within wait that has come up since clear.
+func (s *signal) begin(ctx context.Context, wait time.Duration) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(ctx)
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.until, w.end = time.Now().Add(wait), cancel
-	if !w.early.IsZero() && w.early.Before(w.until) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.until, s.end = time.Now().Add(wait), cancel
+	if !s.early.IsZero() && s.early.Before(s.until) {
 		cancel()
 	}
 	return ctx, cancel
 }
 
-// wake says that there is something to do at a time.
-func (w *waker) wake(at time.Time) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.early.IsZero() || at.Before(w.early) {
-		w.early = at
+// send says that there is something to do at a time.
+func (s *signal) send(at time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.early.IsZero() || at.Before(s.early) {
+		s.early = at
 	}
-	if w.end != nil && at.Before(w.until) {
-		w.end()
+	if s.end != nil && at.Before(s.until) {
+		s.end()
 	}
 }

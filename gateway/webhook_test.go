@@ -21,7 +21,7 @@ func TestWebHookHandshake(t *testing.T) {
 	c := oneStream(redistest.Stream(t))
 	c.Server = gateway.NewServerConfig()
 	c.Server.Address = "127.0.0.1:0"
-	c.Server.WebHook = gateway.WebHookServerConfig{Origins: []string{"events.example.com", "*.trusted.example"}, Rate: 120}
+	c.Server.WebHook = gateway.WebHookReceiverConfig{Origins: []string{"events.example.com", "*.trusted.example"}, Rate: 120}
 	g := start(t, redistest.Shared(t).Client(), c)
 	for name, r := range map[string]struct {
 		path, header string
@@ -61,7 +61,7 @@ func TestWebHookRate(t *testing.T) {
 	c := oneStream(redistest.Stream(t))
 	c.Server = gateway.NewServerConfig()
 	c.Server.Address = "127.0.0.1:0"
-	c.Server.WebHook = gateway.WebHookServerConfig{Origins: []string{"*.example.com"}, Rate: 60}
+	c.Server.WebHook = gateway.WebHookReceiverConfig{Origins: []string{"*.example.com"}, Rate: 60}
 	g := start(t, redistest.Shared(t).Client(), c)
 	const binary = "Ce-Specversion: 1.0\nCe-Id: 1\nCe-Source: /s\nCe-Type: t\n"
 	send := func(origin string) (int, http.Header) {
@@ -145,7 +145,7 @@ func hooked(t *testing.T, s *hookSink) (g *running, stream string) {
 	stream = redistest.Stream(t)
 	url := newServer(t, s)
 	g = start(t, redistest.Shared(t).Client(), subscribed(oneStream(stream), url+"/hook?x=1", func(c *gateway.SubscriptionConfig) {
-		c.Sink.WebHook = &gateway.WebHookSinkConfig{Validate: true, Origin: "gateway.example.com", Rate: 6000}
+		c.Sink.WebHook = &gateway.WebHookSenderConfig{Validate: true, Origin: "gateway.example.com", Rate: 6000}
 		c.Delivery.BackoffDelay, c.Delivery.Retry = gateway.Duration(1e6), 100
 	}))
 	return g, stream

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/streamgate/streamgate/gateway"
+	"github.com/streamgate/streamgate/gateway/backoff"
 	"github.com/streamgate/streamgate/gateway/source/stac"
 )
 
@@ -114,7 +115,7 @@ func (f *backfillFlags) run(c *cobra.Command, args []string) error {
 
 // leave gives the order, unless the same one is there: then it returns the id of that.
 func (f *backfillFlags) leave(ctx context.Context, client redis.UniversalClient, block *gateway.SourceBlock, b *stac.Backfill) (string, error) {
-	orders, err := gateway.SourceOrders(ctx, client, block.Stream, block.Name)
+	orders, err := gateway.SourceCommands(ctx, client, block.Stream, block.Name)
 	if err != nil {
 		return "", err
 	}
@@ -129,7 +130,7 @@ func (f *backfillFlags) leave(ctx context.Context, client redis.UniversalClient,
 	if err != nil {
 		return "", fmt.Errorf("encode the order: %w", err)
 	}
-	return id, gateway.OrderSource(ctx, client, block.Stream, block.Name, stac.OrderBackfill(id), string(text))
+	return id, gateway.SendSourceCommand(ctx, client, block.Stream, block.Name, stac.OrderBackfill(id), string(text))
 }
 
 // watch shows how far a backfill is, until it is done.
@@ -158,7 +159,7 @@ func (f *backfillFlags) watch(c *cobra.Command, client redis.UniversalClient, bl
 				return summarize(c, r)
 			}
 		}
-		if !gateway.Sleep(ctx, backfillLook) {
+		if !backoff.Sleep(ctx, backfillLook) {
 			bar.end()
 			break
 		}
@@ -221,7 +222,7 @@ func newBackfillChange(verb string) *cobra.Command {
 				return err
 			}
 			defer func() { _ = client.Close() }()
-			orders, err := gateway.SourceOrders(c.Context(), client, block.Stream, block.Name)
+			orders, err := gateway.SourceCommands(c.Context(), client, block.Stream, block.Name)
 			if err != nil {
 				return f.fail(c.Context(), err)
 			}
@@ -233,7 +234,7 @@ func newBackfillChange(verb string) *cobra.Command {
 			b.Wanted = words.wanted
 			text, err := json.Marshal(b)
 			if err == nil {
-				err = gateway.OrderSource(c.Context(), client, block.Stream, block.Name, order, string(text))
+				err = gateway.SendSourceCommand(c.Context(), client, block.Stream, block.Name, order, string(text))
 			}
 			if err != nil {
 				return f.fail(c.Context(), err)

@@ -110,7 +110,7 @@ func printSource(w io.Writer, s *gateway.SourceStatus) error {
 	if s.Running {
 		running = "running"
 	}
-	fmt.Fprintf(&b, "%s (%s) -> %s: %s, %d things remembered\n", s.Name, s.Type, s.Stream, running, s.Remembered)
+	fmt.Fprintf(&b, "%s (%s) -> %s: %s, %d seen items\n", s.Name, s.Type, s.Stream, running, s.SeenItems)
 	for _, one := range s.Watched {
 		fmt.Fprintf(&b, "  %s: engine %s (%s)\n", one.Name, orNone(one.Engine), orNone(one.Reason))
 		for _, t := range slices.Sorted(maps.Keys(one.Complete)) {
@@ -199,11 +199,11 @@ func preview(c *cobra.Command, block *gateway.SourceBlock, client redis.Universa
 	if err != nil {
 		return fmt.Errorf("build source %q: %w", block.Name, err)
 	}
-	once, ok := source.(gateway.OnceSource)
-	if !ok {
+	err = source.RunOnce(c.Context())
+	if errors.Is(err, gateway.ErrNotOnce) {
 		return fmt.Errorf("sources of type %s cannot be tried; streamgate tail shows what they have published", block.Type)
 	}
-	if err := once.RunOnce(c.Context()); err != nil {
+	if err != nil {
 		return failed(err)
 	}
 	_, err = fmt.Fprintf(c.ErrOrStderr(), "%d events would be published\n", n)
@@ -232,7 +232,7 @@ func newUpdates() *cobra.Command {
 				return err
 			}
 			defer func() { _ = client.Close() }()
-			if err := gateway.OrderSource(c.Context(), client, block.Stream, block.Name, "updates/"+args[1], args[2]); err != nil {
+			if err := gateway.SendSourceCommand(c.Context(), client, block.Stream, block.Name, "updates/"+args[1], args[2]); err != nil {
 				return f.fail(c.Context(), err)
 			}
 			_, err = fmt.Fprintf(c.OutOrStdout(), "updates of %s: %s, at the next poll\n", args[1], args[2])

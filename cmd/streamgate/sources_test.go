@@ -53,7 +53,7 @@ func TestSourcesCommands(t *testing.T) {
 	run(0, `"collection":"scenes"`, "6 events would be published", "sources run watch --once --print --fresh")
 	run(2, "", "--once --print", "sources run watch")
 	run(2, "", `no source "typo"; it has watch`, "sources run typo --once --print")
-	run(0, "not running, 0 things remembered", "", "sources list")
+	run(0, "not running, 0 seen items", "", "sources list")
 	if n := client.XLen(context.Background(), stream).Val(); n != 0 {
 		t.Fatalf("a look has published %d events", n)
 	}

@@ -23,7 +23,7 @@ type readiness struct{ err error }
 func (r readiness) Ready(context.Context) error { return r.err }
 
 func (r readiness) Sources(context.Context) ([]gateway.SourceStatus, error) {
-	return []gateway.SourceStatus{{Name: "watch", Type: "stac", Stream: "events", Running: true, Remembered: 7}}, nil
+	return []gateway.SourceStatus{{Name: "watch", Type: "stac", Stream: "events", Running: true, SeenItems: 7}}, nil
 }
 
 func (r readiness) Subscriptions() []gateway.SubscriptionStatus {

@@ -4,13 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"math/rand/v2"
 	"time"
 	"unicode/utf8"
 
 	"github.com/google/uuid"
 
 	"github.com/streamgate/streamgate/gateway"
+	"github.com/streamgate/streamgate/gateway/backoff"
 	"github.com/streamgate/streamgate/protocol/rawevent"
 )
 
@@ -27,18 +27,23 @@ type channelSource struct {
 
 var _ gateway.Source = (*channelSource)(nil)
 
+// RunOnce implements gateway.Source.
+func (s *channelSource) RunOnce(context.Context) error { return gateway.ErrNotOnce }
+
 // Run implements gateway.Source.
 func (s *channelSource) Run(ctx context.Context) error {
-	for backoff := 100 * time.Millisecond; ctx.Err() == nil; backoff = min(2*backoff, time.Second) {
+	pauses := backoff.Policy{First: 100 * time.Millisecond, Max: time.Second}.Pauses()
+	for ctx.Err() == nil {
 		err := s.listen(ctx)
 		if errors.Is(err, gateway.ErrFenced) || ctx.Err() != nil {
 			return err
 		}
 		if !s.down {
 			s.down = true
+			pauses.Reset()
 			s.env.Logger.Warn("cannot listen to the channel, trying again; what comes meanwhile is lost", "channel", s.config.Channel, "err", err)
 		}
-		gateway.Sleep(ctx, backoff/2+rand.N(backoff/2))
+		backoff.Sleep(ctx, pauses.Next())
 	}
 	return nil
 }

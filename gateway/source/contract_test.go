@@ -106,7 +106,7 @@ func TestContract(t *testing.T) {
 			checkMentioned(t, "../../docs/sources.md", "## `"+sourceType.Name+"`")
 			client, stream := redistest.Shared(t).Client(), redistest.Stream(t)
 			config, add := c.setup(t, client)
-			if problems := config.Validate(); len(problems) > 0 {
+			if problems := config.Validate(""); len(problems) > 0 {
 				t.Fatal(problems)
 			}
 			each, n := 7, 0

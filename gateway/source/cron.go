@@ -11,11 +11,12 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/streamgate/streamgate/gateway"
+	"github.com/streamgate/streamgate/gateway/backoff"
 	"github.com/streamgate/streamgate/protocol/rawevent"
 )
 
 func cronType() gateway.SourceType {
-	return gateway.SourceType{Name: "cron", NewConfig: func() gateway.SourceConfig { return NewCronConfig() }}
+	return gateway.SourceType{Name: "cron", NewConfig: func(gateway.SourceDefaults) gateway.SourceConfig { return NewCronConfig() }}
 }
 
 // CronConfig is the configuration of a source of type cron: it publishes an event whenever a schedule says so, as Knative's
@@ -55,7 +56,7 @@ func NewCronConfig() *CronConfig {
 }
 
 // Validate implements gateway.SourceConfig.
-func (c *CronConfig) Validate() gateway.Problems {
+func (c *CronConfig) Validate(string) gateway.Problems {
 	var p gateway.Problems
 	if _, err := time.LoadLocation(c.TimeZone); err != nil {
 		p.Add("timeZone", fmt.Sprintf("%q is no time zone that is known here", c.TimeZone), "write a name like Europe/Rome, or leave it out for UTC")
@@ -142,6 +143,12 @@ func (c *CronConfig) event(name string, tick time.Time) rawevent.Event {
 	return e
 }
 
+// EventKinds implements gateway.SourceConfig: the file says what the events look like.
+func (c *CronConfig) EventKinds() ([]gateway.EventKind, error) { return nil, nil }
+
+// Report implements gateway.SourceConfig.
+func (c *CronConfig) Report(map[string][]byte) (gateway.SourceReport, error) { return gateway.SourceReport{}, nil }
+
 // NewSource implements gateway.SourceConfig.
 func (c *CronConfig) NewSource(env gateway.SourceEnv) (gateway.Source, error) {
 	return &cronSource{config: c, env: env}, nil
@@ -154,6 +161,9 @@ type cronSource struct {
 }
 
 var _ gateway.Source = (*cronSource)(nil)
+
+// RunOnce implements gateway.Source.
+func (s *cronSource) RunOnce(context.Context) error { return gateway.ErrNotOnce }
 
 // Run implements gateway.Source.
 func (s *cronSource) Run(ctx context.Context) error {
@@ -174,7 +184,7 @@ func (s *cronSource) Run(ctx context.Context) error {
 			return err
 		}
 		if wait := time.Until(tick); wait > 0 { // in small steps, because the clock may be set
-			gateway.Sleep(ctx, min(wait, tickGrace/4))
+			backoff.Sleep(ctx, min(wait, tickGrace/4))
 			continue
 		}
 		emission := gateway.Emission{Event: s.config.event(s.env.Name, tick), Checkpoint: []byte(tick.Format(time.RFC3339))}

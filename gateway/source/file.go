@@ -15,11 +15,12 @@ import (
 	"time"
 
 	"github.com/streamgate/streamgate/gateway"
+	"github.com/streamgate/streamgate/gateway/backoff"
 	"github.com/streamgate/streamgate/protocol/rawevent"
 )
 
 func fileType() gateway.SourceType {
-	return gateway.SourceType{Name: "file", NewConfig: func() gateway.SourceConfig { return NewFileConfig() }}
+	return gateway.SourceType{Name: "file", NewConfig: func(gateway.SourceDefaults) gateway.SourceConfig { return NewFileConfig() }}
 }
 
 // FileConfig is the configuration of a source of type file: it publishes the lines of a file, each a CloudEvent in the JSON
@@ -45,7 +46,7 @@ func NewFileConfig() *FileConfig {
 }
 
 // Validate implements gateway.SourceConfig.
-func (c *FileConfig) Validate() gateway.Problems {
+func (c *FileConfig) Validate(string) gateway.Problems {
 	var p gateway.Problems
 	if c.Path == "" {
 		p.Add("path", "there is no file", "write the path of a file with a CloudEvent in JSON on each line")
@@ -59,6 +60,12 @@ func (c *FileConfig) Validate() gateway.Problems {
 	return p
 }
 
+// EventKinds implements gateway.SourceConfig: the file says what the events look like.
+func (c *FileConfig) EventKinds() ([]gateway.EventKind, error) { return nil, nil }
+
+// Report implements gateway.SourceConfig.
+func (c *FileConfig) Report(map[string][]byte) (gateway.SourceReport, error) { return gateway.SourceReport{}, nil }
+
 // NewSource implements gateway.SourceConfig.
 func (c *FileConfig) NewSource(env gateway.SourceEnv) (gateway.Source, error) {
 	return &fileSource{config: c, outbox: env.Outbox, log: env.Logger}, nil
@@ -67,7 +74,7 @@ func (c *FileConfig) NewSource(env gateway.SourceEnv) (gateway.Source, error) {
 // fileSource remembers its place in the file, which it saves in the step that publishes what is before it.
 type fileSource struct {
 	config *FileConfig
-	outbox *gateway.Outbox
+	outbox gateway.Outbox
 	log    *slog.Logger
 	failed bool // that the file cannot be read was logged
 }
@@ -81,6 +88,9 @@ type place struct {
 }
 
 var _ gateway.Source = (*fileSource)(nil)
+
+// RunOnce implements gateway.Source.
+func (s *fileSource) RunOnce(context.Context) error { return gateway.ErrNotOnce }
 
 // Run implements gateway.Source.
 func (s *fileSource) Run(ctx context.Context) error {
@@ -101,7 +111,7 @@ func (s *fileSource) Run(ctx context.Context) error {
 			return err
 		}
 		s.report(err)
-		gateway.Sleep(ctx, s.config.Interval.Std())
+		backoff.Sleep(ctx, s.config.Interval.Std())
 	}
 	return nil
 }

@@ -16,7 +16,7 @@ import (
 )
 
 func generatorType() gateway.SourceType {
-	return gateway.SourceType{Name: "generator", NewConfig: func() gateway.SourceConfig { return NewGeneratorConfig() }}
+	return gateway.SourceType{Name: "generator", NewConfig: func(gateway.SourceDefaults) gateway.SourceConfig { return NewGeneratorConfig() }}
 }
 
 // GeneratorConfig is the configuration of a source of type generator: it makes events up, to try things out.
@@ -51,7 +51,7 @@ func NewGeneratorConfig() *GeneratorConfig {
 }
 
 // Validate implements gateway.SourceConfig.
-func (c *GeneratorConfig) Validate() gateway.Problems {
+func (c *GeneratorConfig) Validate(string) gateway.Problems {
 	var p gateway.Problems
 	if math.IsNaN(c.Rate) || c.Rate < 0 || c.Count < 0 {
 		p.Add("rate", "the rate or the count is less than nothing", "set numbers like rate: 10, count: 1000, or 0")
@@ -127,6 +127,12 @@ func (m *maker) event(n int64) (rawevent.Event, error) {
 	return e, nil
 }
 
+// EventKinds implements gateway.SourceConfig: the file says what the events look like.
+func (c *GeneratorConfig) EventKinds() ([]gateway.EventKind, error) { return nil, nil }
+
+// Report implements gateway.SourceConfig.
+func (c *GeneratorConfig) Report(map[string][]byte) (gateway.SourceReport, error) { return gateway.SourceReport{}, nil }
+
 // NewSource implements gateway.SourceConfig.
 func (c *GeneratorConfig) NewSource(env gateway.SourceEnv) (gateway.Source, error) {
 	m, problems := c.maker(env.Name)
@@ -139,10 +145,13 @@ func (c *GeneratorConfig) NewSource(env gateway.SourceEnv) (gateway.Source, erro
 // generator remembers how many events it has made, which it saves in the step that publishes them.
 type generator struct {
 	maker  *maker
-	outbox *gateway.Outbox
+	outbox gateway.Outbox
 }
 
 var _ gateway.Source = (*generator)(nil)
+
+// RunOnce implements gateway.Source.
+func (g *generator) RunOnce(context.Context) error { return gateway.ErrNotOnce }
 
 // Run implements gateway.Source.
 func (g *generator) Run(ctx context.Context) error {

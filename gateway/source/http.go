@@ -20,12 +20,13 @@ import (
 	"golang.org/x/net/http/httpguts"
 
 	"github.com/streamgate/streamgate/gateway"
+	"github.com/streamgate/streamgate/gateway/backoff"
 	"github.com/streamgate/streamgate/gateway/template"
 	"github.com/streamgate/streamgate/protocol/rawevent"
 )
 
 func httpType() gateway.SourceType {
-	return gateway.SourceType{Name: "http", NewConfig: func() gateway.SourceConfig { return NewHTTPConfig() }}
+	return gateway.SourceType{Name: "http", NewConfig: func(gateway.SourceDefaults) gateway.SourceConfig { return NewHTTPConfig() }}
 }
 
 // HTTPConfig is the configuration of a source of type http: it reads a JSON document again and again, and publishes an event
@@ -82,7 +83,7 @@ func NewHTTPConfig() *HTTPConfig {
 }
 
 // Validate implements gateway.SourceConfig.
-func (c *HTTPConfig) Validate() gateway.Problems {
+func (c *HTTPConfig) Validate(string) gateway.Problems {
 	var p gateway.Problems
 	u, err := url.Parse(c.URL)
 	if err != nil || u.Host == "" || u.User != nil || u.Scheme != "http" && u.Scheme != "https" {
@@ -110,6 +111,12 @@ func (c *HTTPConfig) Validate() gateway.Problems {
 	}
 	return p
 }
+
+// EventKinds implements gateway.SourceConfig: the file says what the events look like.
+func (c *HTTPConfig) EventKinds() ([]gateway.EventKind, error) { return nil, nil }
+
+// Report implements gateway.SourceConfig.
+func (c *HTTPConfig) Report(map[string][]byte) (gateway.SourceReport, error) { return gateway.SourceReport{}, nil }
 
 // NewSource implements gateway.SourceConfig.
 func (c *HTTPConfig) NewSource(env gateway.SourceEnv) (gateway.Source, error) { return c.feed(env) }
@@ -168,18 +175,16 @@ func (f *feed) Run(ctx context.Context) error {
 		} else { // it is left in peace for a while
 			pause = min(pause+rand.N(pause+1), max(maxFeedPause, f.config.Interval.Std()))
 		}
-		gateway.Sleep(ctx, time.Until(began.Add(pause)))
+		backoff.Sleep(ctx, time.Until(began.Add(pause)))
 	}
 	return nil
 }
 
-// RunOnce implements gateway.OnceSource.
+// RunOnce implements gateway.Source.
 func (f *feed) RunOnce(ctx context.Context) error {
 	defer f.client.CloseIdleConnections()
 	return f.poll(ctx)
 }
-
-var _ gateway.OnceSource = (*feed)(nil)
 
 // poll publishes what is new or has changed.
 func (f *feed) poll(ctx context.Context) error {
@@ -198,7 +203,7 @@ func (f *feed) poll(ctx context.Context) error {
 		}
 		pointers, data = append(pointers, &e), append(data, raw)
 	}
-	known, err := f.env.Outbox.Recall(ctx, pointers)
+	known, err := f.env.Outbox.Seen().Recall(ctx, pointers)
 	if err != nil {
 		return err
 	}
@@ -231,7 +236,7 @@ func (f *feed) poll(ctx context.Context) error {
 	f.etag, f.modified = validators.etag, validators.modified
 	if time.Since(f.forgot) > feedRefresh {
 		f.forgot = time.Now()
-		_, err = f.env.Outbox.Forget(ctx, time.Now().Add(-feedForget))
+		_, err = f.env.Outbox.Seen().Forget(ctx, time.Now().Add(-feedForget))
 	}
 	return err
 }

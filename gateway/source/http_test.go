@@ -113,7 +113,7 @@ func TestFeedRefuses(t *testing.T) {
 		c := source.NewHTTPConfig()
 		c.URL, c.Key = "https://example.com/feed", "id"
 		change(c)
-		if problems := c.Validate(); len(problems) != 1 || problems[0].Path != path {
+		if problems := c.Validate(""); len(problems) != 1 || problems[0].Path != path {
 			t.Errorf("%s: %v", path, problems)
 		}
 	}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"regexp"
 	"slices"
 	"strings"
@@ -15,12 +14,13 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/streamgate/streamgate/gateway"
+	"github.com/streamgate/streamgate/gateway/backoff"
 	"github.com/streamgate/streamgate/protocol/rawevent"
 	"github.com/streamgate/streamgate/protocol/redisstreams"
 )
 
 func redisType() gateway.SourceType {
-	return gateway.SourceType{Name: "redis", NewConfig: func() gateway.SourceConfig { return NewRedisConfig() }}
+	return gateway.SourceType{Name: "redis", NewConfig: func(gateway.SourceDefaults) gateway.SourceConfig { return NewRedisConfig() }}
 }
 
 // RedisConfig is the configuration of a source of type redis: it reads a stream of the same Redis that another program
@@ -55,8 +55,11 @@ func NewRedisConfig() *RedisConfig {
 }
 
 // Validate implements gateway.SourceConfig.
-func (c *RedisConfig) Validate() gateway.Problems {
+func (c *RedisConfig) Validate(stream string) gateway.Problems {
 	var p gateway.Problems
+	if c.From == stream && stream != "" {
+		p.Add("from", fmt.Sprintf("the source would read the stream %q that it writes to", stream), "let it write to another stream")
+	}
 	switch {
 	case c.From == "" && c.Channel == "":
 		p.Add("from", "there is no stream to read", "name the stream of the flat entries, or a channel")
@@ -85,16 +88,13 @@ func (c *RedisConfig) layout(name string) (*redisstreams.Layout, error) {
 	return redisstreams.NewLayout(l)
 }
 
-// ValidateStream refuses a source that would read what it writes.
-func (c *RedisConfig) ValidateStream(stream string) gateway.Problems {
-	var p gateway.Problems
-	if c.From == stream && stream != "" {
-		p.Add("from", fmt.Sprintf("the source would read the stream %q that it writes to", stream), "let it write to another stream")
-	}
-	return p
-}
-
 func entryID(s string) bool { return regexp.MustCompile(`^[0-9]{1,19}(-[0-9]{1,19})?$`).MatchString(s) }
+
+// EventKinds implements gateway.SourceConfig: the file says what the events look like.
+func (c *RedisConfig) EventKinds() ([]gateway.EventKind, error) { return nil, nil }
+
+// Report implements gateway.SourceConfig.
+func (c *RedisConfig) Report(map[string][]byte) (gateway.SourceReport, error) { return gateway.SourceReport{}, nil }
 
 // NewSource implements gateway.SourceConfig.
 func (c *RedisConfig) NewSource(env gateway.SourceEnv) (gateway.Source, error) {
@@ -120,7 +120,7 @@ const (
 type redisSource struct {
 	config *RedisConfig
 	client redis.UniversalClient
-	outbox *gateway.Outbox
+	outbox gateway.Outbox
 	log    *slog.Logger
 	layout *redisstreams.Layout
 	flat   *redisstreams.Layout // for what layout does not know; nil where it was named
@@ -129,6 +129,9 @@ type redisSource struct {
 
 var _ gateway.Source = (*redisSource)(nil)
 
+// RunOnce implements gateway.Source.
+func (s *redisSource) RunOnce(context.Context) error { return gateway.ErrNotOnce }
+
 // Run implements gateway.Source.
 func (s *redisSource) Run(ctx context.Context) error {
 	saved, err := s.outbox.Checkpoint(ctx)
@@ -136,18 +139,18 @@ func (s *redisSource) Run(ctx context.Context) error {
 		return err
 	}
 	cursor := string(saved)
-	for backoff := 100 * time.Millisecond; ctx.Err() == nil; {
+	pauses := backoff.Policy{First: 100 * time.Millisecond, Max: time.Second}.Pauses()
+	for ctx.Err() == nil {
 		err := s.step(ctx, &cursor)
 		switch {
 		case err == nil:
-			backoff = 100 * time.Millisecond
+			pauses.Reset()
 			s.report(nil)
 		case errors.Is(err, gateway.ErrFenced) || ctx.Err() != nil:
 			return err
 		default:
 			s.report(err)
-			gateway.Sleep(ctx, backoff/2+rand.N(backoff/2))
-			backoff = min(2*backoff, time.Second)
+			backoff.Sleep(ctx, pauses.Next())
 		}
 	}
 	return nil

@@ -59,11 +59,11 @@ func TestRedisConfigIsChecked(t *testing.T) {
 	} {
 		c := source.NewRedisConfig()
 		c.From = "old"
-		if problems := c.Validate(); len(problems) != 0 {
+		if problems := c.Validate(""); len(problems) != 0 {
 			t.Fatal(problems)
 		}
 		change(c)
-		if problems := c.Validate(); len(problems) != 1 || problems[0].Path != name || problems[0].Remedy == "" {
+		if problems := c.Validate(""); len(problems) != 1 || problems[0].Path != name || problems[0].Remedy == "" {
 			t.Errorf("%s: %v", name, problems)
 		}
 	}

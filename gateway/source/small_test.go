@@ -33,7 +33,7 @@ func TestSchedules(t *testing.T) {
 	} {
 		config := source.NewCronConfig()
 		config.Schedule, config.TimeZone = c.schedule, c.zone
-		if problems := config.Validate(); len(problems) > 0 {
+		if problems := config.Validate(""); len(problems) > 0 {
 			t.Fatal(name, problems)
 		}
 		at, err := time.Parse(time.RFC3339, c.after)
@@ -83,7 +83,7 @@ func TestSmallSourcesRefuse(t *testing.T) {
 		"place":            {&source.FileConfig{Path: "x", StartFrom: "middle", Interval: gateway.Duration(time.Second)}, "startFrom"},
 		"no time to think": {&source.FileConfig{Path: "x", StartFrom: "end"}, "interval"},
 	} {
-		problems := c.config.Validate()
+		problems := c.config.Validate("")
 		if len(problems) != 1 || problems[0].Path != c.path || problems[0].Remedy == "" {
 			t.Errorf("%s: %v", name, problems)
 		}
@@ -174,7 +174,7 @@ func TestChannel(t *testing.T) {
 	client, stream := redistest.Shared(t).Client(), redistest.Stream(t)
 	c := source.NewRedisConfig()
 	c.Channel, c.Event.Type = stream+"-channel", "com.example.notice"
-	if problems := c.Validate(); len(problems) > 0 {
+	if problems := c.Validate(""); len(problems) > 0 {
 		t.Fatal(problems)
 	}
 	start(t, client, stream, c)
@@ -202,7 +202,7 @@ func TestChannel(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 	c.From = "both"
-	if problems := c.Validate(); len(problems) != 1 {
+	if problems := c.Validate(""); len(problems) != 1 {
 		t.Errorf("%v", problems)
 	}
 }

@@ -51,8 +51,8 @@ type Settings struct {
 	ReplyStream   *string                 `json:"replyStream,omitempty"`
 	Delivery      *gateway.DeliveryConfig `json:"delivery,omitempty"`
 
-	Transform *gateway.TransformConfig   `json:"transform,omitempty"`
-	WebHook   *gateway.WebHookSinkConfig `json:"webHook,omitempty"`
+	Transform *gateway.TransformConfig     `json:"transform,omitempty"`
+	WebHook   *gateway.WebHookSenderConfig `json:"webHook,omitempty"`
 }
 
 // Credential is what the sink asks for. It is never given back.

@@ -13,6 +13,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/streamgate/streamgate/gateway"
+	"github.com/streamgate/streamgate/gateway/backoff"
 )
 
 // Periods of the exchange between replicas.
@@ -64,7 +65,7 @@ func (s *Service) Run(ctx context.Context) error {
 			s.log.Info("looking for subscriptions of the API again")
 		}
 		r.down = err != nil
-		gateway.Sleep(ctx, lookPeriod)
+		backoff.Sleep(ctx, lookPeriod)
 	}
 	return nil
 }

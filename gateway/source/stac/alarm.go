@@ -61,7 +61,7 @@ func (l *look) watchForMassChange(ctx context.Context) error {
 
 // readOrders takes what operators ask for.
 func (s *source) readOrders(ctx context.Context) (err error) {
-	if s.orders, err = s.outbox.Orders(ctx); err != nil {
+	if s.orders, err = s.outbox.Commands(ctx); err != nil {
 		return err
 	}
 	s.ordersRead = s.now()

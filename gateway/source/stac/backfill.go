@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/streamgate/streamgate/gateway"
+	"github.com/streamgate/streamgate/gateway/backoff"
 )
 
 // Backfill is an order to search windows of the past, which `streamgate sources backfill` leaves. Neighbouring windows share
@@ -300,7 +301,7 @@ func (s *source) searchWindow(ctx context.Context, id, collection string, w inte
 	}
 	before.attempts = ledger.attempts
 	*ledger = before // what is not published is not done
-	if isFinal(ctx, err) || errors.Is(err, gateway.ErrMemoryFull) {
+	if isFinal(ctx, err) || errors.Is(err, gateway.ErrSeenFull) {
 		return s.failSlowly(ctx, collection, err)
 	}
 	if ledger.attempts == nil {
@@ -361,7 +362,7 @@ func (l *look) pace(ctx context.Context, events int) error {
 	}
 	s := l.source
 	for until := s.now().Add(time.Duration(float64(events) / l.job.Backfill.Rate * float64(time.Second))); s.now().Before(until); {
-		if !gateway.Sleep(ctx, min(until.Sub(s.now()), max(time.Until(s.nextPoll), time.Millisecond))) {
+		if !backoff.Sleep(ctx, min(until.Sub(s.now()), max(time.Until(s.nextPoll), time.Millisecond))) {
 			return ctx.Err()
 		}
 		if err := s.interlude(ctx); err != nil {

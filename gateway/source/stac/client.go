@@ -19,6 +19,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/streamgate/streamgate/gateway"
+	"github.com/streamgate/streamgate/gateway/backoff"
 )
 
 // Limits towards a server and by it.
@@ -151,7 +152,7 @@ func (c *client) get(ctx context.Context, r *request, shrinkable bool, decode fu
 		if !temporary(err) || try == maxTries || shrinkable && tooMuch(err) && try == triesPerLimit {
 			return err
 		}
-		if !gateway.Sleep(ctx, pause) {
+		if !backoff.Sleep(ctx, pause) {
 			return ctx.Err()
 		}
 		pause = min(c.pause+rand.N(3*pause-c.pause+1), maxPause) // decorrelated jitter

@@ -135,7 +135,7 @@ func (s *source) collectionEmission(ctx context.Context, d collectionDocument, n
 		return nil, err
 	}
 	e := gateway.Emission{Key: collectionKey(d.ID), Version: version}
-	known, err := s.outbox.Recall(ctx, []*gateway.Emission{&e})
+	known, err := s.outbox.Seen().Recall(ctx, []*gateway.Emission{&e})
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,7 @@
 package stac
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -26,9 +27,10 @@ import (
 // Type returns the source type, for the list of a gateway. Sources of one type share their manners towards each host.
 func Type() gateway.SourceType {
 	shared := newHosts()
-	return gateway.SourceType{Name: "stac", NewConfig: func() gateway.SourceConfig {
+	return gateway.SourceType{Name: "stac", NewConfig: func(defaults gateway.SourceDefaults) gateway.SourceConfig {
 		c := NewConfig()
 		c.hosts = shared
+		c.Event.Producer = cmp.Or(defaults.Producer, c.Event.Producer)
 		return c
 	}}
 }
@@ -154,7 +156,7 @@ func NewConfig() *Config {
 		Engine: engineAuto, Warm: TierConfig{Back: hours(720), Every: hours(1)}, Cold: TierConfig{Back: hours(8760), Every: hours(24)},
 		Sweep: TierConfig{Every: hours(168)}, MassChange: MassChangeConfig{AtLeast: 1000, Share: 0.5, Quiet: hours(24)},
 		Deletes: DeletesConfig{MaxShare: 0.1}, CollectionsInterval: gateway.Duration(10 * time.Minute),
-		MaxRemembered: gateway.DefaultMemory, Static: StaticConfig{Every: hours(1), MaxItems: 1_000_000},
+		MaxRemembered: gateway.DefaultSeenLimit, Static: StaticConfig{Every: hours(1), MaxItems: 1_000_000},
 		pace: pace{pause: minPause}, RequestsPerSecond: requestsPerSecond, hosts: newHosts(),
 	}
 }
@@ -173,11 +175,8 @@ func (c *Config) scope() interval {
 	return w
 }
 
-// SetProducer sets the default of event.producer, which the environment can give.
-func (c *Config) SetProducer(producer string) { c.Event.Producer = producer }
-
 // Validate returns everything that is wrong.
-func (c *Config) Validate() gateway.Problems {
+func (c *Config) Validate(string) gateway.Problems {
 	var p gateway.Problems
 	c.validateTarget(&p)
 	c.validateSearch(&p)

@@ -48,7 +48,7 @@ func (s *source) afterSweep(ctx context.Context, collection string, p *pass) err
 	}
 	var suspects []suspect
 	missing := 0
-	for thing, err := range s.outbox.Stale(ctx, p.Started) {
+	for thing, err := range s.outbox.Seen().Stale(ctx, p.Started) {
 		if err != nil {
 			return err
 		}

@@ -422,7 +422,7 @@ func TestMassChange(t *testing.T) {
 			if held > 14 { // what was found before there were so many
 				t.Errorf("%d updates in spite of the alarm", held)
 			}
-			if err := gateway.OrderSource(t.Context(), f.client, f.stream, "watch", orderUpdates+collection, decision); err != nil {
+			if err := gateway.SendSourceCommand(t.Context(), f.client, f.stream, "watch", orderUpdates+collection, decision); err != nil {
 				t.Fatal(err)
 			}
 			redistest.Eventually(t, "the alarm is over", func() bool { return f.state().Alarm == nil })

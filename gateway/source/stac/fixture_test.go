@@ -104,7 +104,7 @@ func (f *fixture) run(c *Config) (stop func()) {
 
 func (f *fixture) runAs(userAgent string, c *Config) (stop func()) {
 	f.t.Helper()
-	if problems := c.Validate(); len(problems) > 0 {
+	if problems := c.Validate(""); len(problems) > 0 {
 		f.t.Fatal(problems)
 	}
 	fast := *c

@@ -10,7 +10,7 @@ import (
 
 	"golang.org/x/time/rate"
 
-	"github.com/streamgate/streamgate/gateway"
+	"github.com/streamgate/streamgate/gateway/backoff"
 )
 
 // maxHosts is how many hosts a process remembers its manners towards.
@@ -88,7 +88,7 @@ func (h *host) enter(ctx context.Context, isSlow bool) error {
 			return nil
 		}
 		h.leave()
-		if !gateway.Sleep(ctx, pause) {
+		if !backoff.Sleep(ctx, pause) {
 			return ctx.Err()
 		}
 	}

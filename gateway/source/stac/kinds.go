@@ -20,7 +20,7 @@ const exampleItem = `{"type":"Feature","stac_version":"1.1.0","id":"S2A_10TFK_20
 const exampleCollection = `{"type":"Collection","stac_version":"1.1.0","description":"Scenes of the Earth.","license":"other",` +
 	`"extent":{"spatial":{"bbox":[[-180,-90,180,90]]},"temporal":{"interval":[["2015-06-27T10:25:31Z",null]]}},"links":[]}`
 
-// EventKinds implements gateway.EventDescriber: an item or a collection was created, changed or deleted.
+// EventKinds implements gateway.SourceConfig: an item or a collection was created, changed or deleted.
 func (c *Config) EventKinds() ([]gateway.EventKind, error) {
 	api, err := url.Parse(c.URL)
 	if err != nil {

@@ -115,7 +115,7 @@ func (l *look) add(ctx context.Context, p *page) error {
 	for i := range emissions {
 		pointers[i] = &emissions[i]
 	}
-	known, err := l.source.outbox.Recall(ctx, pointers)
+	known, err := l.source.outbox.Seen().Recall(ctx, pointers)
 	if err != nil {
 		return err
 	}

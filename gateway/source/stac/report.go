@@ -13,9 +13,9 @@ import (
 	"github.com/streamgate/streamgate/gateway"
 )
 
-var _ gateway.SourceReporter = (*Config)(nil)
+var _ gateway.SourceConfig = (*Config)(nil)
 
-// Report implements gateway.SourceReporter.
+// Report implements gateway.SourceConfig.
 func (c *Config) Report(parts map[string][]byte) (report gateway.SourceReport, err error) {
 	for _, part := range slices.Sorted(maps.Keys(parts)) {
 		if name, found := strings.CutPrefix(part, partCollection); found {
@@ -67,9 +67,9 @@ func (l *ledger) report(id string) gateway.BackfillReport {
 	return r
 }
 
-var _ gateway.OnceSource = (*source)(nil)
+var _ gateway.Source = (*source)(nil)
 
-// RunOnce implements gateway.OnceSource: it polls every collection once. The slow tiers are left out.
+// RunOnce implements gateway.Source: it polls every collection once. The slow tiers are left out.
 func (s *source) RunOnce(ctx context.Context) error {
 	defer s.client.close()
 	if err := s.load(ctx); err != nil {

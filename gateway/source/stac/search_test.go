@@ -34,7 +34,7 @@ func TestSearchParameters(t *testing.T) {
 			config := NewConfig()
 			config.URL, config.Collections = "https://x", []string{"a,b"}
 			c.change(config)
-			if problems := config.Validate(); len(problems) > 0 {
+			if problems := config.Validate(""); len(problems) > 0 {
 				t.Fatal(problems)
 			}
 			q := query{config: config, collection: "a&b", window: interval{from: day(0)}, limit: 50}

@@ -111,7 +111,7 @@ func (c *crawl) run(ctx context.Context) error {
 		next := c.queue[0]
 		c.queue = c.queue[1:]
 		err := c.readCatalog(ctx, next)
-		if isFinal(ctx, err) || errors.Is(err, gateway.ErrMemoryFull) {
+		if isFinal(ctx, err) || errors.Is(err, gateway.ErrSeenFull) {
 			return err
 		}
 		if err != nil {
@@ -225,7 +225,7 @@ func (c *crawl) readCatalog(ctx context.Context, p place) error {
 			c.enqueue(place{target, collection, p.depth + 1})
 		case "item", "items":
 			err := c.readItem(ctx, target, collection)
-			if isFinal(ctx, err) || errors.Is(err, gateway.ErrMemoryFull) {
+			if isFinal(ctx, err) || errors.Is(err, gateway.ErrSeenFull) {
 				return err
 			}
 			if err != nil {
@@ -290,7 +290,7 @@ func (c *crawl) renew(ctx context.Context, v *validator) error {
 	for i := range v.emissions {
 		pointers[i] = &v.emissions[i]
 	}
-	known, err := c.s.outbox.Recall(ctx, pointers)
+	known, err := c.s.outbox.Seen().Recall(ctx, pointers)
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/streamgate/streamgate/gateway"
+	"github.com/streamgate/streamgate/gateway/backoff"
 )
 
 // NewSource implements gateway.SourceConfig.
@@ -16,7 +17,7 @@ func (c *Config) NewSource(env gateway.SourceEnv) (gateway.Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	env.Outbox.LimitMemory(c.MaxRemembered)
+	env.Outbox.Seen().SetLimit(c.MaxRemembered)
 	mapper, err := newMapper(client.base, c, env.Name)
 	if err != nil {
 		return nil, err
@@ -37,7 +38,7 @@ func (c *Config) NewSource(env gateway.SourceEnv) (gateway.Source, error) {
 type source struct {
 	config *Config
 	client *client
-	outbox *gateway.Outbox
+	outbox gateway.Outbox
 	mapper mapper
 	log    *slog.Logger
 	now    func() time.Time
@@ -94,7 +95,7 @@ func (s *source) Run(ctx context.Context) error {
 			continue // the collection is left alone until the next poll
 		}
 		if !worked {
-			gateway.Sleep(ctx, min(time.Until(s.nextPoll), ordersEvery))
+			backoff.Sleep(ctx, min(time.Until(s.nextPoll), ordersEvery))
 		}
 	}
 	return nil
@@ -268,7 +269,7 @@ func (s *source) forgetOld(ctx context.Context) error {
 	if len(s.listing.Watched) == 0 || !horizon.After(s.forgot.Add(s.refreshAfter())) {
 		return nil
 	}
-	forgotten, err := s.outbox.Forget(ctx, horizon.Add(-s.refreshAfter()-time.Minute))
+	forgotten, err := s.outbox.Seen().Forget(ctx, horizon.Add(-s.refreshAfter()-time.Minute))
 	if err != nil {
 		return err
 	}
@@ -287,11 +288,11 @@ func (s *source) admitSlow(ctx context.Context, added int) error {
 	if added == 0 {
 		return nil
 	}
-	remembered, err := s.outbox.Remembered(ctx)
+	remembered, err := s.outbox.Seen().Count(ctx)
 	if err != nil {
 		return err
 	}
-	limit := int64(slowShare * float64(s.outbox.MemoryLimit()))
+	limit := int64(slowShare * float64(s.outbox.Seen().Limit()))
 	if remembered+int64(added) <= limit {
 		s.full = s.full && remembered > limit/2
 		return nil
@@ -299,7 +300,7 @@ func (s *source) admitSlow(ctx context.Context, added int) error {
 	if !s.full {
 		s.full = true
 		s.log.Error("the memory of the source is full; only polls go on, and what they find is still published as long as there is room for it; "+
-			"watch less (bbox, filter, sweep.back) or raise maxRemembered", "items", remembered, "max_remembered", s.outbox.MemoryLimit())
+			"watch less (bbox, filter, sweep.back) or raise maxRemembered", "items", remembered, "max_remembered", s.outbox.Seen().Limit())
 	}
-	return fmt.Errorf("%w: %d of %d, of which the last tenth is kept for what is new", gateway.ErrMemoryFull, remembered, s.outbox.MemoryLimit())
+	return fmt.Errorf("%w: %d of %d, of which the last tenth is kept for what is new", gateway.ErrSeenFull, remembered, s.outbox.Seen().Limit())
 }

@@ -5,50 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/streamgate/streamgate/protocol/redisstreams"
 )
-
-// roster lists the subscriptions of this replica: those of the configuration, and those that come and go while it runs.
-type roster struct {
-	mu      sync.RWMutex
-	members []*subscription
-}
-
-// list returns those that there are at the moment.
-func (r *roster) list() []*subscription {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	return slices.Clone(r.members)
-}
-
-// of returns those that read the stream.
-func (r *roster) of(stream string) (found []*subscription) {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	for _, s := range r.members {
-		if s.config.Stream == stream {
-			found = append(found, s)
-		}
-	}
-	return found
-}
-
-func (r *roster) add(s *subscription) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.members = append(r.members, s)
-}
-
-func (r *roster) remove(s *subscription) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.members = slices.DeleteFunc(r.members, func(m *subscription) bool { return m == s })
-}
 
 // Check returns everything that is wrong with a subscription that may be added to this gateway, the references to its
 // streams and a name that the configuration has already included.
@@ -93,103 +53,109 @@ func (g *Gateway) Apply(ctx context.Context, configs []SubscriptionConfig) error
 
 // applyChanges does what calls of Apply want until readCtx ends, and returns when everything that they have started is gone.
 func (g *Gateway) applyChanges(readCtx, workCtx context.Context) {
-	guests := guests{gateway: g, running: map[string]*guest{}}
-	defer guests.wait()
+	d := dynamicSubscriptions{gateway: g, running: map[string]*dynamicSubscription{}}
+	defer d.wait()
 	for {
 		select {
 		case c := <-g.changes:
-			c.applied <- guests.apply(readCtx, workCtx, c.configs)
+			c.applied <- d.apply(readCtx, workCtx, c.configs)
 		case <-readCtx.Done():
 			return
 		}
 	}
 }
 
-// guests are the subscriptions that come and go.
-type guests struct {
+// dynamicSubscriptions are the subscriptions that come and go. It is for one goroutine.
+type dynamicSubscriptions struct {
 	gateway *Gateway
-	running map[string]*guest
+	running map[string]*dynamicSubscription
 }
 
-type guest struct {
-	*subscription
+type dynamicSubscription struct {
+	*Subscription
 	fingerprint string
 	stop        func() // it returns when everything of it is gone
 	gone        chan struct{}
 }
 
-func (gs *guests) wait() {
-	for _, one := range gs.running {
+func (d *dynamicSubscriptions) wait() {
+	for _, one := range d.running {
 		<-one.gone
-		gs.gateway.roster.remove(one.subscription)
+		d.gateway.registry.remove(one.Subscription)
 	}
 }
 
-func (gs *guests) apply(readCtx, workCtx context.Context, configs []SubscriptionConfig) error {
+func (d *dynamicSubscriptions) apply(readCtx, workCtx context.Context, configs []SubscriptionConfig) error {
 	var failures []error
 	wanted := make(map[string]string, len(configs))
 	for i := range configs {
-		print, err := json.Marshal(&configs[i])
+		fingerprint, err := json.Marshal(&configs[i])
 		if err != nil {
 			return fmt.Errorf("subscription %q: %w", configs[i].Name, err)
 		}
-		wanted[configs[i].Name] = string(print)
+		wanted[configs[i].Name] = string(fingerprint)
 	}
 	var stopping sync.WaitGroup
-	for name, one := range gs.running {
-		if print, found := wanted[name]; !found || print != one.fingerprint {
-			delete(gs.running, name)
+	for name, one := range d.running {
+		if fingerprint, found := wanted[name]; !found || fingerprint != one.fingerprint {
+			delete(d.running, name)
 			stopping.Go(one.stop)
 		}
 	}
 	stopping.Wait()
 	for i := range configs {
 		name := configs[i].Name
-		if gs.running[name] != nil {
+		if d.running[name] != nil {
 			continue // it goes on; or the name is there twice
 		}
-		one, err := gs.begin(readCtx, workCtx, &configs[i], wanted[name])
+		one, err := d.begin(readCtx, workCtx, &configs[i], wanted[name])
 		if err != nil {
-			failures = append(failures, fmt.Errorf("subscription %q: %w", name, err))
+			failures = append(failures, err)
 			continue
 		}
-		gs.running[name] = one
+		d.running[name] = one
 	}
 	return errors.Join(failures...)
 }
 
-func (gs *guests) begin(readCtx, workCtx context.Context, c *SubscriptionConfig, print string) (*guest, error) {
-	g := gs.gateway
+func (d *dynamicSubscriptions) begin(
+	readCtx, workCtx context.Context, c *SubscriptionConfig, fingerprint string,
+) (*dynamicSubscription, error) {
+	g := d.gateway
 	if problems := g.Check(c); len(problems) > 0 {
-		return nil, problems
-	}
-	s, err := g.newSubscription(c)
-	if err != nil {
-		return nil, err
-	}
-	if err := s.consumer.Ensure(readCtx); err != nil && !errors.Is(err, redisstreams.ErrGroupLost) {
-		s.forgetAreas()
-		return nil, fmt.Errorf("create its consumer group: %w", err)
+		return nil, fmt.Errorf("subscription %q: %w", c.Name, problems)
 	}
 	ownRead, stopRead := context.WithCancel(readCtx)
 	ownWork, stopWork := context.WithCancel(workCtx)
-	one := &guest{subscription: s, fingerprint: print, gone: make(chan struct{})}
+	cancel := func() {
+		stopRead()
+		stopWork()
+	}
+	s, err := g.newSubscription(c, ownRead.Done())
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	if err := s.Ensure(readCtx); err != nil {
+		cancel()
+		s.Close()
+		return nil, fmt.Errorf("subscription %q: create its consumer group: %w", c.Name, err)
+	}
+	one := &dynamicSubscription{Subscription: s, fingerprint: fingerprint, gone: make(chan struct{})}
 	one.stop = func() {
-		g.roster.remove(s)
+		g.registry.remove(s)
 		stopRead()
 		grace := time.AfterFunc(g.config.Server.ShutdownTimeout.Std(), stopWork)
 		defer grace.Stop()
 		<-one.gone
-		s.forgetAreas()
-		g.metrics.drop(c.Name)
+		g.deliveryMetrics.Drop(c.Name)
+		g.streamMetrics.Drop(c.Name)
 	}
-	s.left = ownRead.Done()
-	g.roster.add(s)
-	go func() {
+	g.registry.add(s)
+	go func() { // apply or wait waits for it
 		defer close(one.gone)
-		defer stopWork()
-		defer stopRead()
-		s.run(ownRead, ownWork)
+		defer cancel()
+		s.Run(ownRead, ownWork)
 	}()
 	return one, nil
 }
@@ -205,7 +171,8 @@ func (g *Gateway) Forget(ctx context.Context, stream, name string) error {
 	pipe.Del(ctx, InboxStream(stream, name), inboxLeaseKey(stream, name), orderKey(stream, name), deletedKey(stream, name))
 	commands, _ := pipe.Exec(ctx) // each command has its error
 	for _, cmd := range commands {
-		if err := cmd.Err(); err != nil && !strings.HasPrefix(err.Error(), "ERR The XGROUP subcommand requires the key to exist") {
+		err := cmd.Err()
+		if err != nil && !strings.HasPrefix(err.Error(), "ERR The XGROUP subcommand requires the key to exist") {
 			return fmt.Errorf("forget subscription %q: %w", name, err)
 		}
 	}

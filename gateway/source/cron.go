@@ -147,7 +147,9 @@ func (c *CronConfig) event(name string, tick time.Time) rawevent.Event {
 func (c *CronConfig) EventKinds() ([]gateway.EventKind, error) { return nil, nil }
 
 // Report implements gateway.SourceConfig.
-func (c *CronConfig) Report(map[string][]byte) (gateway.SourceReport, error) { return gateway.SourceReport{}, nil }
+func (c *CronConfig) Report(map[string][]byte) (gateway.SourceReport, error) {
+	return gateway.SourceReport{}, nil
+}
 
 // NewSource implements gateway.SourceConfig.
 func (c *CronConfig) NewSource(env gateway.SourceEnv) (gateway.Source, error) {

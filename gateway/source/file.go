@@ -64,7 +64,9 @@ func (c *FileConfig) Validate(string) gateway.Problems {
 func (c *FileConfig) EventKinds() ([]gateway.EventKind, error) { return nil, nil }
 
 // Report implements gateway.SourceConfig.
-func (c *FileConfig) Report(map[string][]byte) (gateway.SourceReport, error) { return gateway.SourceReport{}, nil }
+func (c *FileConfig) Report(map[string][]byte) (gateway.SourceReport, error) {
+	return gateway.SourceReport{}, nil
+}
 
 // NewSource implements gateway.SourceConfig.
 func (c *FileConfig) NewSource(env gateway.SourceEnv) (gateway.Source, error) {

@@ -131,7 +131,9 @@ func (m *maker) event(n int64) (rawevent.Event, error) {
 func (c *GeneratorConfig) EventKinds() ([]gateway.EventKind, error) { return nil, nil }
 
 // Report implements gateway.SourceConfig.
-func (c *GeneratorConfig) Report(map[string][]byte) (gateway.SourceReport, error) { return gateway.SourceReport{}, nil }
+func (c *GeneratorConfig) Report(map[string][]byte) (gateway.SourceReport, error) {
+	return gateway.SourceReport{}, nil
+}
 
 // NewSource implements gateway.SourceConfig.
 func (c *GeneratorConfig) NewSource(env gateway.SourceEnv) (gateway.Source, error) {

@@ -116,7 +116,9 @@ func (c *HTTPConfig) Validate(string) gateway.Problems {
 func (c *HTTPConfig) EventKinds() ([]gateway.EventKind, error) { return nil, nil }
 
 // Report implements gateway.SourceConfig.
-func (c *HTTPConfig) Report(map[string][]byte) (gateway.SourceReport, error) { return gateway.SourceReport{}, nil }
+func (c *HTTPConfig) Report(map[string][]byte) (gateway.SourceReport, error) {
+	return gateway.SourceReport{}, nil
+}
 
 // NewSource implements gateway.SourceConfig.
 func (c *HTTPConfig) NewSource(env gateway.SourceEnv) (gateway.Source, error) { return c.feed(env) }

@@ -94,7 +94,9 @@ func entryID(s string) bool { return regexp.MustCompile(`^[0-9]{1,19}(-[0-9]{1,1
 func (c *RedisConfig) EventKinds() ([]gateway.EventKind, error) { return nil, nil }
 
 // Report implements gateway.SourceConfig.
-func (c *RedisConfig) Report(map[string][]byte) (gateway.SourceReport, error) { return gateway.SourceReport{}, nil }
+func (c *RedisConfig) Report(map[string][]byte) (gateway.SourceReport, error) {
+	return gateway.SourceReport{}, nil
+}
 
 // NewSource implements gateway.SourceConfig.
 func (c *RedisConfig) NewSource(env gateway.SourceEnv) (gateway.Source, error) {

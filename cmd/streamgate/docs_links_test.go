@@ -52,6 +52,25 @@ func TestRelativeLinksResolve(t *testing.T) {
 	}
 }
 
+// TestIndexLinksEveryPage: docs/README.md leads to every page and every decision under docs.
+func TestIndexLinksEveryPage(t *testing.T) {
+	t.Parallel()
+	docs := filepath.Join(root, "docs")
+	files := filesBelow(t, docs, ".md")
+	index := files[filepath.Join(docs, "README.md")]
+	for file := range files {
+		page, err := filepath.Rel(docs, file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		page = filepath.ToSlash(page)
+		isSubpage := strings.Contains(page, "/") && !strings.HasPrefix(page, "adr/")
+		if page != "README.md" && !isSubpage && !strings.Contains(index, "("+page) {
+			t.Errorf("docs/README.md has no link to %s", page)
+		}
+	}
+}
+
 // TestNamedTestsExist: a document that cites a test as evidence names one that exists.
 func TestNamedTestsExist(t *testing.T) {
 	t.Parallel()

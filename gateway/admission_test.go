@@ -122,7 +122,7 @@ func TestWrongSchemas(t *testing.T) {
 	for want, schemas := range map[string][]gateway.SchemaConfig{
 		"there must be one of file and schema": {{Type: "t"}},
 		"no such file":                         {{File: "/nonexistent/schema.json", Type: "t"}},
-		"not among the schemas":                {{Schema: `{"$ref":"file:///etc/passwd"}`, Type: "t"}},
+		"is not configured":                    {{Schema: `{"$ref":"file:///etc/passwd"}`, Type: "t"}},
 	} {
 		stream := gateway.NewStreamConfig()
 		stream.Name, stream.Schemas = "s", schemas

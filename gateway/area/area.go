@@ -1,20 +1,20 @@
-// Package area tells whether the footprint of a STAC item meets an area of interest, for many areas at once.
+// Package area tests whether the footprint of a STAC item intersects an area of interest, for many areas at once.
 //
-// Geometry is planar, in degrees of longitude and latitude, as with the parameter intersects of a STAC API, and closed: what
-// touches meets. Positions with heights are read without them.
+// Geometry is planar, in degrees of longitude and latitude, as for the parameter intersects of a STAC API. Shapes are
+// closed: shapes that touch intersect. Heights are ignored.
 //
 // # Antimeridian and poles
 //
-// An [Area] is read by the letter of RFC 7946: what crosses the antimeridian is cut there, or has longitudes beyond 180
-// degrees; a box whose west is greater than its east crosses it (section 5.2). A [Footprint] is what a provider has
-// written, and is read in the way that makes sense: a ring that jumps by more than 180 degrees between two vertices, and is
-// narrower when it is taken to go the short way, goes the short way; one that goes around a pole encloses it. Closing
-// vertices may be missing, rings may have any direction and cross themselves.
+// An [Area] is read strictly by RFC 7946: a shape that crosses the antimeridian is cut there, or has longitudes beyond
+// 180 degrees; a box whose west is greater than its east crosses the antimeridian (section 5.2). A [Footprint] is
+// written by a data provider and read leniently. A ring that jumps by more than 180 degrees between two vertices takes
+// the short way around the Earth if that makes it narrower, and a ring around a pole encloses the pole. Closing
+// vertices may be missing, and rings may have any orientation and intersect themselves.
 //
 // # Cost
 //
-// Footprints of more than 2,000 vertices count as their box. Reading one takes about a microsecond for each 1 KB of data, whatever else the item holds; an [Index] then finds
-// those of many areas that it meets (BenchmarkIndex).
+// A footprint of more than 2,000 vertices counts as its bounding box. Reading a footprint takes about a microsecond per
+// KB of data, whatever else the item contains; an [Index] then finds the areas that it intersects (BenchmarkIndex).
 package area
 
 import (
@@ -23,11 +23,11 @@ import (
 	"math"
 )
 
-// Bounds of what is read.
+// Limits on the input.
 const (
 	maxText       = 1 << 20 // bytes of an area
 	maxVertices   = 10_000  // of an area
-	maxFootprint  = 2_000   // vertices of a footprint; of a larger one the box counts
+	maxFootprint  = 2_000   // vertices of a footprint; a larger one counts as its box
 	maxNesting    = 8       // of collections in collections
 	halfTurn      = 180.0
 	turn          = 360.0
@@ -37,7 +37,7 @@ const (
 // point is longitude and latitude.
 type point struct{ x, y float64 }
 
-// box is closed; one that holds nothing is upside down.
+// box is a closed box. The empty box has its minimum above its maximum.
 type box struct{ minX, minY, maxX, maxY float64 }
 
 func emptyBox() box { return box{math.Inf(1), math.Inf(1), math.Inf(-1), math.Inf(-1)} }
@@ -62,7 +62,7 @@ func (b box) ring() []point {
 // shape is a point, a line, or a polygon with its holes.
 type shape struct {
 	box
-	paths  [][]point // one for a point or a line; the rings of a polygon, closed, the outer one first
+	paths  [][]point // a point or a line has one; a polygon has its closed rings, the outer ring first
 	filled bool
 }
 
@@ -74,7 +74,7 @@ func newShape(filled bool, paths ...[]point) shape {
 	return s
 }
 
-// shifted returns the shape so many degrees further east.
+// shifted returns the shape moved east by a number of degrees.
 func (s *shape) shifted(by float64) shape {
 	paths := make([][]point, len(s.paths))
 	for i, path := range s.paths {
@@ -86,29 +86,29 @@ func (s *shape) shifted(by float64) shape {
 	return newShape(s.filled, paths...)
 }
 
-// Area is an area of interest. It is immutable and safe for concurrent use. Get one from [Parse] or [Box].
+// Area is an area of interest. It is immutable and safe for concurrent use. Create one with [Parse] or [Box].
 type Area struct{ shapes []shape }
 
-// Footprint is where an item is. Get one from [Read].
+// Footprint is the place of an item. It is immutable and safe for concurrent use. Create one with [Read].
 type Footprint struct{ shapes []shape }
 
-// Parse reads an area from GeoJSON: a geometry, a Feature or a FeatureCollection, of at most 1 MiB and 10,000 vertices.
+// Parse reads an area from GeoJSON: a geometry, a Feature or a FeatureCollection of at most 1 MiB and 10,000 vertices.
 func Parse(geojson string) (*Area, error) {
 	if len(geojson) > maxText {
-		return nil, fmt.Errorf("the area has %d bytes, more than %d; simplify it", len(geojson), maxText)
+		return nil, fmt.Errorf("the area has %d bytes, more than the limit of %d; simplify it", len(geojson), maxText)
 	}
 	r := reader{text: geojson, left: maxVertices, strict: true}
 	if err := r.object(maxNesting); err != nil {
 		return nil, err
 	}
 	if len(r.shapes) == 0 {
-		return nil, errors.New("the area is empty; give a geometry with coordinates")
+		return nil, errors.New("the area is empty; write a geometry with coordinates")
 	}
 	return &Area{around(r.shapes)}, nil
 }
 
-// Box returns the area of a bounding box: west, south, east, north in degrees, or six numbers with heights. West may be
-// greater than east across the antimeridian.
+// Box returns the area of a bounding box: west, south, east, north in degrees, or six numbers including heights. If
+// west is greater than east, the box crosses the antimeridian.
 func Box(numbers []float64) (*Area, error) {
 	shapes, err := boxShapes(numbers)
 	if err != nil {
@@ -122,11 +122,12 @@ func boxShapes(n []float64) ([]shape, error) {
 		n = []float64{n[0], n[1], n[3], n[4]}
 	}
 	if len(n) != 4 {
-		return nil, fmt.Errorf("%d numbers are no bounding box; write west, south, east, north", len(n))
+		return nil, fmt.Errorf("a bounding box must have 4 or 6 numbers, not %d; write west, south, east, north",
+			len(n))
 	}
 	b := box{n[0], n[1], n[2], n[3]}
-	if !(math.Abs(b.minX) <= turn && math.Abs(b.maxX) <= turn && math.Abs(b.minY) <= latitudeBound && math.Abs(b.maxY) <= latitudeBound && b.minY <= b.maxY) {
-		return nil, fmt.Errorf("%v is no bounding box; write west, south, east, north in degrees", n)
+	if !b.inDegrees() {
+		return nil, fmt.Errorf("%v is not a valid bounding box; write west, south, east, north in degrees", n)
 	}
 	if b.minX > b.maxX { // across the antimeridian
 		b.maxX += turn
@@ -134,7 +135,13 @@ func boxShapes(n []float64) ([]shape, error) {
 	return []shape{newShape(true, b.ring())}, nil
 }
 
-// around adds, for each shape that reaches beyond 180 degrees, where that is on the other side.
+// inDegrees reports whether the box has legal longitudes and latitudes. NaN is not legal.
+func (b *box) inDegrees() bool {
+	return math.Abs(b.minX) <= turn && math.Abs(b.maxX) <= turn &&
+		math.Abs(b.minY) <= latitudeBound && math.Abs(b.maxY) <= latitudeBound && b.minY <= b.maxY
+}
+
+// around adds a copy on the other side of the antimeridian for each shape that reaches beyond 180 degrees.
 func around(shapes []shape) []shape {
 	for _, s := range shapes[:len(shapes):len(shapes)] {
 		if s.maxX > halfTurn {

@@ -23,11 +23,25 @@ func mustParse(t testing.TB, geojson string) *Area {
 }
 
 func item(geometry string) []byte {
-	return []byte(`{"type":"Feature","id":"a\"[{","properties":{"geometry":[1,2],"bbox":"]"},"geometry":` + geometry + `,"assets":{}}`)
+	return []byte(
+		`{"type":"Feature","id":"a\"[{","properties":{"geometry":[1,2],"bbox":"]"},"geometry":` + geometry + `,"assets":{}}`,
+	)
 }
 
 func square(minX, minY, maxX, maxY float64) string {
-	return fmt.Sprintf(`{"type":"Polygon","coordinates":[[[%g,%g],[%g,%g],[%g,%g],[%g,%g],[%g,%g]]]}`, minX, minY, maxX, minY, maxX, maxY, minX, maxY, minX, minY)
+	return fmt.Sprintf(
+		`{"type":"Polygon","coordinates":[[[%g,%g],[%g,%g],[%g,%g],[%g,%g],[%g,%g]]]}`,
+		minX,
+		minY,
+		maxX,
+		minY,
+		maxX,
+		maxY,
+		minX,
+		maxY,
+		minX,
+		minY,
+	)
 }
 
 // TestIntersects holds a case for each relation, with the truth as a person sees it.
@@ -106,7 +120,8 @@ func TestIntersects(t *testing.T) {
 	}
 }
 
-// TestReadFallsBack: where the geometry is missing or makes no sense the box counts, and without one there is no footprint.
+// TestReadFallsBack: where the geometry is missing or makes no sense the box counts, and without one there is no
+// footprint.
 func TestReadFallsBack(t *testing.T) {
 	t.Parallel()
 	a := mustParse(t, square(0, 0, 10, 10))
@@ -139,14 +154,14 @@ func TestReadFallsBack(t *testing.T) {
 	}
 }
 
-func TestWhatIsNoArea(t *testing.T) {
+func TestParseRefusesInvalidAreas(t *testing.T) {
 	t.Parallel()
 	for text, part := range map[string]string{
-		``: "JSON", `{}`: "no type", `{"type":"Circle","coordinates":[0,0]}`: `"Circle"`,
+		``: "JSON", `{}`: "not a GeoJSON type", `{"type":"Circle","coordinates":[0,0]}`: `"Circle"`,
 		`{"type":"Polygon","coordinates":[[[0,0],[1,1],[0,0]]]}`: "four positions", `{"type":"Polygon","coordinates":[]}`: "no ring",
-		`{"type":"Point","coordinates":[0]}`: "no pair", `{"type":"Point","coordinates":[0,91]}`: "no pair", `{"type":"Point","coordinates":[1e400,1]}`: "no pair",
+		`{"type":"Point","coordinates":[0]}`: "a pair of", `{"type":"Point","coordinates":[0,91]}`: "a pair of", `{"type":"Point","coordinates":[1e400,1]}`: "a pair of",
 		`{"type":"FeatureCollection","features":[]}`: "empty", `{"type":"Feature","geometry":null}`: "empty",
-		`{"type":"LineString","coordinates":[]}`:                                                   "no pair",
+		`{"type":"LineString","coordinates":[]}`:                                                   "a pair of",
 		strings.Repeat(`{"type":"GeometryCollection","geometries":[`, 9) + strings.Repeat(`]}`, 9): "nested",
 		`{"type":"MultiPoint","coordinates":[` + strings.Repeat("[1,1],", maxVertices) + `[1,1]]}`: "too many",
 		strings.Repeat(" ", maxText+1):                                                             "bytes",
@@ -170,7 +185,17 @@ func randomShape(next func(n int) float64) string {
 	case 1:
 		return fmt.Sprintf(`{"type":"LineString","coordinates":[[%g,%g],[%g,%g],[%g,%g]]}`, x, y, x+w, y+h, x+w, y)
 	case 2:
-		return fmt.Sprintf(`{"type":"Polygon","coordinates":[[[%g,%g],[%g,%g],[%g,%g],[%g,%g]]]}`, x, y, x+w, y, x+w/2, y+h, x, y)
+		return fmt.Sprintf(
+			`{"type":"Polygon","coordinates":[[[%g,%g],[%g,%g],[%g,%g],[%g,%g]]]}`,
+			x,
+			y,
+			x+w,
+			y,
+			x+w/2,
+			y+h,
+			x,
+			y,
+		)
 	default:
 		return square(x, y, x+w, y+h)
 	}
@@ -250,7 +275,17 @@ func BenchmarkIndex(b *testing.B) {
 	footprints := make([][]byte, 1000)
 	for i := range footprints {
 		x, y := next(358)-180, next(168)-85
-		footprints[i] = []byte(`{"type":"Feature","properties":{"pad":"` + strings.Repeat("x", 800) + `"},"geometry":` + square(x, y, x+1, y+1) + `}`)
+		footprints[i] = []byte(
+			`{"type":"Feature","properties":{"pad":"` + strings.Repeat(
+				"x",
+				800,
+			) + `"},"geometry":` + square(
+				x,
+				y,
+				x+1,
+				y+1,
+			) + `}`,
+		)
 	}
 	for _, n := range []int{1, 100, 1000, 10_000} {
 		areas := make([]*Area, n)

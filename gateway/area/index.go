@@ -6,15 +6,15 @@ import (
 	"slices"
 )
 
-// fanout is how many children a node of the tree has.
+// fanout is the number of children of a node of the tree.
 const fanout = 16
 
-// Index finds those of many areas that a footprint meets. It is a packed R-tree over the boxes of their shapes, made by
-// sort-tile-recursive (Leutenegger et al. 1997). It is immutable and safe for concurrent use.
+// Index finds those of many areas that a footprint intersects. It is a packed R-tree over the bounding boxes of their
+// shapes, built by sort-tile-recursive (Leutenegger et al. 1997). It is immutable and safe for concurrent use.
 type Index struct {
 	areas  []*Area
 	leaves []leaf
-	levels [][]box // the boxes of each level, the leaves first; node i has the children fanout*i ... of the level below
+	levels [][]box // boxes by level, leaves first; the children of node i are fanout*i ... one level below
 }
 
 type leaf struct {
@@ -22,7 +22,7 @@ type leaf struct {
 	area, shape int
 }
 
-// NewIndex returns an index of the areas, which it keeps.
+// NewIndex returns an index of the areas. It retains the slice, which the caller must not modify.
 func NewIndex(areas []*Area) *Index {
 	x := &Index{areas: areas}
 	for i, a := range areas {
@@ -49,7 +49,7 @@ func NewIndex(areas []*Area) *Index {
 	return x
 }
 
-// tile sorts the leaves so that those that follow each other lie near to each other.
+// tile sorts the leaves so that neighbours in the slice are near each other on the map.
 func (x *Index) tile() {
 	slices.SortFunc(x.leaves, func(a, b leaf) int { return cmp.Compare(a.minX+a.maxX, b.minX+b.maxX) })
 	nodes := (len(x.leaves) + fanout - 1) / fanout
@@ -59,8 +59,8 @@ func (x *Index) tile() {
 	}
 }
 
-// Query appends the numbers of the areas that the footprint meets, each once and in ascending order, to dst, which may be
-// nil, and returns it.
+// Query appends to dst the indices of the areas that the footprint intersects, each once and in ascending order, and
+// returns the extended slice. dst may be nil.
 func (x *Index) Query(f *Footprint, dst []int) []int {
 	begin := len(dst)
 	for i := range f.shapes {

@@ -1,7 +1,7 @@
 package area
 
-// meets reports whether two shapes have a point in common: where none of their edges do, each path is wholly inside or
-// wholly outside of the other shape, and one of its points tells.
+// meets reports whether two shapes intersect. If none of their edges do, each path is wholly inside or wholly outside
+// of the other shape, so that testing one of its points is enough.
 func (s *shape) meets(o *shape) bool {
 	if !s.box.meets(o.box) {
 		return false
@@ -9,7 +9,7 @@ func (s *shape) meets(o *shape) bool {
 	return s.holds(o.paths[0][0]) || o.holds(s.paths[0][0]) || s.edgesMeet(o)
 }
 
-// holds reports whether the point is in a polygon or on its edge; a line or a point holds nothing.
+// holds reports whether the point is inside of a polygon or on its edge. Lines and points have no inside.
 func (s *shape) holds(p point) bool {
 	if !s.filled || !pointIn(s.paths[0], p) {
 		return false
@@ -22,8 +22,8 @@ func (s *shape) holds(p point) bool {
 	return true
 }
 
-// pointIn reports whether the point is in a ring or on it, by the even-odd rule, which gives sense to rings that cross
-// themselves.
+// pointIn reports whether the point is inside of a ring or on it, by the even-odd rule, which also handles rings that
+// intersect themselves.
 func pointIn(ring []point, p point) bool {
 	inside := false
 	for i := range len(ring) - 1 {
@@ -48,10 +48,12 @@ func onPath(path []point, p point) bool {
 }
 
 func onSegment(a, b, p point) bool {
-	return turnOf(a, b, p) == 0 && min(a.x, b.x) <= p.x && p.x <= max(a.x, b.x) && min(a.y, b.y) <= p.y && p.y <= max(a.y, b.y)
+	return turnOf(a, b, p) == 0 &&
+		min(a.x, b.x) <= p.x && p.x <= max(a.x, b.x) &&
+		min(a.y, b.y) <= p.y && p.y <= max(a.y, b.y)
 }
 
-// turnOf is positive if the way from a over b to c turns left, negative if right, 0 if it goes straight.
+// turnOf is positive if the path from a through b to c turns left, negative if it turns right, and 0 if it is straight.
 func turnOf(a, b, c point) float64 { return (b.x-a.x)*(c.y-a.y) - (b.y-a.y)*(c.x-a.x) }
 
 func (s *shape) edgesMeet(o *shape) bool {
@@ -70,10 +72,10 @@ func (s *shape) edgesMeet(o *shape) bool {
 	return false
 }
 
-// segment is an edge, or a point where both ends are the same.
+// segment is an edge, or a point if both ends are equal.
 type segment struct{ a, b point }
 
-// segments appends the edges that reach into the box: others cannot meet what is in it.
+// segments appends the edges that reach into the box. Others cannot intersect anything inside of it.
 func (s *shape) segments(in box, dst []segment) []segment {
 	for _, path := range s.paths {
 		if len(path) == 1 {

@@ -9,9 +9,9 @@ import (
 	"unsafe"
 )
 
-// Read finds the footprint in the JSON of a STAC item, or of anything with a member geometry or bbox at its top: the geometry,
-// or where that is missing or makes no sense, the box. It returns nil where there is neither. The data are not kept, and
-// must not change until Read returns.
+// Read returns the footprint in the JSON of a STAC item, or of any object with a top-level member geometry or bbox:
+// the geometry, or the box if the geometry is missing or unusable. It returns nil if there is neither. Data is not
+// retained, and must not change until Read returns.
 func Read(data []byte) *Footprint {
 	text := unsafe.String(unsafe.SliceData(data), len(data))
 	var geometry, bbox string
@@ -52,7 +52,7 @@ func Read(data []byte) *Footprint {
 	return &Footprint{around(shapes)}
 }
 
-// boxOf returns the boxes of a geometry that has too many vertices to look at each.
+// boxOf returns the bounding boxes of a geometry that has too many vertices to test each of them.
 func boxOf(geometry string) *Footprint {
 	r := reader{text: geometry, left: len(geometry)}
 	if r.object(maxNesting) != nil || len(r.shapes) == 0 {
@@ -68,19 +68,19 @@ func boxOf(geometry string) *Footprint {
 type reader struct {
 	text   string
 	shapes []shape
-	left   int  // vertices that there may still be
-	strict bool // an area; otherwise a footprint, which somebody else has made
+	left   int  // vertices that may still follow
+	strict bool // true for an area, false for a footprint
 }
 
 var (
-	errVertices = errors.New("there are too many vertices; simplify it")
-	errPosition = errors.New("a position is no pair of longitude and latitude in degrees")
+	errVertices = errors.New("too many vertices; simplify the geometry")
+	errPosition = errors.New("a position must be a pair of longitude and latitude in degrees")
 )
 
 // object reads a geometry, a Feature or a FeatureCollection.
 func (r *reader) object(depth int) error {
 	if depth == 0 {
-		return fmt.Errorf("collections are nested deeper than %d levels; write it flatter", maxNesting)
+		return fmt.Errorf("collections are nested deeper than %d levels; flatten them", maxNesting)
 	}
 	found := map[string]string{}
 	err := members(r.text, func(name, value string) error {
@@ -95,7 +95,7 @@ func (r *reader) object(depth int) error {
 	}
 	inner := func(value string) error {
 		if value == "null" {
-			return nil // a Feature without a place
+			return nil // an unlocated Feature
 		}
 		outer := r.text
 		r.text = value
@@ -131,7 +131,7 @@ func (r *reader) geometry(kind, coordinates string) error {
 	case "MultiPolygon":
 		return each(r.polygon)
 	default:
-		return fmt.Errorf("%q is no type of GeoJSON; write one like Polygon or MultiPolygon", shorten(kind))
+		return fmt.Errorf("%q is not a GeoJSON type; write Polygon, MultiPolygon or another type", shorten(kind))
 	}
 }
 
@@ -217,13 +217,13 @@ func (r *reader) position(text string) (p point, err error) {
 		}
 		return nil
 	})
-	if err != nil || n < 2 || !(math.Abs(p.x) <= turn+halfTurn && math.Abs(p.y) <= latitudeBound) { // not a number is neither
+	if err != nil || n < 2 || !(math.Abs(p.x) <= turn+halfTurn && math.Abs(p.y) <= latitudeBound) { // refuses NaN, too
 		return p, errPosition
 	}
 	return p, nil
 }
 
-// untangle lets the rings of a footprint go the short way around the Earth, and around a pole where they do.
+// untangle makes the rings of a footprint go the short way around the Earth, and lets a ring around a pole enclose it.
 func untangle(rings [][]point) {
 	outer, around := shortWay(rings[0])
 	if around != 0 { // it encloses the pole to which it is nearer
@@ -252,9 +252,9 @@ func untangle(rings [][]point) {
 	}
 }
 
-// shortWay returns the path such that no step is longer than half a turn, where that makes it narrower; and how many turns
-// a ring then makes around the Earth. A step of exactly a turn goes from one side of the antimeridian to the other, unless
-// that leaves nothing: then it goes along the whole Earth, as of a global product.
+// shortWay returns the path with no step longer than half a turn, if that makes it narrower, and how many turns around
+// the Earth a ring then makes. A step of exactly one turn crosses the antimeridian, unless that would leave an empty
+// shape: then it spans the whole Earth, as in the footprint of a global product.
 func shortWay(path []point) ([]point, int) {
 	jumps, whole := false, false
 	for i := 1; i < len(path); i++ {

@@ -5,15 +5,15 @@ import (
 	"strings"
 )
 
-var errJSON = errors.New("this is no valid JSON")
+var errJSON = errors.New("the text is not valid JSON")
 
-// members calls f for each member of an object, in order, with the value as text. A name with an escape in it is given as it
-// is written: those that matter have none.
+// members calls f for each member of an object, in order, with the value as JSON text. Escapes in names are not
+// decoded: the names that matter here have none.
 func members(text string, f func(name, value string) error) error {
 	return items(text, '{', '}', f)
 }
 
-// elements calls f for each element of a list.
+// elements calls f for each element of an array, in order, with the value as JSON text.
 func elements(text string, f func(value string) error) error {
 	return items(text, '[', ']', func(_, value string) error { return f(value) })
 }
@@ -67,8 +67,8 @@ func space(text string, at int) int {
 	return at
 }
 
-// skip returns where the value ends that begins at a position, or -1. What is inside of objects and lists is only looked at
-// for their ends: only what is used is parsed.
+// skip returns the end of the value that starts at a position, or -1. It scans objects and arrays for their ends only;
+// what is inside is parsed if it is used.
 func skip(text string, at int) int {
 	if at >= len(text) {
 		return -1

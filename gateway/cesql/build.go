@@ -6,11 +6,11 @@ import (
 	"github.com/streamgate/streamgate/protocol/rawevent"
 )
 
-// manyTexts is from how many literals on a set is looked up and not searched.
+// manyTexts is the number of literals from which on a set becomes a map.
 const manyTexts = 8
 
-// group is an expression in parentheses. It exists at compile time only, where warnings depend on it: whatever takes an
-// operand strips it.
+// group is an expression in parentheses. It exists during parsing only, because warnings depend on parentheses; operand
+// strips it.
 type group struct {
 	node
 	span
@@ -28,12 +28,13 @@ func strip(n node) node {
 	}
 }
 
-// operand prepares x to be cast to a type.
+// operand returns x with the type that its parent casts it to.
 func (p *parser) operand(x node, want Type) operand {
 	x = strip(x)
 	o := operand{node: x, want: want}
 	if x.typ() != want && want != anyType {
-		o.failed = newError(ErrCast, p.source, x.at(), fmt.Sprintf("the value cannot be read as %s", withArticle(want)), castRemedy(want))
+		o.failed = newError(ErrCast, p.source, x.at(),
+			fmt.Sprintf("the value cannot be cast to %s", withArticle(want)), castRemedy(want))
 	}
 	return o
 }
@@ -47,16 +48,17 @@ func withArticle(t Type) string {
 
 func castRemedy(t Type) string {
 	if t == Integer {
-		return "an Integer is a sign and digits from -2147483648 to 2147483647; IS_INT tells whether a value is one"
+		return "an Integer is a number from -2147483648 to 2147483647; test it with IS_INT"
 	}
-	return "a Boolean is true or false; IS_BOOL tells whether a value is one"
+	return "a Boolean is true or false; test it with IS_BOOL"
 }
 
 func (p *parser) overflow(at span) *Error {
-	return newError(ErrMath, p.source, at, "the result is no 32-bit integer", "keep it from -2147483648 to 2147483647")
+	return newError(ErrMath, p.source, at, "the result is not a 32-bit integer",
+		"keep it between -2147483648 and 2147483647")
 }
 
-// binary makes the node of an operator with two operands.
+// binary returns the node of a binary operator.
 func (p *parser) binary(op token, left, right node) node {
 	at := span{start(left), p.tokens[p.next-1].to}
 	both := func(x, y Type) [2]operand { return [2]operand{p.operand(left, x), p.operand(right, y)} }
@@ -66,13 +68,13 @@ func (p *parser) binary(op token, left, right node) node {
 		return &logic{at, op.text, both(Boolean, Boolean)}
 	case "=", "!=", "<>":
 		p.warnNegated(op.text, left)
-		target := right.typ() // of the two operands the right one decides (section 3.7)
+		target := right.typ() // the right operand decides (section 3.7)
 		return &equal{at, both(target, target), op.text != "="}
 	case "<", "<=", ">", ">=":
 		p.warnNegated(op.text, left)
 		return &order{at, op.text, both(Integer, Integer)}
 	default:
-		byZero := newError(ErrMath, p.source, at, "division by zero", "test the divisor first: x != 0 AND ...")
+		byZero := newError(ErrMath, p.source, at, "division by zero", "guard it with x != 0 AND ...")
 		return &arithmetic{at, op.text, both(Integer, Integer), p.overflow(at), byZero}
 	}
 }
@@ -87,7 +89,10 @@ func (p *parser) like(left node, negated bool) (node, *Error) {
 	}
 	p.take()
 	p.warnNegated("LIKE", left)
-	return &like{span{start(left), t.to}, [1]operand{p.operand(left, String)}, compilePattern(unquote(t.text)), negated}, nil
+	return &like{
+		span: span{start(left), t.to}, x: [1]operand{p.operand(left, String)},
+		pattern: compilePattern(unquote(t.text)), negated: negated,
+	}, nil
 }
 
 func (p *parser) in(left node, negated bool) (node, *Error) {
@@ -108,7 +113,7 @@ func (p *parser) in(left node, negated bool) (node, *Error) {
 	return n, nil
 }
 
-// texts returns the elements as a set, or nil if one is not a literal.
+// texts returns the elements as a set, or nil if any of them is not a literal.
 func texts(elements []operand) map[string]struct{} {
 	set := make(map[string]struct{}, len(elements))
 	for i := range elements {
@@ -150,7 +155,7 @@ func (p *parser) call(name token) (node, *Error) {
 	return n, nil
 }
 
-// typed is the event-independent part of what a lone attribute is: see the package documentation.
+// typed gives an expression that is one extension attribute its type; see the package documentation.
 func typed(n node, v Value) Value {
 	a, ok := n.(*attribute)
 	if !ok || isCore(a.name) || v.typ != String {

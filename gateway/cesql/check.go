@@ -6,39 +6,40 @@ import (
 	"github.com/streamgate/streamgate/protocol/rawevent"
 )
 
-// Warning is something legal that most people read in another way than it is evaluated.
+// Warning points out a valid construct that many readers misunderstand.
 type Warning struct {
 	Position Position
-	// Message says how it is evaluated and how to write it plainly.
+	// Message says how the construct is evaluated and how to write it unambiguously.
 	Message string
 }
 
-// Warnings returns what to tell the author of the expression, in the order of the text.
+// Warnings returns the warnings for the author of the expression, in source order.
 func (x *Expr) Warnings() []Warning { return append([]Warning(nil), x.warnings...) }
 
 func (p *parser) warn(at span, message string) {
 	p.warnings = append(p.warnings, Warning{position(p.source, at.from), message})
 }
 
-// warnMixed warns about AND, OR and XOR side by side: SQL, and some programs that read this language, put AND first.
+// warnMixed warns about AND, OR and XOR without parentheses between them: in SQL, AND binds tighter, and other
+// implementations of this language group from the right.
 func (p *parser) warnMixed(op token, left node) {
 	if l, ok := left.(*logic); ok && l.op != op.text {
-		p.warn(op.span, fmt.Sprintf("%s and %s have the same precedence and go from left to right: this is (... %s ...) %s ...; "+
-			"put parentheses", l.op, op.text, l.op, op.text))
+		p.warn(op.span, fmt.Sprintf("%s and %s have the same precedence and are evaluated from left to right: "+
+			"this is (... %s ...) %s ...; add parentheses", l.op, op.text, l.op, op.text))
 	}
 }
 
-// warnNegated warns about NOT before a comparison, which it does not negate.
+// warnNegated warns about NOT before a comparison: it negates the left operand, not the comparison.
 func (p *parser) warnNegated(op string, left node) {
 	if _, ok := left.(*not); ok {
-		p.warn(left.at(), fmt.Sprintf("NOT binds tighter than %s: this is (NOT ...) %s ...; put parentheses", op, op))
+		p.warn(left.at(), fmt.Sprintf("NOT binds tighter than %s: this is (NOT ...) %s ...; add parentheses", op, op))
 	}
 }
 
-// CheckFilter returns an error if no event at all can pass the expression as a filter for a reason that is known without an
-// event: its result is no Boolean, or something that is always evaluated fails on every event, like an unknown function, a
-// division by the literal 0 or a text that is no number. It reports nothing about an expression that is merely false.
-// The error is an *[Error] of the kind that the evaluation would have, [ErrGeneric] for the type.
+// CheckFilter returns an error if no event can ever pass the expression as a filter for a reason that is known without
+// an event: the result is not a Boolean, or a part that is always evaluated fails on every event, like an unknown
+// function, a division by the literal 0, or a string that is not a number. It does not report an expression that is
+// merely false. The error is an *[Error] of the kind that evaluation would return, and [ErrGeneric] for a wrong type.
 func (x *Expr) CheckFilter() error {
 	c := checker{constants: map[node]bool{}, failures: map[node]*Error{}}
 	if err := c.neverTrue(x.root); err != nil {
@@ -49,19 +50,20 @@ func (x *Expr) CheckFilter() error {
 	}
 	if t := x.root.typ(); t != Boolean {
 		at := x.root.at()
-		return newError(ErrGeneric, x.source, at, fmt.Sprintf("the result is %s, and a filter needs a Boolean", withArticle(t)),
-			"compare it with something, like type = 'com.example.created'")
+		return newError(ErrGeneric, x.source, at,
+			fmt.Sprintf("the result is %s, but a filter needs a Boolean", withArticle(t)),
+			"compare it with a value, like type = 'com.example.created'")
 	}
 	return nil
 }
 
-// checker remembers what it has found out about a node: asked anew on each level, a long chain would take forever.
+// checker caches its findings per node. Without the cache, the time for a long chain of operators would be exponential.
 type checker struct {
 	constants map[node]bool
 	failures  map[node]*Error
 }
 
-// neverTrue returns why n is true for no event; nil means that nothing is known.
+// neverTrue returns why n cannot be true for any event; nil means that nothing is known.
 func (c *checker) neverTrue(n node) *Error {
 	l, ok := n.(*logic)
 	if !ok {
@@ -87,7 +89,7 @@ func (c *checker) operandNeverTrue(o *operand) *Error {
 	return c.operandFails(o)
 }
 
-// alwaysFails returns the error that n has on every event, nil if there is none or it depends on the event.
+// alwaysFails returns the error that n has on every event; nil if there is none, or if it depends on the event.
 func (c *checker) alwaysFails(n node) *Error {
 	err, known := c.failures[n]
 	if !known {
@@ -114,7 +116,7 @@ func (c *checker) failure(n node) *Error {
 	return c.dividesByZero(n)
 }
 
-// certain returns how many operands are evaluated on every event on which those before them have no error.
+// certain returns how many operands are evaluated on every event, provided that those before them have no error.
 func certain(n node) int {
 	switch n := n.(type) {
 	case *logic:

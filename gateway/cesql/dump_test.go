@@ -4,8 +4,8 @@ import (
 	"strings"
 )
 
-// dump writes an expression anew from its nodes, with parentheses around everything, so that precedences can be seen and
-// what the parser made can be parsed again.
+// dump writes an expression anew from its nodes, with parentheses around everything, so that precedences can be seen
+// and what the parser made can be parsed again.
 func dump(n node) string {
 	args := make([]string, 0, len(n.operands()))
 	for _, o := range n.operands() {

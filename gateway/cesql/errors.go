@@ -5,29 +5,29 @@ import (
 	"strings"
 )
 
-// Kind is one of the kinds of errors that the specification names (section 3.3). It is an error itself, so that
-// errors.Is(err, ErrCast) tells the kind.
+// Kind is a kind of error that the specification defines (section 3.3). It is an error itself, so that
+// errors.Is(err, ErrCast) tests for a kind.
 type Kind uint8
 
 // The kinds of errors.
 const (
-	// ErrGeneric is every error that has no kind of its own; it is the zero value.
+	// ErrGeneric is any other error. It is the zero value.
 	ErrGeneric Kind = iota
-	// ErrParse is an expression that does not follow the grammar, or exceeds a limit.
+	// ErrParse means that the expression does not follow the grammar or exceeds a limit.
 	ErrParse
-	// ErrMath is a division by zero, or a result that is no 32-bit integer.
+	// ErrMath is a division by zero, or a result that does not fit into 32 bits.
 	ErrMath
-	// ErrCast is a value that cannot be read as the type that is needed.
+	// ErrCast means that a value cannot be cast to the required type.
 	ErrCast
-	// ErrMissingAttribute is an attribute that the event does not have.
+	// ErrMissingAttribute means that the event does not have the attribute.
 	ErrMissingAttribute
-	// ErrMissingFunction is a function that does not exist, or not with this number of arguments.
+	// ErrMissingFunction means that no function with this name takes this number of arguments.
 	ErrMissingFunction
-	// ErrFunctionEvaluation is a function that got an argument outside of its range.
+	// ErrFunctionEvaluation means that an argument of a function is out of range.
 	ErrFunctionEvaluation
 )
 
-// String returns the name that the compatibility kit uses.
+// String returns the name of the kind in the CESQL compatibility kit.
 func (k Kind) String() string {
 	switch k {
 	case ErrParse:
@@ -50,7 +50,7 @@ func (k Kind) String() string {
 // Error implements error.
 func (k Kind) Error() string { return k.String() + " error" }
 
-// Position is a place in an expression.
+// Position is a position in the source of an expression.
 type Position struct {
 	// Offset counts bytes from 0.
 	Offset int
@@ -58,24 +58,25 @@ type Position struct {
 	Line, Column int
 }
 
-// Error is what is wrong with an expression, or with its evaluation on some event. It never contains a value of the event.
-// Errors of evaluation are made at compile time and shared: do not change them.
+// Error is an error in an expression or in its evaluation on an event. It never contains a value of the event, and is
+// safe to log. Evaluation errors are created at compile time and shared between evaluations: do not modify them.
 type Error struct {
 	Kind     Kind
 	Position Position
-	// Expression is the part of the expression at fault; it may be empty.
+	// Expression is the part of the source at fault; it may be empty.
 	Expression string
-	// Reason says what is wrong, Remedy what to do about it.
+	// Reason describes the error, Remedy how to fix it; Remedy may be empty.
 	Reason, Remedy string
 }
 
-// maxQuoted bounds, in characters, how much of an expression an error repeats.
+// maxQuoted bounds how many characters of an expression an error message repeats.
 const maxQuoted = 80
 
-// Error implements error: where, what and why, and the remedy.
+// Error implements error: position, kind, reason and remedy.
 func (e *Error) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "cesql: line %d, column %d (offset %d): %s", e.Position.Line, e.Position.Column, e.Position.Offset, e.Kind.Error())
+	at := e.Position
+	fmt.Fprintf(&b, "cesql: line %d, column %d (offset %d): %s", at.Line, at.Column, at.Offset, e.Kind.Error())
 	if e.Expression != "" {
 		fmt.Fprintf(&b, " in `%s`", shorten(e.Expression))
 	}
@@ -96,7 +97,7 @@ func shorten(s string) string {
 	return s
 }
 
-// asError keeps a nil *Error from becoming an error that is not nil.
+// asError converts a nil *Error into a nil error.
 func asError(e *Error) error {
 	if e == nil {
 		return nil

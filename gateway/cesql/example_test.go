@@ -18,21 +18,77 @@ func ExampleExpr_Match() {
 	e.Set("subject", "items/sentinel-2a")
 	fmt.Println(x.Match(&e))
 
+	// Without the attribute, the comparison is an error, and the event does not pass.
 	e.Delete("subject")
 	match, err := x.Match(&e)
 	fmt.Println(match, errors.Is(err, cesql.ErrMissingAttribute))
-	fmt.Println(x.Required())
 	// Output:
 	// true <nil>
 	// false true
-	// map[type:[com.example.created]]
+}
+
+func ExampleExpr_Eval() {
+	x, err := cesql.Compile("LENGTH(subject) * 2")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	e := rawevent.New("1", "/catalogue", "com.example.created")
+	e.Set("subject", "tile")
+	value, err := x.Eval(&e)
+	fmt.Println(value, value.Type(), err)
+	// Output:
+	// 8 Integer <nil>
 }
 
 func ExampleCompile() {
 	_, err := cesql.Compile("type == 'com.example.created'")
-	fmt.Println(err)
+	var e *cesql.Error
+	if errors.As(err, &e) {
+		fmt.Printf("column %d: %s\n", e.Position.Column, e.Remedy)
+	}
 	// Output:
-	// cesql: line 1, column 7 (offset 6): parse error in `=`: expected an attribute, a literal, a function, `(`, NOT, EXISTS or `-`, found `=`; equality is a single =
+	// column 7: write a single = for equality
+}
+
+func ExampleExpr_CheckFilter() {
+	for _, expression := range []string{"type = 'a'", "type", "hop < 'ten'", "NOSUCH(type)"} {
+		x, err := cesql.Compile(expression)
+		if err != nil {
+			fmt.Println(err)
+			continue
+		}
+		fmt.Println(expression, "->", errors.Unwrap(x.CheckFilter()))
+	}
+	// Output:
+	// type = 'a' -> <nil>
+	// type -> generic error
+	// hop < 'ten' -> cast error
+	// NOSUCH(type) -> missingFunction error
+}
+
+func ExampleExpr_Warnings() {
+	x, err := cesql.Compile("NOT type = 'com.example.created'")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, w := range x.Warnings() {
+		fmt.Printf("column %d: %s\n", w.Position.Column, w.Message)
+	}
+	// Output:
+	// column 1: NOT binds tighter than =: this is (NOT ...) = ...; add parentheses
+}
+
+func ExampleExpr_Required() {
+	x, err := cesql.Compile("type IN ('created', 'updated') AND source = '/catalogue' AND hop < 5")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(x.Required())
+	// Output:
+	// map[source:[/catalogue] type:[created updated]]
 }
 
 func ExampleExpr_Explain() {
@@ -44,9 +100,9 @@ func ExampleExpr_Explain() {
 	e := rawevent.New("1", "/catalogue", "com.example.created")
 	e.Set("hop", "7")
 	for _, step := range x.Explain(&e).Steps {
-		fmt.Println(step.Expression, "->", step.Value, step.Err)
+		fmt.Println(step.Expression, "->", step.Value, errors.Is(step.Err, cesql.ErrCast))
 	}
 	// Output:
-	// type = 'com.example.deleted' -> false <nil>
-	// hop < 'ten' -> false cesql: line 1, column 39 (offset 38): cast error in `'ten'`: the value cannot be read as an Integer; an Integer is a sign and digits from -2147483648 to 2147483647; IS_INT tells whether a value is one
+	// type = 'com.example.deleted' -> false false
+	// hop < 'ten' -> false true
 }

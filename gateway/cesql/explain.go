@@ -6,22 +6,23 @@ import (
 	"github.com/streamgate/streamgate/protocol/rawevent"
 )
 
-// Step is what became of a sub-expression on an event.
+// Step is the evaluation of a sub-expression on an event.
 type Step struct {
-	// Expression is the sub-expression as it was written, without parentheses around it.
+	// Expression is the source of the sub-expression, without parentheses around it.
 	Expression string
-	// Skipped says that it was not evaluated, because another operand had decided or had an error; Value and Err are zero.
+	// Skipped means that the sub-expression was not evaluated, because another operand decided or failed. Value and Err
+	// are zero then.
 	Skipped bool
-	// Value is the result, before a cast that the operator around it may demand.
+	// Value is the result, before any cast by the enclosing operator.
 	Value Value
-	// Err is nil or an *[Error]. A step that takes its error from an operand has the operand's.
+	// Err is nil or an *[Error]. A step that fails because of an operand has the error of that operand.
 	Err error
 	// Steps are the operands, in the order of evaluation.
 	Steps []Step
 }
 
-// Explain evaluates the expression on an event and returns every step. The first one is the whole expression, with what Eval
-// returns. It is meant for people, and allocates.
+// Explain evaluates the expression on an event and returns every step. The outermost step is the whole expression; its
+// value and error are those of [Expr.Eval]. Explain is meant for people and allocates.
 func (x *Expr) Explain(e *rawevent.Event) Step {
 	s, err := x.explain(x.root, e)
 	if err == nil {
@@ -32,7 +33,7 @@ func (x *Expr) Explain(e *rawevent.Event) Step {
 
 func (x *Expr) explain(n node, e *rawevent.Event) (Step, *Error) {
 	s := x.step(n)
-	_, done := n.(*unknown) // does not evaluate its arguments
+	_, done := n.(*unknown) // an unknown function does not evaluate its arguments
 	operands := slices.Clone(n.operands())
 	for i := range operands {
 		if done {
@@ -50,7 +51,7 @@ func (x *Expr) explain(n node, e *rawevent.Event) (Step, *Error) {
 	return s, err
 }
 
-// evaluated stands for a node whose result is known, so that the levels above do not evaluate it again and again.
+// evaluated is a node whose result is known, so that the levels above do not evaluate it again.
 type evaluated struct {
 	node
 	value Value
@@ -91,12 +92,12 @@ func withOperands(n node, x []operand) node {
 	case *like:
 		c := *n
 		return replace(&c, x)
-	default: // has no operands, or evaluates none
+	default: // no operands, or none that is evaluated
 		return n
 	}
 }
 
-// replace changes the operands of a node that holds them in an array.
+// replace overwrites the operands of a node that stores them in an array.
 func replace(n node, x []operand) node {
 	copy(n.operands(), x)
 	return n
@@ -107,7 +108,7 @@ func (x *Expr) step(n node) Step {
 	return Step{Expression: x.source[at.from:at.to]}
 }
 
-// skipped returns a step with all of its operands, none of which is evaluated.
+// skipped returns the step of n and of all of its operands as not evaluated.
 func (x *Expr) skipped(n node) Step {
 	s := x.step(n)
 	s.Skipped = true
@@ -118,7 +119,7 @@ func (x *Expr) skipped(n node) Step {
 	return s
 }
 
-// stops reports whether an operator needs no further operand after these, the last of which has the value v.
+// stops reports whether n is decided after these operands, the last of which has the value v.
 func stops(n node, operands []operand, v Value, e *rawevent.Event) bool {
 	switch n := n.(type) {
 	case *logic:

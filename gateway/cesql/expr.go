@@ -4,7 +4,7 @@ import (
 	"github.com/streamgate/streamgate/protocol/rawevent"
 )
 
-// Expr is a compiled expression. It is immutable and safe for concurrent use. Get one from [Compile].
+// Expr is a compiled expression. It is immutable and safe for concurrent use. Create one with [Compile].
 type Expr struct {
 	source   string
 	root     node
@@ -12,10 +12,10 @@ type Expr struct {
 }
 
 // Compile parses an expression and prepares its evaluation. A non-nil error is an *[Error] of the kind [ErrParse]: the
-// expression does not follow the grammar, is no UTF-8, or exceeds [MaxLength] or [MaxDepth].
+// expression does not follow the grammar, is not valid UTF-8, or exceeds [MaxLength] or [MaxDepth].
 //
-// By the specification an unknown function, or operands that can never be cast, are errors of the evaluation. A filter should
-// not wait for that: see [Expr.CheckFilter].
+// An unknown function, or an operand that can never be cast, is an evaluation error by the specification, and compiles.
+// Call [Expr.CheckFilter] to find such mistakes before the first event.
 func Compile(expr string) (*Expr, error) {
 	root, warnings, err := parse(expr)
 	if err != nil {
@@ -24,12 +24,12 @@ func Compile(expr string) (*Expr, error) {
 	return &Expr{source: expr, root: strip(root), warnings: warnings}, nil
 }
 
-// String returns the expression as it was written, so that it compiles to the same.
+// String returns the source of the expression, unchanged.
 func (x *Expr) String() string { return x.source }
 
-// Eval evaluates the expression on an event. There is a value also when there is an error, which is an *[Error]: what the
-// operator or function returns in that case. Eval neither changes nor keeps the event. Its time is bounded by the lengths of
-// the expression and the attributes.
+// Eval evaluates the expression on an event. A non-nil error is an *[Error]; the value beside it is what the operator
+// or function returns in that case. Eval neither modifies nor retains the event. Its running time is bounded by the
+// lengths of the expression and the attributes.
 func (x *Expr) Eval(e *rawevent.Event) (Value, error) {
 	v, err := x.root.eval(e)
 	if err != nil {
@@ -38,9 +38,10 @@ func (x *Expr) Eval(e *rawevent.Event) (Value, error) {
 	return typed(x.root, v), nil
 }
 
-// Match reports whether the event passes the expression as a filter: the value is the Boolean true and there is no error
-// (section 1.2). An error comes with false, and is an *[Error]; with a result that is no Boolean there is none.
-// Match allocates nothing unless the expression calls LOWER, UPPER, CONCAT or CONCAT_WS, or casts an Integer to String.
+// Match reports whether the event passes the expression as a filter: the value is the Boolean true and there is no
+// error (section 1.2). A non-nil error is an *[Error], and Match is false then. A result that is not a Boolean is
+// false, without an error. Match does not allocate unless the expression calls LOWER, UPPER, CONCAT or CONCAT_WS, or
+// casts an Integer to String.
 func (x *Expr) Match(e *rawevent.Event) (bool, error) {
 	v, err := x.Eval(e)
 	return err == nil && v.IsTrue(), err

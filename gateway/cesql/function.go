@@ -7,25 +7,25 @@ import (
 	"unicode/utf8"
 )
 
-// maxText bounds, in bytes, what CONCAT and CONCAT_WS put together: an expression could name a long attribute thousands of
+// maxText bounds the result of CONCAT and CONCAT_WS in bytes: an expression could name a long attribute thousands of
 // times.
 const maxText = 1 << 16
 
 // maxFixed is the largest number of arguments of a function that is not variadic.
 const maxFixed = 3
 
-// function is a built-in function with one number of arguments.
+// function is a built-in function for one number of arguments.
 type function struct {
 	name   string
 	params []Type
 	result Type
-	// variadic says that the last parameter may occur any number of times, also never.
+	// variadic means that the last parameter may occur any number of times, including zero.
 	variadic bool
-	// apply returns a value of the result's type, and whether all is well. It takes its arguments by value, because a slice
-	// would have to be allocated for every call. Variadic functions have join instead.
+	// apply returns a value of the result type, and false if it failed. It takes its arguments in an array, because a
+	// slice would be allocated on every call. Variadic functions have join instead.
 	apply func(args [maxFixed]Value) (Value, bool)
 	join  func(args []Value) (Value, bool)
-	// failure and kind tell what it means when it is not; failure is empty for a function that cannot fail.
+	// failure and kind describe the error when apply or join fails; failure is empty if they cannot fail.
 	failure string
 	kind    Kind
 }
@@ -41,7 +41,8 @@ func (f *function) takes(count int) bool {
 	return count == len(f.params)
 }
 
-// lookup finds a function by its name in any case and the number of arguments.
+// lookup finds a function by its name, ignoring case, and its number of arguments. named reports whether a function of
+// that name exists with any number of arguments.
 func lookup(name string, count int) (found function, named, ok bool) {
 	name = strings.ToUpper(name)
 	for _, f := range builtins() {
@@ -55,10 +56,10 @@ func lookup(name string, count int) (found function, named, ok bool) {
 	return function{}, named, false
 }
 
-// builtins lists every function. It is read at compile time only.
+// builtins lists all functions. It is called at compile time only.
 func builtins() []function { return append(stringFunctions(), castFunctions()...) }
 
-// functionNames lists the functions for an error.
+// functionNames lists the functions for an error message.
 func functionNames() string {
 	var names []string
 	for _, f := range builtins() {
@@ -70,23 +71,30 @@ func functionNames() string {
 
 func stringFunctions() []function {
 	const negative = "the number of characters is negative"
-	const outside = "the position is outside of the text, or the length is negative"
+	const outside = "the position is outside of the string, or the length is negative"
 	const long = "the result is longer than 65536 bytes"
 	return []function{
 		{name: "LENGTH", params: []Type{String}, result: Integer, apply: length},
 		{name: "CONCAT", params: []Type{String}, result: String, variadic: true,
-			join: func(args []Value) (Value, bool) { return join("", args) }, failure: long, kind: ErrFunctionEvaluation},
+			join:    func(args []Value) (Value, bool) { return join("", args) },
+			failure: long, kind: ErrFunctionEvaluation},
 		{name: "CONCAT_WS", params: []Type{String, String}, result: String, variadic: true,
 			join:    func(args []Value) (Value, bool) { return join(args[0].str, args[1:]) },
 			failure: long, kind: ErrFunctionEvaluation},
 		text("LOWER", strings.ToLower),
 		text("UPPER", strings.ToUpper),
-		text("TRIM", strings.TrimSpace), // white space as Unicode defines it
-		{name: "LEFT", params: []Type{String, Integer}, result: String, apply: left, failure: negative, kind: ErrFunctionEvaluation},
-		{name: "RIGHT", params: []Type{String, Integer}, result: String, apply: right, failure: negative, kind: ErrFunctionEvaluation},
-		{name: "SUBSTRING", params: []Type{String, Integer}, result: String, failure: outside, kind: ErrFunctionEvaluation,
-			apply: func(args [maxFixed]Value) (Value, bool) { return substring(args[0].str, int(args[1].num), math.MaxInt) }},
-		{name: "SUBSTRING", params: []Type{String, Integer, Integer}, result: String, failure: outside, kind: ErrFunctionEvaluation,
+		text("TRIM", strings.TrimSpace), // Unicode White_Space
+		{name: "LEFT", params: []Type{String, Integer}, result: String, apply: left,
+			failure: negative, kind: ErrFunctionEvaluation},
+		{name: "RIGHT", params: []Type{String, Integer}, result: String, apply: right,
+			failure: negative, kind: ErrFunctionEvaluation},
+		{name: "SUBSTRING", params: []Type{String, Integer}, result: String,
+			failure: outside, kind: ErrFunctionEvaluation,
+			apply: func(args [maxFixed]Value) (Value, bool) {
+				return substring(args[0].str, int(args[1].num), math.MaxInt)
+			}},
+		{name: "SUBSTRING", params: []Type{String, Integer, Integer}, result: String,
+			failure: outside, kind: ErrFunctionEvaluation,
 			apply: func(args [maxFixed]Value) (Value, bool) {
 				return substring(args[0].str, int(args[1].num), int(args[2].num))
 			}},
@@ -96,7 +104,7 @@ func stringFunctions() []function {
 func castFunctions() []function {
 	return []function{
 		{name: "ABS", params: []Type{Integer}, result: Integer, apply: absolute,
-			failure: "the result is no 32-bit integer", kind: ErrMath},
+			failure: "the result is not a 32-bit integer", kind: ErrMath},
 		castTo("INT", Integer),
 		castTo("BOOL", Boolean),
 		castTo("STRING", String),
@@ -106,21 +114,32 @@ func castFunctions() []function {
 }
 
 func text(name string, change func(string) string) function {
-	return function{name: name, params: []Type{String}, result: String, apply: func(args [maxFixed]Value) (Value, bool) {
-		return StringValue(change(args[0].str)), true
-	}}
+	return function{
+		name:   name,
+		params: []Type{String},
+		result: String,
+		apply: func(args [maxFixed]Value) (Value, bool) {
+			return StringValue(change(args[0].str)), true
+		},
+	}
 }
 
 func castTo(name string, t Type) function {
-	return function{name: name, params: []Type{anyType}, result: t, kind: ErrCast, failure: "the value is no " + t.String(),
+	return function{name: name, params: []Type{anyType}, result: t,
+		failure: "the value cannot be cast to " + withArticle(t), kind: ErrCast,
 		apply: func(args [maxFixed]Value) (Value, bool) { return args[0].cast(t) }}
 }
 
 func castable(name string, t Type) function {
-	return function{name: name, params: []Type{anyType}, result: Boolean, apply: func(args [maxFixed]Value) (Value, bool) {
-		_, ok := args[0].cast(t)
-		return BooleanValue(ok), true
-	}}
+	return function{
+		name:   name,
+		params: []Type{anyType},
+		result: Boolean,
+		apply: func(args [maxFixed]Value) (Value, bool) {
+			_, ok := args[0].cast(t)
+			return BooleanValue(ok), true
+		},
+	}
 }
 
 func length(args [maxFixed]Value) (Value, bool) {
@@ -174,7 +193,7 @@ func right(args [maxFixed]Value) (Value, bool) {
 	return StringValue(lastChars(args[0].str, int(args[1].num))), true
 }
 
-// substring takes a text, a position that counts from 1 or, from the end, from -1, and a length.
+// substring returns count characters of s from pos, which counts from 1, or from the end if it is negative.
 func substring(s string, pos, count int) (Value, bool) {
 	chars := utf8.RuneCountInString(s)
 	switch {

@@ -9,8 +9,8 @@ import (
 	"github.com/streamgate/streamgate/protocol/rawevent"
 )
 
-// FuzzCompile compiles whatever comes. What compiles is evaluated, and written anew with all parentheses: that must be the
-// same expression.
+// FuzzCompile compiles whatever comes. What compiles is evaluated, and written anew with all parentheses: that must be
+// the same expression.
 func FuzzCompile(f *testing.F) {
 	for expression := range evalTable() {
 		f.Add(expression)
@@ -42,11 +42,12 @@ func checkParseError(t *testing.T, expression string, err error) {
 	t.Helper()
 	var found *Error
 	if !errors.As(err, &found) || found.Kind != ErrParse || found.Position.Offset < 0 || found.Position.Offset > len(expression) ||
-		found.Position.Line < 1 || found.Position.Column < 1 || found.Reason == "" || found.Remedy == "" {
+		found.Position.Line < 1 || found.Position.Column < 1 || found.Reason == "" ||
+		found.Remedy == "" {
 		t.Errorf("%q: %#v", expression, err)
 	}
 	if utf8.ValidString(expression) && !utf8.ValidString(err.Error()) {
-		t.Errorf("%q: the error %q is no UTF-8", expression, err)
+		t.Errorf("%q: the error %q is not valid UTF-8", expression, err)
 	}
 }
 
@@ -91,7 +92,7 @@ func FuzzLike(f *testing.F) {
 		f.Add(c.text, c.pattern)
 	}
 	f.Fuzz(func(t *testing.T, text, pattern string) {
-		if len(text) > 24 || len(pattern) > 12 || !utf8.ValidString(pattern) { // Compile refuses what is no UTF-8
+		if len(text) > 24 || len(pattern) > 12 || !utf8.ValidString(pattern) { // Compile refuses invalid UTF-8
 			return
 		}
 		p := compilePattern(pattern)
@@ -104,7 +105,7 @@ func FuzzLike(f *testing.F) {
 	})
 }
 
-// chars splits a text; a byte that is no UTF-8 is a character.
+// chars splits a text; a byte that is not valid UTF-8 counts as a character.
 func chars(s string) []string {
 	var found []string
 	for s != "" {

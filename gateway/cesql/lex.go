@@ -6,10 +6,10 @@ import (
 	"unicode/utf8"
 )
 
-// span is a part of the source, in bytes.
+// span is a range of bytes in the source.
 type span struct{ from, to int }
 
-// at lets every node have a place by embedding its span.
+// at gives every node that embeds a span its position.
 func (s span) at() span { return s }
 
 type tokenKind uint8
@@ -23,7 +23,7 @@ const (
 	tokenSymbol
 )
 
-// token is a piece of the source. text is as written for words, integers and strings (quotes included), in upper case for
+// token is a lexical token. text is the source for words, integers and strings (including quotes), and upper case for
 // keywords.
 type token struct {
 	kind tokenKind
@@ -36,7 +36,7 @@ func (t token) is(text string) bool {
 	return (t.kind == tokenKeyword || t.kind == tokenSymbol) && t.text == text
 }
 
-// describe names the token in an error.
+// describe returns the token as error messages show it.
 func (t token) describe() string {
 	switch t.kind {
 	case tokenEnd:
@@ -66,7 +66,7 @@ func lex(source string) ([]token, *Error) {
 	}
 }
 
-// next reads the token that begins at i.
+// next reads the token at i.
 func next(source string, i int) (token, *Error) {
 	c := source[i]
 	switch {
@@ -84,8 +84,8 @@ func next(source string, i int) (token, *Error) {
 		return token{tokenSymbol, span{i, i + 1}, source[i : i+1]}, nil
 	}
 	r, size := utf8.DecodeRuneInString(source[i:])
-	return token{}, parseError(source, span{i, i + size}, fmt.Sprintf("the character %q has no meaning here", r),
-		"write texts in quotes and names of attributes with letters and digits")
+	return token{}, parseError(source, span{i, i + size}, fmt.Sprintf("unexpected character %q", r),
+		"put strings in quotes; attribute names consist of letters and digits")
 }
 
 func isPair(s string) bool { return s == "<=" || s == ">=" || s == "<>" || s == "!=" }
@@ -105,7 +105,7 @@ func word(text string, at span) token {
 	return token{tokenWord, at, text}
 }
 
-// nextString reads a literal. A backslash takes the next character with it, so that it cannot end the literal.
+// nextString reads a string literal. A character after a backslash cannot end the literal.
 func nextString(source string, from int) (token, *Error) {
 	quote := source[from]
 	for i := from + 1; i < len(source); i++ {
@@ -114,8 +114,11 @@ func nextString(source string, from int) (token, *Error) {
 			i++
 		case quote:
 			if i+1 < len(source) && source[i+1] == quote {
-				return token{}, parseError(source, span{i, i + 2}, "a doubled quote inside a literal",
-					fmt.Sprintf(`write \%c for the quote itself, or put a comma or an operator between two literals`, quote))
+				return token{}, parseError(
+					source,
+					span{i, i + 2},
+					"a doubled quote inside a literal",
+					fmt.Sprintf(`write \%c for the quote itself, or an operator between two literals`, quote))
 			}
 			return token{tokenString, span{from, i + 1}, source[from : i+1]}, nil
 		}
@@ -148,11 +151,16 @@ func parseError(source string, at span, reason, remedy string) *Error {
 }
 
 func newError(kind Kind, source string, at span, reason, remedy string) *Error {
-	return &Error{Kind: kind, Position: position(source, at.from), Expression: source[at.from:at.to], Reason: reason, Remedy: remedy}
+	return &Error{
+		Kind: kind, Position: position(source, at.from), Expression: source[at.from:at.to],
+		Reason: reason, Remedy: remedy,
+	}
 }
 
 func position(source string, offset int) Position {
 	before := source[:offset]
 	line := strings.LastIndexByte(before, '\n') + 1
-	return Position{Offset: offset, Line: strings.Count(before, "\n") + 1, Column: utf8.RuneCountInString(before[line:]) + 1}
+	return Position{
+		Offset: offset, Line: strings.Count(before, "\n") + 1, Column: utf8.RuneCountInString(before[line:]) + 1,
+	}
 }

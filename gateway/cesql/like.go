@@ -5,9 +5,10 @@ import (
 	"unicode/utf8"
 )
 
-// pattern is a compiled pattern of LIKE: the pieces between its runs of %. The first one is bound to the beginning and the
-// last one to the end; those between are looked for from left to right, and the leftmost hit is as good as any other. So
-// nothing is ever tried again, and a match takes no more than (characters of the text) x (characters of the pattern) steps.
+// pattern is a compiled LIKE pattern: the pieces between its % wildcards. The first piece is anchored at the start of
+// the text and the last one at its end. Those between are searched from left to right, where the leftmost hit is as
+// good as any other: there is no backtracking, and a match takes at most (characters of text) x (characters of
+// pattern) steps.
 type pattern struct {
 	pieces []piece
 }
@@ -15,8 +16,8 @@ type pattern struct {
 // piece is a part of a pattern without %.
 type piece struct {
 	text  string
-	chars []string // one for each character, "" for any; nil when text stands for itself
-	count int      // of characters
+	chars []string // one for each character, "" for any character; nil if the piece has no wildcard
+	count int      // number of characters
 }
 
 func compilePattern(s string) pattern {
@@ -52,7 +53,7 @@ func compilePattern(s string) pattern {
 	return p
 }
 
-// exact returns the only text that matches, if there is just one.
+// exact returns the only text that matches, if the pattern has no wildcard.
 func (p *pattern) exact() (string, bool) {
 	if len(p.pieces) == 1 && p.pieces[0].chars == nil {
 		return p.pieces[0].text, true
@@ -85,7 +86,7 @@ func (p *pattern) match(s string) bool {
 	return true
 }
 
-// prefix returns where the piece ends, if s begins with it.
+// prefix reports whether s starts with the piece, and where the piece ends.
 func (p *piece) prefix(s string) (end int, ok bool) {
 	if p.chars == nil {
 		return len(p.text), strings.HasPrefix(s, p.text)
@@ -103,7 +104,7 @@ func (p *piece) prefix(s string) (end int, ok bool) {
 	return end, true
 }
 
-// suffix returns where the piece begins, if s ends with it.
+// suffix reports whether s ends with the piece, and where the piece starts.
 func (p *piece) suffix(s string) (start int, ok bool) {
 	if p.chars == nil {
 		return len(s) - len(p.text), strings.HasSuffix(s, p.text)
@@ -120,7 +121,7 @@ func (p *piece) suffix(s string) (start int, ok bool) {
 	return start, ok
 }
 
-// find returns where the leftmost occurrence of the piece ends.
+// find searches for the leftmost occurrence of the piece and returns where it ends.
 func (p *piece) find(s string) (end int, ok bool) {
 	if p.chars == nil {
 		i := strings.Index(s, p.text)

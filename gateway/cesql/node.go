@@ -6,22 +6,22 @@ import (
 	"github.com/streamgate/streamgate/protocol/rawevent"
 )
 
-// node is a compiled sub-expression. Types are known at compile time, since attributes are Strings and every operator and
-// function has one type of result. eval returns a value of that type also beside an error; only an attribute that is
-// missing has no type, and is false (section 3.2). Errors are made at compile time, so that events cost no allocation.
+// node is a compiled sub-expression. Types are known at compile time, because attributes are Strings and every operator
+// and function has one result type. eval returns a value of that type even with an error; only a missing attribute is
+// the Boolean false instead (section 3.2). Errors are created at compile time, so that evaluation does not allocate.
 type node interface {
 	eval(e *rawevent.Event) (Value, *Error)
 	typ() Type
 	at() span
-	// operands returns the sub-expressions in the order in which they are evaluated.
+	// operands returns the sub-expressions in evaluation order.
 	operands() []operand
 }
 
-// operand is a sub-expression and the type to which its parent casts it.
+// operand is a sub-expression and the type that its parent casts it to.
 type operand struct {
 	node
 	want   Type
-	failed *Error // returned when the cast fails
+	failed *Error // returned if the cast fails; nil if it cannot fail
 }
 
 func (o *operand) value(e *rawevent.Event) (Value, *Error) {
@@ -68,7 +68,7 @@ type exists struct {
 func (n *exists) eval(e *rawevent.Event) (Value, *Error) {
 	switch n.name {
 	case rawevent.AttrID, rawevent.AttrSource, rawevent.AttrType, rawevent.AttrSpecVersion:
-		return BooleanValue(true), nil // section 3.4.4, whatever the event
+		return BooleanValue(true), nil // true for every event (section 3.4.4)
 	}
 	_, found := e.Attribute(n.name)
 	return BooleanValue(found), nil
@@ -107,7 +107,7 @@ func (n *negate) eval(e *rawevent.Event) (Value, *Error) {
 func (n *negate) typ() Type           { return Integer }
 func (n *negate) operands() []operand { return n.x[:] }
 
-// saturate returns the nearest Integer, and the error when it is not i itself.
+// saturate returns the Integer nearest to i, and the error overflow if that is not i.
 func saturate(i int64, overflow *Error) (Value, *Error) {
 	switch {
 	case i > math.MaxInt32:
@@ -126,7 +126,7 @@ type logic struct {
 	x  [2]operand
 }
 
-// decided reports whether the left operand decides alone, so that the right one must not be evaluated.
+// decided reports whether the left operand alone decides. The right one must not be evaluated then (section 3.4.2).
 func (n *logic) decided(left Value) bool {
 	return (n.op == "AND" && !left.IsTrue()) || (n.op == "OR" && left.IsTrue())
 }
@@ -151,7 +151,7 @@ func (n *logic) eval(e *rawevent.Event) (Value, *Error) {
 func (n *logic) typ() Type           { return Boolean }
 func (n *logic) operands() []operand { return n.x[:] }
 
-// equal is = or, negated, != and <>. The type of the right operand decides to what the left one is cast (section 3.7).
+// equal is = or, if negated, != and <>. The left operand is cast to the type of the right one (section 3.7).
 type equal struct {
 	span
 	x       [2]operand
@@ -168,7 +168,7 @@ func (n *equal) eval(e *rawevent.Event) (Value, *Error) {
 func (n *equal) typ() Type           { return Boolean }
 func (n *equal) operands() []operand { return n.x[:] }
 
-// both evaluates two operands from left to right, as far as there is no error.
+// both evaluates two operands from left to right and stops at an error.
 func both(x *[2]operand, e *rawevent.Event) (left, right Value, err *Error) {
 	if left, err = x[0].value(e); err != nil {
 		return left, right, err
@@ -258,13 +258,13 @@ func (n *like) eval(e *rawevent.Event) (Value, *Error) {
 func (n *like) typ() Type           { return Boolean }
 func (n *like) operands() []operand { return n.x[:] }
 
-// in holds the left operand and then the elements, which are cast to its type.
+// in holds the left operand, followed by the elements, which are cast to its type.
 type in struct {
 	span
 	x       []operand
 	negated bool
-	// texts holds the elements of a long set of literals, where the left operand is a String: then no element can fail, and
-	// the order does not matter.
+	// texts holds the elements of a long set of literals if the left operand is a String. No element can fail then, so
+	// that the order does not matter.
 	texts map[string]struct{}
 }
 
@@ -295,7 +295,7 @@ type call struct {
 	span
 	fn     function
 	x      []operand
-	failed *Error // nil unless the function can fail
+	failed *Error // nil if the function cannot fail
 }
 
 func (n *call) eval(e *rawevent.Event) (Value, *Error) {
@@ -342,7 +342,7 @@ func (n *call) join(e *rawevent.Event) (result Value, ok bool, err *Error) {
 func (n *call) typ() Type           { return n.fn.result }
 func (n *call) operands() []operand { return n.x }
 
-// unknown is a call that cannot be dispatched: false, and an error (section 3.5).
+// unknown is a call of a function that does not exist: false with an error (section 3.5).
 type unknown struct {
 	span
 	missing *Error

@@ -11,12 +11,12 @@ import (
 const (
 	// MaxLength is the length of an expression in bytes.
 	MaxLength = 16 << 10
-	// MaxDepth is how deep parentheses, arguments, sets and unary operators may be nested. Chains of binary operators have
-	// no limit but MaxLength.
+	// MaxDepth is how deep parentheses, arguments, sets and unary operators may be nested. Chains of binary operators
+	// are limited by MaxLength only.
 	MaxDepth = 64
 )
 
-// Precedences of the operators (section 3.6); what binds tighter has the larger one. NOT and - bind tighter than all.
+// Precedences of the operators (section 3.6). A larger number binds tighter; NOT and unary minus bind tightest.
 const (
 	bindLogic = 1 + iota
 	bindComparison
@@ -26,7 +26,8 @@ const (
 	bindLike
 )
 
-// parser is a Pratt parser: recursion for what nests, a loop for what follows an operand.
+// parser is a Pratt parser: it recurses into nested expressions and loops over the operators after an operand, so that
+// a long chain of operators does not grow the stack.
 type parser struct {
 	source   string
 	tokens   []token
@@ -39,11 +40,11 @@ type parser struct {
 func parse(source string) (node, []Warning, *Error) {
 	if len(source) > MaxLength {
 		return nil, nil, parseError(source, span{MaxLength, MaxLength},
-			fmt.Sprintf("the expression has %d bytes, more than the %d that are allowed", len(source), MaxLength),
+			fmt.Sprintf("the expression has %d bytes, more than the limit of %d", len(source), MaxLength),
 			"split it into several filters")
 	}
 	if i := invalidUTF8(source); i >= 0 {
-		return nil, nil, parseError(source, span{i, i}, "the expression is not valid UTF-8", "save it as UTF-8")
+		return nil, nil, parseError(source, span{i, i}, "the expression is not valid UTF-8", "save the file as UTF-8")
 	}
 	tokens, err := lex(source)
 	if err != nil {
@@ -93,28 +94,29 @@ func (p *parser) unexpected(t token, expected string) *Error {
 	remedy := "see section 2 of the CloudEvents SQL specification for the grammar"
 	switch {
 	case t.kind == tokenString && strings.HasPrefix(expected, "an operator"):
-		remedy = "write an operator before the text"
+		remedy = "write an operator before the string"
 	case t.is("="):
-		remedy = "equality is a single ="
+		remedy = "write a single = for equality"
 	case t.kind == tokenKeyword:
-		remedy = "an attribute whose name is a keyword cannot be addressed"
+		remedy = "an attribute whose name is a keyword cannot be used in an expression"
 	}
 	return parseError(p.source, t.span, fmt.Sprintf("expected %s, found %s", expected, t.describe()), remedy)
 }
 
-// enter counts a level of nesting; the caller leaves it by lowering depth.
+// enter counts a level of nesting. The caller decrements depth when it leaves the level.
 func (p *parser) enter(t token) *Error {
 	if p.depth++; p.depth > MaxDepth {
-		return parseError(p.source, t.span, fmt.Sprintf("the expression is nested deeper than %d levels", MaxDepth), "write it flatter")
+		return parseError(p.source, t.span, fmt.Sprintf("the expression is nested deeper than %d levels", MaxDepth),
+			"simplify it, or split it into several filters")
 	}
 	return nil
 }
 
-// infix returns how tight the operator at hand binds, 0 when there is none, and whether NOT stands before it.
+// infix returns the precedence of the operator that is next, 0 if there is none, and whether NOT precedes it.
 func (p *parser) infix() (bind int, negated bool) {
 	t := p.peek()
 	if t.is("NOT") {
-		t, negated = p.tokens[p.next+1], true // NOT is not the last token: the end is
+		t, negated = p.tokens[p.next+1], true // in range: tokenEnd is always last
 		if !t.is("LIKE") && !t.is("IN") {
 			return 0, false
 		}
@@ -140,7 +142,7 @@ func (p *parser) infix() (bind int, negated bool) {
 	}
 }
 
-// expression parses operands and operators that bind at least as tight as least.
+// expression parses operands and the operators between them whose precedence is at least least.
 func (p *parser) expression(least int) (node, *Error) {
 	left, err := p.prefix()
 	for err == nil {
@@ -167,7 +169,7 @@ func (p *parser) expression(least int) (node, *Error) {
 	return nil, err
 }
 
-// prefix parses an operand with what stands before it.
+// prefix parses an operand, including unary operators before it.
 func (p *parser) prefix() (node, *Error) {
 	t := p.take()
 	switch {
@@ -184,7 +186,7 @@ func (p *parser) prefix() (node, *Error) {
 	case t.is("NOT"):
 		return p.unary(t)
 	case t.is("-"), t.is("+"):
-		// A sign belongs to the digits that follow it at once, so that -2147483648 is a literal.
+		// A sign directly before digits belongs to the literal, so that -2147483648 does not overflow.
 		if digits := p.peek(); digits.kind == tokenInteger && digits.from == t.to {
 			p.take()
 			return p.integer(t.text+digits.text, span{t.from, digits.to})
@@ -206,8 +208,8 @@ func (p *parser) prefix() (node, *Error) {
 func (p *parser) integer(text string, at span) (node, *Error) {
 	i, ok := parseInteger(text)
 	if !ok {
-		return nil, parseError(p.source, at, "the number is no 32-bit integer",
-			"write a number from -2147483648 to 2147483647, or put it in quotes to compare it as a text")
+		return nil, parseError(p.source, at, "the number is not a 32-bit integer",
+			"write a number from -2147483648 to 2147483647, or put it in quotes to compare it as a String")
 	}
 	return &literal{at, IntegerValue(i)}, nil
 }
@@ -248,23 +250,25 @@ func (p *parser) unary(op token) (node, *Error) {
 func (p *parser) word(t token) (node, *Error) {
 	if p.peek().is("(") {
 		if !isFunctionName(t.text) {
-			return nil, parseError(p.source, t.span, "this is no name of a function", "function names have letters and _ only")
+			return nil, parseError(p.source, t.span, "this is not a valid function name",
+				"function names consist of letters and _")
 		}
 		return p.call(t)
 	}
 	if strings.Contains(t.text, "_") {
-		return nil, parseError(p.source, t.span, "this is no name of an attribute", "attribute names have letters and digits only; put a text in quotes")
+		return nil, parseError(p.source, t.span, "this is not a valid attribute name",
+			"attribute names consist of letters and digits; put strings in quotes")
 	}
 	name := strings.ToLower(t.text)
 	return &attribute{t.span, name, newError(ErrMissingAttribute, p.source, t.span,
-		"the event has no attribute "+name, "test it with EXISTS "+name+" AND ... first")}, nil
+		"the event has no attribute "+name, "guard it with EXISTS "+name+" AND ...")}, nil
 }
 
 func isFunctionName(s string) bool {
 	return isLetter(s[0]) && !strings.ContainsAny(s, "0123456789")
 }
 
-// list parses expressions between parentheses and returns them with the closing one.
+// list parses expressions in parentheses and returns them and the closing parenthesis.
 func (p *parser) list(least int, where string) ([]node, token, *Error) {
 	open, err := p.expect("(", where)
 	if err != nil {

@@ -17,19 +17,19 @@ func TestCompileRefuses(t *testing.T) {
 		"NOT":                {3, "found the end"},
 		"a = ":               {4, "expected an attribute"},
 		"a b":                {2, "expected an operator or the end"},
-		"a == b":             {3, "equality is a single ="},
+		"a == b":             {3, "write a single = for equality"},
 		"1 LIKE":             {6, "a pattern in quotes after LIKE"},
 		"x LIKE 123":         {7, "a pattern in quotes after LIKE, found `123`"},
 		"x LIKE y":           {7, "a pattern"},
 		"x LIKE 'a' + 'b' ,": {17, "found `,`"},
 		"EXISTS (id)":        {7, "the name of an attribute after EXISTS"},
-		"EXISTS in":          {7, "cannot be addressed"},
+		"EXISTS in":          {7, "cannot be used in an expression"},
 		"EXISTS a_b":         {7, "the name of an attribute"},
 		"''='' AND (":        {11, "found the end"},
 		"'abc":               {0, "the literal has no end"},
 		`'abc\'`:             {0, "the literal has no end"},
 		"'it''s'":            {3, `write \' for the quote itself`},
-		"'a' 'b'":            {4, "write an operator before the text"},
+		"'a' 'b'":            {4, "write an operator before the string"},
 		"1 IN ()":            {6, "expected an attribute"},
 		"1 IN 2":             {5, "a list after IN"},
 		"1 IN (2,)":          {8, "expected an attribute"},
@@ -39,15 +39,15 @@ func TestCompileRefuses(t *testing.T) {
 		"ABC(1,":             {6, "found the end"},
 		"(1":                 {2, "closes the parenthesis at offset 0"},
 		"1)":                 {1, "found `)`"},
-		"A1(1)":              {0, "function names have letters and _ only"},
+		"A1(1)":              {0, "function names consist of letters and _"},
 		"_A(1)":              {0, "function names"},
-		"a_b = 1":            {0, "attribute names have letters and digits only"},
+		"a_b = 1":            {0, "attribute names consist of letters and digits"},
 		"+ 5":                {0, "found `+`"},
 		"+a":                 {0, "found `+`"},
-		"2147483648":         {0, "no 32-bit integer"},
-		"- 2147483648":       {2, "no 32-bit integer"},
-		"-2147483649":        {0, "no 32-bit integer"},
-		"a ! b":              {2, `the character '!' has no meaning`},
+		"2147483648":         {0, "not a 32-bit integer"},
+		"- 2147483648":       {2, "not a 32-bit integer"},
+		"-2147483649":        {0, "not a 32-bit integer"},
+		"a ! b":              {2, `unexpected character '!'`},
 		"a = é":              {4, `'é'`},
 		"a = 'x' && b":       {8, `'&'`},
 		"a;":                 {1, `';'`},
@@ -117,7 +117,7 @@ func TestLimits(t *testing.T) {
 		"too many sets":        {nested("hop IN (", "5", ")", MaxDepth+1), "nested deeper"},
 		"siblings":             {strings.Repeat("(hop) + ", 1000) + "1", ""},
 		"length":               {"'" + strings.Repeat("a", MaxLength-2) + "'", ""},
-		"too long":             {"'" + strings.Repeat("a", MaxLength-1) + "'", "16385 bytes, more than the 16384"},
+		"too long":             {"'" + strings.Repeat("a", MaxLength-1) + "'", "16385 bytes, more than the limit of 16384"},
 		"OR":                   {chain(" OR "), ""},
 		"AND":                  {chain(" AND "), ""},
 		"plus":                 {"hop" + strings.Repeat("+hop", MaxLength/4-1), ""},
@@ -140,7 +140,9 @@ func TestLimits(t *testing.T) {
 			checkConsistent(t, x, &e)
 			_ = x.CheckFilter()
 			_ = x.Required()
-			if took := time.Since(begin); took > 20*time.Second { // quadratic is some hundred milliseconds, cubic is hours
+			if took := time.Since(
+				begin,
+			); took > 20*time.Second { // quadratic is some hundred milliseconds, cubic is hours
 				t.Errorf("took %v", took)
 			}
 		})

@@ -4,10 +4,11 @@ import (
 	"slices"
 )
 
-// Required returns what an index can use: attributes, each with the values of which it must have one, byte by byte, for Match
-// to return true. An attribute that is not in the map may have any value or be absent. The values are sorted. No value at all
-// means that Match is never true, because the demands contradict each other. Nil means that nothing is known. That Match is
-// true does not follow from the values. The caller owns the result.
+// Required returns a necessary condition for [Expr.Match], for use in an index: for each attribute in the map, Match
+// is true only if the event has the attribute with exactly one of the listed values. Attributes that are not in the
+// map are unconstrained. The values are sorted. An empty list means that Match is never true, because conditions
+// contradict each other. A nil map means that nothing is known. The condition is not sufficient. The caller owns the
+// result.
 func (x *Expr) Required() map[string][]string {
 	if required := required(x.root); len(required) > 0 {
 		return required
@@ -15,7 +16,7 @@ func (x *Expr) Required() map[string][]string {
 	return nil
 }
 
-// required returns what must hold for n to be true without an error.
+// required returns a necessary condition for n to be true without an error.
 func required(n node) map[string][]string {
 	switch n := n.(type) {
 	case *logic:
@@ -39,7 +40,7 @@ func required(n node) map[string][]string {
 	return nil
 }
 
-// equalRequired knows comparisons as Strings only: as an Integer, 7 and +07 are equal, as a Boolean TRUE and true.
+// equalRequired handles comparisons of Strings only: as Integers 7 and +07 are equal, as Booleans TRUE and true.
 func equalRequired(n *equal) map[string][]string {
 	if n.negated || n.x[0].want != String {
 		return nil
@@ -77,21 +78,24 @@ func sorted(values []string) []string {
 	return slices.Compact(values)
 }
 
-// bothRequired changes a.
+// bothRequired returns the conjunction of a and b, and overwrites a.
 func bothRequired(a, b map[string][]string) map[string][]string {
 	if a == nil {
 		return b
 	}
 	for name, values := range b {
 		if have, ok := a[name]; ok {
-			values = slices.DeleteFunc(have, func(v string) bool { _, found := slices.BinarySearch(values, v); return !found })
+			values = slices.DeleteFunc(have, func(v string) bool {
+				_, found := slices.BinarySearch(values, v)
+				return !found
+			})
 		}
 		a[name] = values
 	}
 	return a
 }
 
-// eitherRequired changes a.
+// eitherRequired returns the disjunction of a and b, and overwrites a.
 func eitherRequired(a, b map[string][]string) map[string][]string {
 	for name, values := range a {
 		other, ok := b[name]

@@ -56,8 +56,8 @@ func TestRequired(t *testing.T) {
 	}
 }
 
-// TestNothingPassesThatIsNotRequired makes expressions and events of a few names and values, so that many match, and checks
-// what Required, CheckFilter and Explain say against Eval.
+// TestNothingPassesThatIsNotRequired makes expressions and events of a few names and values, so that many match, and
+// checks what Required, CheckFilter and Explain say against Eval.
 func TestNothingPassesThatIsNotRequired(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(r *rapid.T) {
@@ -89,13 +89,15 @@ func TestNothingPassesThatIsNotRequired(t *testing.T) {
 
 func drawExpression(r *rapid.T, depth int) string {
 	leaf := func() string {
-		return rapid.SampledFrom([]string{"a", "b", "id", "'1'", "'x'", "1", "0", "TRUE", "false", "'TRUE'", "EXISTS a"}).Draw(r, "leaf")
+		return rapid.SampledFrom([]string{"a", "b", "id", "'1'", "'x'", "1", "0", "TRUE", "false", "'TRUE'", "EXISTS a"}).
+			Draw(r, "leaf")
 	}
 	if depth == 0 {
 		return leaf()
 	}
 	sub := func() string { return "(" + drawExpression(r, depth-1) + ")" }
-	switch rapid.SampledFrom([]string{"leaf", "equal", "equal", "logic", "logic", "in", "like", "not", "sum", "call"}).Draw(r, "kind") {
+	switch rapid.SampledFrom([]string{"leaf", "equal", "equal", "logic", "logic", "in", "like", "not", "sum", "call"}).
+		Draw(r, "kind") {
 	case "equal":
 		return leaf() + rapid.SampledFrom([]string{" = ", " = ", " != ", " < "}).Draw(r, "op") + leaf()
 	case "logic":

@@ -8,17 +8,17 @@ import (
 // Type is a type of the language.
 type Type uint8
 
-// The primitive types. The zero Type is Boolean, which the specification assumes where a type is not known.
+// The primitive types. The zero Type is Boolean, which the specification assumes for an unknown type.
 const (
 	Boolean Type = iota
 	Integer
 	String
 )
 
-// anyType is the parameter of a function that takes every type as it is.
+// anyType is the type of a parameter that accepts every type without a cast.
 const anyType Type = 255
 
-// String returns the specification's name of the type.
+// String returns the name of the type in the specification.
 func (t Type) String() string {
 	switch t {
 	case Boolean:
@@ -56,10 +56,10 @@ func StringValue(s string) Value { return Value{typ: String, str: s} }
 // Type returns the type of v.
 func (v Value) Type() Type { return v.typ }
 
-// IsTrue reports whether v is the Boolean true, which lets an event pass a filter. It casts nothing.
+// IsTrue reports whether v is the Boolean true, with which an event passes a filter. It does not cast.
 func (v Value) IsTrue() bool { return v.typ == Boolean && v.num == 1 }
 
-// Any returns v as bool, int32 or string.
+// Any returns v as a bool, int32 or string.
 func (v Value) Any() any {
 	switch v.typ {
 	case Integer:
@@ -91,7 +91,7 @@ func zero(t Type) Value {
 	return Value{typ: t}
 }
 
-// cast returns v as a value of the type, or the zero value and false (section 3.7).
+// cast returns v cast to a type, or the zero value of that type and false (section 3.7).
 func (v Value) cast(to Type) (Value, bool) {
 	if v.typ == to || to == anyType {
 		return v, true
@@ -113,7 +113,8 @@ func (v Value) cast(to Type) (Value, bool) {
 	}
 }
 
-// parseInteger reads an optional sign and digits. strconv would do, but allocates an error for each text that is none.
+// parseInteger reads an optional sign and digits. strconv.ParseInt would allocate an error for other text, and filters
+// see much of that.
 func parseInteger(s string) (int32, bool) {
 	digits, negative := s, false
 	if s != "" && (s[0] == '+' || s[0] == '-') {
@@ -152,7 +153,8 @@ func parseBoolean(s string) (Value, bool) {
 	}
 }
 
-// equalFoldASCII compares with a text in lower case. strings.EqualFold would take the long s of some alphabets for an s.
+// equalFoldASCII compares s with lower, ignoring the case of ASCII letters. strings.EqualFold would also accept the
+// long s (U+017F) for an s.
 func equalFoldASCII(s, lower string) bool {
 	if len(s) != len(lower) {
 		return false

@@ -1,6 +1,7 @@
-// Package schema checks the data of events against JSON Schemas, drafts 4 to 2020-12. A schema refers to those that it is
-// given together with, and to the meta-schemas, by their addresses: nothing is ever loaded, neither from the network nor from
-// a file.
+// Package schema validates the data of events against JSON Schemas, drafts 4 to 2020-12.
+//
+// A schema can refer to the other schemas of its [Set] and to the meta-schemas by their addresses. Nothing is ever
+// loaded from the network or from a file: a schema cannot make the gateway open connections or read files.
 package schema
 
 import (
@@ -18,22 +19,22 @@ import (
 	"github.com/streamgate/streamgate/protocol/rawevent"
 )
 
-// Bounds.
+// Limits.
 const (
 	MaxText       = 1 << 20 // bytes of one schema
 	maxExponent   = 400     // of a number in data: comparing with 1e1000000 takes a megabyte of digits
-	maxViolations = 10      // that are told
+	maxViolations = 10      // reported for one event
 )
 
-// Source is one schema, and what it is for: events that meet all the conditions that are given. Without any it is there to
-// be referred to.
+// Source is a schema and the events that it applies to: those that meet both conditions, where an empty condition
+// always holds. Without any condition, the schema only serves as a target of references.
 type Source struct {
 	Text       []byte // in JSON
-	DataSchema string // the event's dataschema; also an address by which others refer to it
-	Type       string // the event's type; "com.example.*" for all that begin with com.example.
+	DataSchema string // the attribute dataschema of the event; also an address for references to this schema
+	Type       string // the attribute type of the event; "com.example.*" matches every type with that prefix
 }
 
-// Set is a list of compiled schemas. It is immutable and safe for concurrent use. A nil one accepts everything.
+// Set is a set of compiled schemas. It is immutable and safe for concurrent use. A nil *Set accepts every event.
 type Set struct{ rules []rule }
 
 type rule struct {
@@ -42,26 +43,27 @@ type rule struct {
 	schema                *jsonschema.Schema
 }
 
-// Error tells which of the sources is wrong.
+// Error says which source does not compile, and why.
 type Error struct {
-	Index int
+	Index int // into the sources that Compile was given
 	Err   error
 }
 
 // Error implements error.
 func (e *Error) Error() string { return fmt.Sprintf("schema %d: %v", e.Index, e.Err) }
 
-// Unwrap returns what is wrong.
+// Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// notLoaded is a loader that has nothing. The library's own would read files.
+// notLoaded is a loader that refuses every address. The default loader of the library would read files.
 type notLoaded struct{}
 
 func (notLoaded) Load(address string) (any, error) {
-	return nil, fmt.Errorf("%s is not among the schemas; add it, with this as its $id or dataschema", address)
+	return nil, fmt.Errorf("the schema %s is not configured; add it with this address as its $id or dataschema",
+		address)
 }
 
-// Compile returns the set of sources. An error is an *[Error].
+// Compile compiles the sources into a set. A non-nil error is an *[Error].
 func Compile(sources []Source) (*Set, error) {
 	compiler := jsonschema.NewCompiler()
 	compiler.UseLoader(notLoaded{})
@@ -87,14 +89,15 @@ func Compile(sources []Source) (*Set, error) {
 	return s, nil
 }
 
-// add makes a schema known by its addresses, where the same may be known already, and returns one of them.
+// add registers a schema under its addresses and returns one of them. An equal schema may be registered already;
+// another one under the same address is an error.
 func add(compiler *jsonschema.Compiler, known map[string]any, n int, source *Source) (address string, err error) {
 	if len(source.Text) > MaxText {
-		return "", fmt.Errorf("it is larger than %d bytes", MaxText)
+		return "", fmt.Errorf("the schema is larger than %d bytes", MaxText)
 	}
 	document, err := jsonschema.UnmarshalJSON(bytes.NewReader(source.Text))
 	if err != nil {
-		return "", fmt.Errorf("it is not JSON: %w", err)
+		return "", fmt.Errorf("the schema is not valid JSON: %w", err)
 	}
 	var addresses []string
 	if object, ok := document.(map[string]any); ok {
@@ -112,9 +115,10 @@ func add(compiler *jsonschema.Compiler, known map[string]any, n int, source *Sou
 	for _, address := range slices.Compact(addresses) {
 		if other, exists := known[address]; exists {
 			if !reflect.DeepEqual(other, document) {
-				return "", fmt.Errorf("another schema has its address, %s", address)
+				return "", fmt.Errorf("another schema has the same address, %s; give each its own $id or "+
+					"dataschema", address)
 			}
-			continue // for other events
+			continue // the same schema, for other events
 		}
 		if err := compiler.AddResource(address, document); err != nil {
 			return "", err
@@ -124,7 +128,7 @@ func add(compiler *jsonschema.Compiler, known map[string]any, n int, source *Sou
 	return addresses[0], nil
 }
 
-// appendAbsolute appends an address, if it is one, as references resolve to it: with its scheme in lower case.
+// appendAbsolute appends an absolute address in the form that references resolve to, with its scheme in lower case.
 func appendAbsolute(addresses []string, address string) []string {
 	if u, err := url.Parse(address); err == nil && u.IsAbs() {
 		return append(addresses, u.String())
@@ -132,13 +136,13 @@ func appendAbsolute(addresses []string, address string) []string {
 	return addresses
 }
 
-// Violation is where data does not follow its schema.
+// Violation is a place where data does not conform to its schema.
 type Violation struct {
-	Path   string `json:"path"`   // JSON Pointer into the data
-	Schema string `json:"schema"` // address of the keyword in the schema, or what else is wrong
+	Path   string `json:"path"`   // JSON Pointer into the data; empty for the data as a whole
+	Schema string `json:"schema"` // address of the keyword in the schema, or another reason
 }
 
-// String returns a sentence.
+// String describes the violation for people.
 func (v Violation) String() string {
 	if v.Path == "" {
 		return "the data violates its schema: " + v.Schema
@@ -146,8 +150,9 @@ func (v Violation) String() string {
 	return fmt.Sprintf("the data at %q violates its schema: %s", v.Path, v.Schema)
 }
 
-// Check returns where the event's data violates a schema that is for it, at most ten places; none where it is valid, or no
-// schema is for it. What it returns has nothing of the data but names.
+// Check returns at most ten violations of the first schema that applies to the event and that its data does not
+// conform to. It returns none if the data is valid or if no schema applies. The result contains member names of the
+// data, but no values, and is safe to log.
 func (s *Set) Check(e *rawevent.Event) []Violation {
 	if s == nil {
 		return nil
@@ -187,11 +192,11 @@ func (r *rule) isFor(e *rawevent.Event) bool {
 
 func read(e *rawevent.Event) (data any, problem string) {
 	if !rawevent.IsJSON(e.DataContentType) {
-		return nil, "the data is not JSON (datacontenttype), which its schema is for"
+		return nil, "the data is not JSON by its datacontenttype, but a schema applies to it"
 	}
 	data, err := jsonschema.UnmarshalJSON(bytes.NewReader(e.Data))
 	if err != nil {
-		return nil, "the data is not JSON"
+		return nil, "the data is not valid JSON"
 	}
 	if !hasBoundedNumbers(data) {
 		return nil, fmt.Sprintf("a number in the data has an exponent beyond %d", maxExponent)
@@ -221,7 +226,7 @@ func hasBoundedNumbers(value any) bool {
 	return true
 }
 
-// violations lists the innermost causes.
+// violations appends the innermost causes.
 func violations(e *jsonschema.ValidationError, list []Violation) []Violation {
 	if len(e.Causes) == 0 && len(list) < maxViolations {
 		var path strings.Builder

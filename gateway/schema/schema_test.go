@@ -52,10 +52,10 @@ func TestCheck(t *testing.T) {
 		"its $id is another address": {about("moved", "urn:example:place", `{"city":1}`), "/city place.json#/properties/city/type"},
 		"both conditions":            {about("never", "urn:never", `1`), " urn:never#"},
 		"one condition of two":       {about("never", "", `1`), ""},
-		"not JSON by its type":       {text, " the data is not JSON (datacontenttype), which its schema is for"},
-		"not JSON":                   {about("com.example.order.made", "", `{`), " the data is not JSON"},
-		"two values":                 {about("com.example.order.made", "", `{} {}`), " the data is not JSON"},
-		"no data":                    {&none, " the data is not JSON (datacontenttype), which its schema is for"},
+		"not JSON by its type":       {text, " the data is not JSON by its datacontenttype, but a schema applies to it"},
+		"not JSON":                   {about("com.example.order.made", "", `{`), " the data is not valid JSON"},
+		"two values":                 {about("com.example.order.made", "", `{} {}`), " the data is not valid JSON"},
+		"no data":                    {&none, " the data is not JSON by its datacontenttype, but a schema applies to it"},
 		"a number of a megabyte":     {about("com.example.order.made", "", `{"id":1,"sum":[1e1000000]}`), " a number in the data has an exponent beyond 400"},
 		"a number of many zeros":     {about("com.example.order.made", "", `{"id":1,"sum":1e-99999999999999999999}`), " a number in the data has an exponent beyond 400"},
 		"a number just in bounds":    {about("com.example.order.made", "", `{"id":1e400}`), ""},
@@ -99,16 +99,19 @@ func TestViolationsAreBounded(t *testing.T) {
 func TestWrongSchemas(t *testing.T) {
 	t.Parallel()
 	for want, sources := range map[string][]schema.Source{
-		"schema 0: it is not JSON": {{Text: []byte(`{`)}},
-		"schema 1: ":               {{Text: []byte(`{}`)}, {Text: []byte(`{"type":"thing"}`)}},
-		"file:///etc/passwd is not among the schemas":                    {{Text: []byte(`{"$ref":"file:///etc/passwd"}`), Type: "t"}},
-		"https://example.com/x.json is not among the schemas":            {{Text: []byte(`{"$ref":"https://example.com/x.json"}`), Type: "t"}},
-		"schema 0: it is larger than 1048576 bytes":                      {{Text: []byte(strings.Repeat(" ", schema.MaxText+1))}},
-		"another schema has its address, https://example.com/place.json": {{Text: []byte(place)}, {Text: []byte(`{"type":"null"}`), DataSchema: "https://example.com/place.json"}},
-		"is not valid regex": {{Text: []byte(`{"pattern":"(?!a)"}`)}},
+		"schema 0: the schema is not valid JSON":                              {{Text: []byte(`{`)}},
+		"schema 1: ":                                                          {{Text: []byte(`{}`)}, {Text: []byte(`{"type":"thing"}`)}},
+		"file:///etc/passwd is not configured":                                {{Text: []byte(`{"$ref":"file:///etc/passwd"}`), Type: "t"}},
+		"https://example.com/x.json is not configured":                        {{Text: []byte(`{"$ref":"https://example.com/x.json"}`), Type: "t"}},
+		"schema 0: the schema is larger than 1048576 bytes":                   {{Text: []byte(strings.Repeat(" ", schema.MaxText+1))}},
+		"another schema has the same address, https://example.com/place.json": {{Text: []byte(place)}, {Text: []byte(`{"type":"null"}`), DataSchema: "https://example.com/place.json"}},
+		"is not valid regex":                                                  {{Text: []byte(`{"pattern":"(?!a)"}`)}},
 	} {
 		_, err := schema.Compile(sources)
-		if wrong, ok := errors.AsType[*schema.Error](err); !ok || !strings.Contains(strings.ToLower(err.Error()), strings.ToLower(want)) {
+		if wrong, ok := errors.AsType[*schema.Error](
+			err,
+		); !ok ||
+			!strings.Contains(strings.ToLower(err.Error()), strings.ToLower(want)) {
 			t.Errorf("want %q, got %v (%v)", want, err, wrong)
 		}
 	}

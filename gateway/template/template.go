@@ -1,11 +1,12 @@
-// Package template is text with placeholders, for values that a configuration composes of what an event knows.
+// Package template expands text with placeholders. Configurations use it to compose values from what is known about an
+// event.
 //
-// A placeholder is a name in braces, {collection}. After the name may stand a question mark, {datetime?}: where the value is
-// missing, nothing takes its place; without it that is an error. Then may follow filters, {id|lower|urlpath}. Two opening
-// braces are a literal one; a closing brace outside of a placeholder stands for itself.
+// A placeholder is a name in braces, like {collection}. A missing value is an error, unless a question mark follows the
+// name, like {datetime?}; the placeholder expands to nothing then. Filters may follow, like {id|lower|urlpath}. Two
+// opening braces stand for one literal brace; a closing brace outside of a placeholder stands for itself.
 //
-// There is nothing else: no condition, no loop, no way to reach what the lookup does not give. What a template costs is
-// bounded by its length and by [MaxResult].
+// There are no conditions and no loops, and a template cannot access anything but the values of the lookup function.
+// Its cost is bounded by its length and by [MaxResult].
 package template
 
 import (
@@ -16,33 +17,34 @@ import (
 	"strings"
 )
 
-// Bounds of a template and of what it makes.
+// Limits of a template and of its result.
 const (
 	MaxText         = 4 << 10  // bytes of a template
 	MaxPlaceholders = 64       // in one template
 	MaxResult       = 16 << 10 // bytes that one expansion appends
 )
 
-// ErrMissing is wrapped by the error of [Template.Expand] when a placeholder has no value.
-var ErrMissing = errors.New("there is no value")
+// ErrMissing is wrapped by the error of [Template.Expand] if a placeholder has no value.
+var ErrMissing = errors.New("the event has no such value")
 
-// Template is a parsed text. The zero value expands to nothing. It is immutable and safe for concurrent use.
+// Template is a parsed template. The zero value expands to nothing. It is immutable and safe for concurrent use. Create
+// one with [Parse].
 type Template struct {
 	text  string
 	parts []part
 }
 
-// part is literal text, then maybe a placeholder.
+// part is literal text, optionally followed by a placeholder.
 type part struct {
 	literal  string
-	name     string // "" for none
+	name     string // "" without a placeholder
 	optional bool
 	filters  []filter
 }
 
 type filter func(string) string
 
-// filterNames lists what filterNamed knows.
+// filterNames lists the filters that filterNamed knows.
 func filterNames() []string { return []string{"lower", "urlquery", "urlpath"} }
 
 func filterNamed(name string) filter {
@@ -57,12 +59,13 @@ func filterNamed(name string) filter {
 	return nil
 }
 
-// Parse returns the template of a text, whose placeholders must be among names. A name that ends in a colon takes an
-// argument: "property:" allows {property:eo:cloud_cover}, which is looked up under that whole name. An argument holds
-// neither a brace nor a bar, and does not end in a question mark.
+// Parse parses a template whose placeholders must be among names. A name that ends in a colon takes an argument:
+// "property:" allows {property:eo:cloud_cover}, which is looked up under the whole name. An argument must not contain a
+// brace or a bar, nor end in a question mark.
 func Parse(text string, names ...string) (Template, error) {
 	if len(text) > MaxText {
-		return Template{}, fmt.Errorf("the template has %d bytes: write at most %d", len(text), MaxText)
+		return Template{}, fmt.Errorf("the template has %d bytes, more than the limit of %d; shorten it",
+			len(text), MaxText)
 	}
 	t := Template{text: text}
 	var literal strings.Builder
@@ -81,7 +84,8 @@ func Parse(text string, names ...string) (Template, error) {
 		}
 		inside, after, found := strings.Cut(rest, "}")
 		if !found {
-			return Template{}, fmt.Errorf("the brace before %q is not closed: write {name}, or {{ for a literal brace", clip(rest))
+			return Template{}, fmt.Errorf("the brace before %q is not closed; write {name}, or {{ for a literal brace",
+				clip(rest))
 		}
 		p, err := parsePlaceholder(inside, names)
 		if err != nil {
@@ -90,7 +94,7 @@ func Parse(text string, names ...string) (Template, error) {
 		p.literal = literal.String()
 		literal.Reset()
 		if t.parts = append(t.parts, p); len(t.parts) > MaxPlaceholders {
-			return Template{}, fmt.Errorf("the template has more than %d placeholders: use fewer", MaxPlaceholders)
+			return Template{}, fmt.Errorf("the template has more than %d placeholders; use fewer", MaxPlaceholders)
 		}
 		rest = after
 	}
@@ -113,7 +117,8 @@ func parsePlaceholder(inside string, names []string) (part, error) {
 	for _, name := range strings.Split(filters, "|") {
 		f := filterNamed(name)
 		if f == nil {
-			return part{}, fmt.Errorf("{%s} has the filter %q, which does not exist: use one of %s", clip(inside), clip(name), strings.Join(filterNames(), ", "))
+			return part{}, fmt.Errorf("{%s} uses the unknown filter %q; use one of %s",
+				clip(inside), clip(name), strings.Join(filterNames(), ", "))
 		}
 		p.filters = append(p.filters, f)
 	}
@@ -139,12 +144,14 @@ func checkName(name string, names []string) error {
 		}
 	}
 	if len(shown) == 0 {
-		return fmt.Errorf("{%s} is no placeholder, and there is none here: write plain text, or {{ for a literal brace", clip(name))
+		return fmt.Errorf("{%s} is not a known placeholder; none are available here: write plain text, or {{ for a "+
+			"literal brace", clip(name))
 	}
-	return fmt.Errorf("{%s} is no placeholder: use one of %s, or {{ for a literal brace", clip(name), strings.Join(shown, ", "))
+	return fmt.Errorf("{%s} is not a known placeholder; use one of %s, or {{ for a literal brace",
+		clip(name), strings.Join(shown, ", "))
 }
 
-// clip keeps messages short.
+// clip shortens user text for error messages.
 func clip(s string) string {
 	const most = 40
 	if len(s) > most {
@@ -156,14 +163,15 @@ func clip(s string) string {
 // String returns the text that was parsed.
 func (t Template) String() string { return t.text }
 
-// Uses reports whether the template has the placeholder.
+// Uses reports whether the template contains the placeholder.
 func (t Template) Uses(name string) bool {
 	return slices.ContainsFunc(t.parts, func(p part) bool { return p.name != "" && p.name == name })
 }
 
-// Expand appends the text to dst, with each placeholder replaced by its value, and returns the longer slice. Lookup tells
-// the value of a name, and whether there is one. A value that is missing is an error that wraps [ErrMissing], unless the
-// placeholder is optional; so is a text of more than [MaxResult] bytes. After an error the result is dst as it was.
+// Expand appends the text to dst with each placeholder replaced by its value, and returns the extended slice. lookup
+// returns the value of a name and whether it exists. A missing value is an error that wraps [ErrMissing], unless the
+// placeholder is optional. A text of more than [MaxResult] bytes is an error, too. With an error, Expand returns dst
+// unchanged.
 func (t Template) Expand(dst []byte, lookup func(name string) (string, bool)) ([]byte, error) {
 	result := dst
 	for i := range t.parts {
@@ -173,7 +181,8 @@ func (t Template) Expand(dst []byte, lookup func(name string) (string, bool)) ([
 			return dst, err
 		}
 		if len(result)-len(dst)+len(p.literal)+len(value) > MaxResult {
-			return dst, fmt.Errorf("the text of %q is longer than %d bytes: use shorter values", clip(t.text), MaxResult)
+			return dst, fmt.Errorf("the result of %q is longer than %d bytes; use shorter values",
+				clip(t.text), MaxResult)
 		}
 		result = append(append(result, p.literal...), value...)
 	}
@@ -189,15 +198,16 @@ func (p *part) value(lookup func(string) (string, bool)) (string, error) {
 		if p.optional {
 			return "", nil
 		}
-		return "", fmt.Errorf("fill in {%s}: %w; write {%s?} where it may be missing", p.name, ErrMissing, p.name)
+		return "", fmt.Errorf("fill in {%s}: %w; write {%s?} if it may be missing", p.name, ErrMissing, p.name)
 	}
-	if len(value) > MaxResult { // before a filter makes it longer
-		return "", fmt.Errorf("the value of {%s} has %d bytes, more than %d: use a shorter one", p.name, len(value), MaxResult)
+	if len(value) > MaxResult { // before a filter makes it even longer
+		return "", fmt.Errorf("the value of {%s} has %d bytes, more than the limit of %d; use a shorter value",
+			p.name, len(value), MaxResult)
 	}
 	for _, f := range p.filters {
-		// Each urlpath can triple the length; a chain of them must not.
+		// A filter can triple the length; the bound keeps a chain of them from growing the value exponentially.
 		if value = f(value); len(value) > 3*MaxResult {
-			return "", fmt.Errorf("the value of {%s} grows to %d bytes: use fewer filters", p.name, len(value))
+			return "", fmt.Errorf("the value of {%s} grows to %d bytes; use fewer filters", p.name, len(value))
 		}
 	}
 	return value, nil

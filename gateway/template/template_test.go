@@ -58,16 +58,16 @@ func TestParseRefuses(t *testing.T) {
 		"{}":                                    known,
 		"{ID}":                                  known,
 		"{id }":                                 known,
-		"{other}":                               "{other} is no placeholder: use one of " + known + ", or {{ for a literal brace",
+		"{other}":                               "{other} is not a known placeholder; use one of " + known + ", or {{ for a literal brace",
 		"{property:}":                           known,
 		"{property:?}":                          known,
 		"{property}":                            known,
 		"{id??}":                                known,
 		"{property:{}":                          known,
-		"{id|}":                                 `the filter "", which does not exist: use one of lower, urlquery, urlpath`,
-		"{id|upper}":                            `the filter "upper"`,
-		"{id|lower?}":                           `the filter "lower?"`,
-		strings.Repeat("x", template.MaxText+1): "write at most 4096",
+		"{id|}":                                 `uses the unknown filter ""; use one of lower, urlquery, urlpath`,
+		"{id|upper}":                            `the unknown filter "upper"`,
+		"{id|lower?}":                           `the unknown filter "lower?"`,
+		strings.Repeat("x", template.MaxText+1): "more than the limit of 4096",
 		strings.Repeat("{id}", template.MaxPlaceholders+1): "more than 64 placeholders",
 		"{" + strings.Repeat("long", 100) + "}":            "{longlonglonglonglonglonglonglonglonglong...}",
 	} {
@@ -75,7 +75,7 @@ func TestParseRefuses(t *testing.T) {
 			t.Errorf("%.60q: %v, want ...%s...", text, err, want)
 		}
 	}
-	if _, err := template.Parse("{id}"); err == nil || !strings.Contains(err.Error(), "there is none here") {
+	if _, err := template.Parse("{id}"); err == nil || !strings.Contains(err.Error(), "none are available here") {
 		t.Errorf("no names: %v", err)
 	}
 }
@@ -87,8 +87,8 @@ func TestExpandRefuses(t *testing.T) {
 		lookup func(string) (string, bool)
 		want   string
 	}{
-		"x{absent}":                            {lookup, "{absent}: there is no value; write {absent?} where it may be missing"},
-		"{property:none}":                      {lookup, "{property:none}: there is no value"},
+		"x{absent}":                            {lookup, "{absent}: the event has no such value; write {absent?} if it may be missing"},
+		"{property:none}":                      {lookup, "{property:none}: the event has no such value"},
 		"x{id}":                                {long, "longer than 16384 bytes"},
 		"{id|urlpath}":                         {long, "longer than 16384 bytes"},
 		"{id}{collection}":                     {long, "longer than 16384 bytes"},
@@ -103,7 +103,7 @@ func TestExpandRefuses(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), c.want) || string(got) != "before" {
 			t.Errorf("%s: %q, %v, want ...%s...", text, got, err, c.want)
 		}
-		if missing := errors.Is(err, template.ErrMissing); missing != strings.Contains(c.want, "no value") {
+		if missing := errors.Is(err, template.ErrMissing); missing != strings.Contains(c.want, "no such value") {
 			t.Errorf("%s: missing is %t", text, missing)
 		}
 	}

@@ -10,7 +10,11 @@ import (
 
 // ordinary returns an event with five attributes and 1 KiB of JSON.
 func ordinary() rawevent.Event {
-	e := rawevent.New("6e8bc430-9c3a-11d9-9669-0800200c9a66", "https://example.com/sensors/17", "com.example.sensor.measured")
+	e := rawevent.New(
+		"6e8bc430-9c3a-11d9-9669-0800200c9a66",
+		"https://example.com/sensors/17",
+		"com.example.sensor.measured",
+	)
 	e.Set("time", "2026-11-23T01:02:03.456Z")
 	const reading = `{"name":"temperature","value":21.50,"unit":"C"},`
 	body := `{"readings":[` + strings.Repeat(reading, 20) + `{}],"note":"`

@@ -27,19 +27,50 @@ func wrong(attribute, value string) coreRow { return coreRow{attribute, value, i
 // coreRows has the rows of the behaviour table that are about values of core attributes.
 func coreRows() []coreRow {
 	return []coreRow{
-		wrong("dataschema", "http://ex.com/%zz"), wrong("dataschema", "/rel"), wrong("dataschema", "http://ex.com/a#b"), kept("dataschema", "HTTP://EX.com/x?"),
-		wrong("source", "a b"), wrong("source", "a b%zz"), wrong("source", "1-555:x"), kept("source", "1-555-123-4567"),
-		kept("source", "HTTP://EX.com/x"), kept("source", "http://ex.com/a?#"), wrong("source", "http://[zzz]/"), kept("source", "http://[::1]:80/"),
-		changed("time", "2020-01-02t03:04:05z", "2020-01-02T03:04:05Z"), kept("time", "2016-12-31T23:59:60Z"), kept("time", "2020-01-02T03:04:05.0123456789Z"),
-		kept("time", "2020-01-02T03:04:05+05:30"), kept("time", "0001-01-01T00:00:00Z"),
-		wrong("time", "2020-01-02T03:04:05,5Z"), wrong("time", "2020-01-02T3:04:05Z"), wrong("time", "2020-01-02 03:04:05Z"),
-		wrong("time", "2020-01-02T24:00:00Z"), wrong("time", "2020-01-02T03:04:05+25:00"),
-		wrong("specversion", "0.3"), wrong("specversion", "1.1"), kept("subject", "1e2"),
+		wrong(
+			"dataschema",
+			"http://ex.com/%zz",
+		),
+		wrong("dataschema", "/rel"),
+		wrong("dataschema", "http://ex.com/a#b"),
+		kept("dataschema", "HTTP://EX.com/x?"),
+		wrong("source", "a b"),
+		wrong("source", "a b%zz"),
+		wrong("source", "1-555:x"),
+		kept("source", "1-555-123-4567"),
+		kept(
+			"source",
+			"HTTP://EX.com/x",
+		),
+		kept("source", "http://ex.com/a?#"),
+		wrong("source", "http://[zzz]/"),
+		kept("source", "http://[::1]:80/"),
+		changed(
+			"time",
+			"2020-01-02t03:04:05z",
+			"2020-01-02T03:04:05Z",
+		),
+		kept("time", "2016-12-31T23:59:60Z"),
+		kept("time", "2020-01-02T03:04:05.0123456789Z"),
+		kept("time", "2020-01-02T03:04:05+05:30"),
+		kept("time", "0001-01-01T00:00:00Z"),
+		wrong(
+			"time",
+			"2020-01-02T03:04:05,5Z",
+		),
+		wrong("time", "2020-01-02T3:04:05Z"),
+		wrong("time", "2020-01-02 03:04:05Z"),
+		wrong("time", "2020-01-02T24:00:00Z"),
+		wrong("time", "2020-01-02T03:04:05+25:00"),
+		wrong("specversion", "0.3"),
+		wrong("specversion", "1.1"),
+		kept("subject", "1e2"),
 	}
 }
 
-// TestCoreValues sends each value as JSON, as a header, and as a header over a socket. Unlike the percent-encoded values
-// of the tests by specification section, these headers are as a careless sender writes them; "%zz" stands for itself.
+// TestCoreValues sends each value as JSON, as a header, and as a header over a socket. Unlike the percent-encoded
+// values of the tests by specification section, these headers are as a careless sender writes them; "%zz" stands for
+// itself.
 func TestCoreValues(t *testing.T) {
 	t.Parallel()
 	server := newServer(t)
@@ -94,8 +125,19 @@ func TestConversion(t *testing.T) {
 			accepted(t, &structured, err)
 			header := http.Header{}
 			structured.WriteHTTP(header)
-			if got, want := header.Get("Content-Type"), strings.TrimSpace(row.contentType); got != want || string(structured.Data) != row.body {
-				t.Errorf("back in binary mode: Content-Type %q and body %q, want %q and %q", got, structured.Data, want, row.body)
+			if got, want := header.Get(
+				"Content-Type",
+			), strings.TrimSpace(
+				row.contentType,
+			); got != want ||
+				string(structured.Data) != row.body {
+				t.Errorf(
+					"back in binary mode: Content-Type %q and body %q, want %q and %q",
+					got,
+					structured.Data,
+					want,
+					row.body,
+				)
 			}
 		})
 	}

@@ -1,14 +1,16 @@
-// Package rawevent holds a CloudEvent as it travels: each attribute as the canonical text that stands on the wire, and
-// the data as bytes that nobody has looked into.
+// Package rawevent holds a CloudEvent as it travels: each attribute as the canonical text on the wire, and the data as
+// bytes that are passed on unparsed.
 //
 // It exists because event.Event of the CloudEvents SDK parses times and URLs and writes them back changed, truncates
-// numbers, takes the last of two equal keys and does not percent-decode HTTP headers. A gateway has to pass on what it
-// got. So the decoders here are strict about what the CloudEvents specification (1.0.2) says, tolerant where its
-// bindings tell readers to be, and never rewrite a value that is valid; the encoders are strict.
+// numbers, keeps the last of two equal keys and does not percent-decode HTTP headers. A gateway must pass on exactly
+// what it received. The decoders are therefore strict where the CloudEvents specification (1.0.2) has a rule, tolerant
+// where its protocol bindings tell readers to be, and never rewrite a valid value. The encoders are strict.
 //
-//   - [FromHTTP] and [Event.WriteHTTP] speak the HTTP protocol binding in binary mode,
-//   - [FromJSON], [BatchFromJSON], [Event.AppendJSON] and [AppendBatch] the JSON event format and its batch,
-//   - [Event.Validate] checks an event that was put together in Go.
+//   - [FromHTTP] and [Event.WriteHTTP] implement the HTTP protocol binding in binary mode.
+//   - [FromJSON], [BatchFromJSON], [Event.AppendJSON] and [AppendBatch] implement the JSON event format and its batch
+//     format.
+//   - [Event.Validate] checks an event that was built in Go.
+//   - [Lenient] reads what careless senders produce and reports what it changed.
 //
 // The package imports the standard library only.
 package rawevent

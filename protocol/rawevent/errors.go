@@ -5,24 +5,24 @@ import (
 	"strings"
 )
 
-// Reason says which kind of answer an [Error] calls for.
+// Reason classifies an [Error] by the HTTP status that answers it.
 type Reason int
 
 const (
-	// Invalid means that the input is not a CloudEvent, or an invalid one (HTTP 400).
+	// Invalid means that the input is not a CloudEvent or violates the specification (HTTP 400).
 	Invalid Reason = iota
-	// Unsupported means that it may be a CloudEvent, but in a format that is not understood (HTTP 415).
+	// Unsupported means that the event may be valid, but its format is not supported (HTTP 415).
 	Unsupported
-	// TooLarge means that it exceeds a limit of this reader (HTTP 413).
+	// TooLarge means that the event exceeds a limit of this package (HTTP 413).
 	TooLarge
 )
 
-// Error says what is wrong with an event: which attribute, and which rule of the specification it breaks.
+// Error describes why an event was refused: the attribute, and the rule of the specification that it violates.
 type Error struct {
 	Reason    Reason
-	Attribute string // the attribute or JSON member at fault; empty when it is the event as a whole
-	Rule      string // the rule, as a sentence without a capital; never contains the value
-	Index     int    // position in a batch; -1 outside of one
+	Attribute string // the attribute or JSON member at fault; empty if the fault is in the event as a whole
+	Rule      string // the rule, in lower case; never contains the value, so that it is safe to log
+	Index     int    // position in the batch; -1 if the event is not in a batch
 }
 
 // Error implements error.

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// SpecVersion is the only version of the CloudEvents specification that this package reads and writes.
+// SpecVersion is the value of specversion in every event that this package accepts or writes.
 const SpecVersion = "1.0"
 
 // Names of the context attributes that the core specification defines.
@@ -20,25 +20,26 @@ const (
 	AttrDataContentType = "datacontenttype"
 )
 
-// Attribute is one context attribute: its name in lower case and the canonical string form of its value.
+// Attribute is a context attribute: its name in lower case and the canonical string form of its value.
 type Attribute struct {
 	Name  string
 	Value string
 }
 
-// Event is one CloudEvent. The zero value is an empty event that does not validate; build one with [New] or a decoder.
-// It is not safe for concurrent writing.
+// Event is a CloudEvent. Create one with [New] or a decoder; the zero value is an empty event that does not validate.
+// Concurrent reads are safe; [Event.Validate], [Event.Set] and [Event.Delete] write.
 type Event struct {
-	// Attributes holds every attribute but datacontenttype, each once, in canonical order: use Set to keep that.
+	// Attributes holds every attribute except datacontenttype, each once, in canonical order. Use [Event.Set] to
+	// preserve that order.
 	Attributes []Attribute
 	// DataContentType is the media type of the data; empty means that the attribute is absent.
 	DataContentType string
-	// Data is nil when the event has no data; empty but not nil is data of length zero. A decoder may let it share
-	// memory with its input, so neither may be changed while the event is in use.
+	// Data is nil if the event has no data; an empty slice that is not nil is data of length zero. Data may share
+	// memory with the input of the decoder, so neither may be modified while the event is in use.
 	Data []byte
 }
 
-// New returns an event with the four required attributes; it is not validated.
+// New returns an event with the four required attributes. It is not validated.
 func New(id, source, eventType string) Event {
 	return Event{Attributes: []Attribute{
 		{AttrSpecVersion, SpecVersion}, {AttrID, id}, {AttrSource, source}, {AttrType, eventType},
@@ -54,7 +55,7 @@ func (e *Event) Source() string { return e.get(AttrSource) }
 // Type returns the attribute type.
 func (e *Event) Type() string { return e.get(AttrType) }
 
-// Subject returns the attribute subject, or "" when it is absent.
+// Subject returns the attribute subject, or "" if it is absent.
 func (e *Event) Subject() string { return e.get(AttrSubject) }
 
 func (e *Event) get(name string) string {
@@ -62,7 +63,7 @@ func (e *Event) get(name string) string {
 	return value
 }
 
-// Attribute returns the value of the named attribute, datacontenttype included, and whether the event has it.
+// Attribute returns the value of the named attribute, including datacontenttype, and whether the event has it.
 func (e *Event) Attribute(name string) (string, bool) {
 	for i := range e.Attributes {
 		if e.Attributes[i].Name == name {
@@ -75,7 +76,7 @@ func (e *Event) Attribute(name string) (string, bool) {
 	return "", false
 }
 
-// Set gives the named attribute a value, replacing an earlier one, and keeps the canonical order.
+// Set sets or replaces the named attribute and preserves the canonical order.
 func (e *Event) Set(name, value string) {
 	if name == AttrDataContentType {
 		e.DataContentType = value
@@ -100,15 +101,15 @@ func (e *Event) Delete(name string) {
 	e.Attributes = slices.DeleteFunc(e.Attributes, func(a Attribute) bool { return a.Name == name })
 }
 
-// Clone returns a copy whose attributes can be changed without changing e; the data is shared.
+// Clone returns a copy with attributes of its own. The data is shared.
 func (e *Event) Clone() Event {
 	c := *e
 	c.Attributes = slices.Clone(e.Attributes)
 	return c
 }
 
-// Canonicalize brings attributes that were appended in any order into the canonical one.
-// It reports the name of an attribute that occurs twice, or "".
+// Canonicalize sorts attributes that were appended in any order into canonical order.
+// It returns the name of an attribute that occurs twice, or "" if there is none.
 func (e *Event) Canonicalize() (duplicate string) {
 	slices.SortFunc(e.Attributes, func(a, b Attribute) int { return compareNames(a.Name, b.Name) })
 	for i := 1; i < len(e.Attributes); i++ {
@@ -127,11 +128,12 @@ func compareNames(a, b string) int {
 	return strings.Compare(a, b)
 }
 
-// extensionRank is the rank of every attribute that is not a core one.
+// extensionRank is the rank of every extension attribute.
 const extensionRank = 7
 
-// rank is the position of an attribute in every encoding that this gateway writes; extensions follow the core attributes,
-// by name. Redis stores the field names of neighbouring entries once only if they come in the same order.
+// rank returns the position of an attribute in every encoding that this package writes: core attributes first, then
+// extensions by name. The order is fixed because Redis shares the field names of neighbouring stream entries only if
+// they occur in the same order.
 func rank(name string) int {
 	switch name {
 	case AttrSpecVersion:

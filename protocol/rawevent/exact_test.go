@@ -95,7 +95,10 @@ func TestJSONDataIsExact(t *testing.T) {
 func TestJSONBodyIsExact(t *testing.T) {
 	t.Parallel()
 	const body = "\t{\"a\": 1}\r\n"
-	e, err := rawevent.FromHTTP(headerOf(append(httpRow{}.headerLines(), "Content-Type: application/json")), []byte(body))
+	e, err := rawevent.FromHTTP(
+		headerOf(append(httpRow{}.headerLines(), "Content-Type: application/json")),
+		[]byte(body),
+	)
 	hasData(body)(t, &e, err)
 	if got := string(e.AppendJSON(nil)); got != with(`"datacontenttype":"application/json","data":`+body) {
 		t.Errorf("written as %q", got)
@@ -137,7 +140,9 @@ func TestBinaryDataIsExact(t *testing.T) {
 func TestLargeNumbersInBatch(t *testing.T) {
 	t.Parallel()
 	const number = "-1234567890123456789012345678901234567890"
-	events, err := rawevent.BatchFromJSON([]byte("[" + with(`"data":`+number) + "," + with(`"data":[`+number+`]`) + "]"))
+	events, err := rawevent.BatchFromJSON(
+		[]byte("[" + with(`"data":`+number) + "," + with(`"data":[`+number+`]`) + "]"),
+	)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -160,7 +160,9 @@ func FuzzValidJSON(f *testing.F) {
 		e := rawevent.New("1", "/s", "t")
 		e.DataContentType, e.Data = "application/json", input
 		asJSON := bytes.Contains(e.AppendJSON(nil), []byte(`,"data":`))
-		if want := json.Valid(input) && utf8.Valid(input); want != asJSON && bytes.Count(input, []byte("["))+bytes.Count(input, []byte("{")) <= 126 {
+		if want := json.Valid(input) &&
+			utf8.Valid(input); want != asJSON &&
+			bytes.Count(input, []byte("["))+bytes.Count(input, []byte("{")) <= 126 {
 			t.Errorf("%q: encoding/json says %v", input, want)
 		}
 	})

@@ -184,7 +184,13 @@ func newServer(t *testing.T) *httptest.Server {
 
 // overSocket writes a request as it stands here, byte by byte, which no HTTP client would. It returns the status, and
 // what FromHTTP said if the request got so far.
-func overSocket(t *testing.T, server *httptest.Server, requestLine string, lines []string, body string) (int, *rawevent.Event, error) {
+func overSocket(
+	t *testing.T,
+	server *httptest.Server,
+	requestLine string,
+	lines []string,
+	body string,
+) (int, *rawevent.Event, error) {
 	t.Helper()
 	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", server.Listener.Addr().String())
 	if err != nil {
@@ -192,7 +198,12 @@ func overSocket(t *testing.T, server *httptest.Server, requestLine string, lines
 	}
 	defer func() { _ = conn.Close() }()
 	var request strings.Builder
-	fmt.Fprintf(&request, "%s\r\nHost: gateway.example\r\nConnection: close\r\nContent-Length: %d\r\n", requestLine, len(body))
+	fmt.Fprintf(
+		&request,
+		"%s\r\nHost: gateway.example\r\nConnection: close\r\nContent-Length: %d\r\n",
+		requestLine,
+		len(body),
+	)
 	for _, line := range lines {
 		request.WriteString(line + "\r\n")
 	}

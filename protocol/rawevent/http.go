@@ -22,8 +22,8 @@ const (
 	MediaTypeBatch = "application/cloudevents-batch+json"
 )
 
-// ModeOf tells the content mode by the media type, as HTTP protocol binding section 3 orders: by prefix, whatever the
-// case and the parameters. It does not say whether the event format is known.
+// ModeOf returns the content mode that a media type selects. As HTTP protocol binding section 3 requires, it compares
+// prefixes and ignores case and parameters. It does not tell whether the event format is supported.
 func ModeOf(contentType string) Mode {
 	const prefix = "application/cloudevents"
 	base := strings.TrimSpace(until(contentType, ";"))
@@ -41,8 +41,8 @@ func ModeOf(contentType string) Mode {
 	}
 }
 
-// FromHTTP reads the one event of an HTTP message in binary or structured mode and validates it. The data shares memory
-// with body. A batch is refused: that is for [BatchFromJSON]. A non-nil error is an *[Error].
+// FromHTTP reads and validates the event of an HTTP message in binary or structured mode. The data shares memory with
+// body. A batch is refused; use [BatchFromHTTP]. A non-nil error is an *[Error].
 func FromHTTP(header http.Header, body []byte) (Event, error) { return fromHTTP(header, body, nil) }
 
 func fromHTTP(header http.Header, body []byte, l *Lenient) (Event, error) {
@@ -63,8 +63,8 @@ func fromHTTP(header http.Header, body []byte, l *Lenient) (Event, error) {
 	}
 }
 
-// BatchFromHTTP reads the events of an HTTP message in batched mode. A non-nil error is an *[Error] with the index of
-// the event at fault. An empty batch is legal.
+// BatchFromHTTP reads and validates the events of an HTTP message in batched mode. An empty batch is legal. A non-nil
+// error is an *[Error] with the index of the event at fault.
 func BatchFromHTTP(header http.Header, body []byte) ([]Event, error) {
 	return batchFromHTTP(header, body, nil)
 }
@@ -91,7 +91,7 @@ func singleContentType(header http.Header) (string, error) {
 	}
 }
 
-// checkJSONFormat returns an error unless contentType is the wanted JSON format, in UTF-8.
+// checkJSONFormat returns an error unless contentType names the wanted JSON format in UTF-8.
 func checkJSONFormat(contentType, want string) error {
 	base, params, _ := strings.Cut(contentType, ";")
 	if !strings.EqualFold(strings.TrimSpace(base), want) {
@@ -100,7 +100,8 @@ func checkJSONFormat(contentType, want string) error {
 	for param := range strings.SplitSeq(params, ";") {
 		name, value, _ := strings.Cut(strings.TrimSpace(param), "=")
 		value = strings.Trim(value, `"`)
-		if strings.EqualFold(name, "charset") && !strings.EqualFold(value, "utf-8") && !strings.EqualFold(value, "us-ascii") {
+		if strings.EqualFold(name, "charset") && !strings.EqualFold(value, "utf-8") &&
+			!strings.EqualFold(value, "us-ascii") {
 			return unsupported("the JSON event format is UTF-8; another charset is not supported")
 		}
 	}
@@ -109,7 +110,7 @@ func checkJSONFormat(contentType, want string) error {
 
 func fromBinary(header http.Header, contentType string, body []byte, l *Lenient) (Event, error) {
 	e := Event{Attributes: make([]Attribute, 0, 8), DataContentType: contentType}
-	if len(body) > 0 { // on HTTP, no body and an empty one are the same (HTTP protocol binding section 3.1.2)
+	if len(body) > 0 { // HTTP cannot tell an empty body from an absent one
 		e.Data = body
 	}
 	for key, values := range header {
@@ -139,8 +140,8 @@ func fromBinary(header http.Header, contentType string, body []byte, l *Lenient)
 	return e, nil
 }
 
-// attributeName returns the attribute that a ce- header carries. The names that nearly every event has are constants,
-// which saves the hot path their allocation.
+// attributeName returns the attribute that a ce- header carries. Common names are constants, which saves an allocation
+// for each on the hot path.
 func attributeName(header string) string {
 	switch header {
 	case "Ce-Specversion":
@@ -162,8 +163,8 @@ func attributeName(header string) string {
 	}
 }
 
-// lowerASCII is the letter case of header names. Unicode's makes a k of the Kelvin sign, and so a legal name of an
-// illegal one.
+// lowerASCII folds the case of header names. Unicode case folding would map the Kelvin sign to k, and so turn an
+// invalid name into a valid one.
 func lowerASCII(r rune) rune {
 	if r >= 'A' && r <= 'Z' {
 		return r + 'a' - 'A'
@@ -171,9 +172,9 @@ func lowerASCII(r rune) rune {
 	return r
 }
 
-// decodeHeaderValue undoes a double-quoted string and then one round of percent-encoding, in that order (HTTP protocol
-// binding section 3.1.3.2). Readers have to be liberal: raw UTF-8 and needless encoding are accepted, and a "%" that no
-// two hexadecimal digits follow stands for itself. The result need not be UTF-8; validation finds that.
+// decodeHeaderValue unquotes a double-quoted string and then undoes one round of percent-encoding (HTTP protocol
+// binding section 3.1.3.2). Readers have to be liberal: raw UTF-8 and needless encoding are accepted, and a "%" without
+// two hexadecimal digits after it stands for itself. The result may be invalid UTF-8, which validation detects.
 func decodeHeaderValue(s string) string {
 	if len(s) >= 2 && s[0] == '"' {
 		if unquoted, ok := unquote(s); ok {
@@ -195,7 +196,7 @@ func decodeHeaderValue(s string) string {
 	return string(decoded)
 }
 
-// unquote undoes an RFC 9110 quoted-string that spans all of s.
+// unquote decodes s if all of it is a quoted-string as in RFC 9110.
 func unquote(s string) (string, bool) {
 	var b strings.Builder
 	for i := 1; i < len(s); i++ {
@@ -213,13 +214,13 @@ func unquote(s string) (string, bool) {
 	return "", false
 }
 
-// WriteHTTP sets the headers of e in binary mode: Content-Type, and one ce- header for every other attribute, percent-
-// encoded as HTTP protocol binding section 3.1.3.2 orders. The body is e.Data as it is.
+// WriteHTTP sets the headers of e in binary mode: Content-Type, and a ce- header for every other attribute,
+// percent-encoded as HTTP protocol binding section 3.1.3.2 requires. The body of the message is e.Data, unchanged.
 //
-// An event whose data is itself an event, so that [ModeOf] of its DataContentType is not [Binary], must not be written
-// like this: the reader would take the inner event for the one that was sent. Write that as JSON.
+// Do not use binary mode for an event whose data is itself an event, that is, if [ModeOf] of its DataContentType is not
+// [Binary]: the receiver would read the inner event instead. Write such an event as JSON.
 func (e *Event) WriteHTTP(header http.Header) {
-	values := make([]string, len(e.Attributes)+1) // one allocation for all of them
+	values := make([]string, len(e.Attributes)+1) // a single allocation for all values
 	for i := range e.Attributes {
 		values[i] = encodeHeaderValue(e.Attributes[i].Value)
 		header[headerName(e.Attributes[i].Name)] = values[i : i+1 : i+1]
@@ -270,7 +271,8 @@ func encodeHeaderValue(s string) string {
 	return string(encoded)
 }
 
-// mustEncode: space, double quote, percent, and everything outside U+0021 to U+007E, byte by byte of the UTF-8.
+// mustEncode reports whether a byte of the UTF-8 text must be percent-encoded: space, double quote, percent, and
+// everything outside U+0021 to U+007E.
 func mustEncode(c byte) bool { return c <= ' ' || c == '"' || c == '%' || c > '~' }
 
 func unhex(c byte) byte {

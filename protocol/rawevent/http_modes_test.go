@@ -130,7 +130,13 @@ func TestBatch(t *testing.T) {
 				if got.Reason != row.reason || got.Attribute != row.attribute || got.Index != row.at || events != nil {
 					t.Errorf("refused as %#v with %d events, want %+v", *got, len(events), row)
 				}
-				if at := fmt.Sprintf("event %d of the batch", row.at); strings.Contains(got.Error(), at) != (row.at >= 0) {
+				if at := fmt.Sprintf(
+					"event %d of the batch",
+					row.at,
+				); strings.Contains(
+					got.Error(),
+					at,
+				) != (row.at >= 0) {
 					t.Errorf("the error says %q", got)
 				}
 				return

@@ -52,19 +52,31 @@ var httpRows = []httpRow{
 	{name: "decoded once", lines: headers("ce-subject: 100%2525"), expect: has("subject", "100%25")},
 	{name: "double-quoted", lines: headers(`ce-subject: "a \"b\" c"`), expect: has("subject", `a "b" c`)},
 	{name: "double-quoted, backslash", lines: headers(`ce-subject: "a\\b\c"`), expect: has("subject", `a\bc`)},
-	{name: "double-quoted, then percent-decoded", lines: headers(`ce-subject: "a%20%22b"`), expect: has("subject", `a "b`)},
+	{
+		name:   "double-quoted, then percent-decoded",
+		lines:  headers(`ce-subject: "a%20%22b"`),
+		expect: has("subject", `a "b`),
+	},
 	{name: "double-quoted and empty", lines: headers(`ce-foo: ""`), expect: has("foo", "")},
 	{name: "a quote that does not end", lines: headers(`ce-subject: "a`), expect: has("subject", `"a`)},
 	{name: "a quote and a backslash at the end", lines: headers(`ce-subject: "a\`), expect: has("subject", `"a\`)},
 	{name: "a quote that ends early", lines: headers(`ce-subject: "a" b`), expect: has("subject", `"a" b`)},
 	{name: "a lone quote", lines: headers(`ce-subject: "`), expect: has("subject", `"`)},
 	{name: "a lone percent sign", lines: headers("ce-subject: 100% of %"), expect: has("subject", "100% of %")},
-	{name: "a percent sign without hexadecimal digits", lines: headers("ce-subject: %zz%4%4g%41"), expect: has("subject", "%zz%4%4gA")},
+	{
+		name:   "a percent sign without hexadecimal digits",
+		lines:  headers("ce-subject: %zz%4%4g%41"),
+		expect: has("subject", "%zz%4%4gA"),
+	},
 	{name: "overlong UTF-8", lines: headers("ce-subject: %C0%A0"), expect: invalid("subject")},
 	{name: "encoded surrogate", lines: headers("ce-subject: %ED%A0%80"), expect: invalid("subject")},
 	{name: "half a character", lines: headers("ce-subject: %E2%82"), expect: invalid("subject")},
 	{name: "raw UTF-8", lines: headers("ce-subject: é€"), expect: has("subject", "é€")},
-	{name: "raw and encoded UTF-8 in one character", lines: headers("ce-subject: \xe2%82%ac"), expect: has("subject", "€")},
+	{
+		name:   "raw and encoded UTF-8 in one character",
+		lines:  headers("ce-subject: \xe2%82%ac"),
+		expect: has("subject", "€"),
+	},
 	{name: "raw byte E9", lines: headers("ce-subject: caf\xe9"), expect: invalid("subject")},
 	{name: "raw byte E9 in a quoted string", lines: headers("ce-subject: \"caf\xe9\""), expect: invalid("subject")},
 	{name: "raw U+0001", lines: headers("ce-subject: a\x01b"), byHTTP: true, expect: invalid("subject")},
@@ -84,17 +96,33 @@ var httpRows = []httpRow{
 	{name: "two ce-id, the same value", lines: headers("ce-id: 1"), expect: invalid("id")},
 	{name: "two ce-id, another case", lines: headers("CE-ID: 1"), expect: invalid("id")},
 	{name: "two of an extension", lines: headers("ce-foo: 1", "ce-foo: 2"), expect: invalid("foo")},
-	{name: "two Content-Type", lines: headers("Content-Type: text/plain", "Content-Type: text/html"), expect: invalid("datacontenttype")},
+	{
+		name:   "two Content-Type",
+		lines:  headers("Content-Type: text/plain", "Content-Type: text/html"),
+		expect: invalid("datacontenttype"),
+	},
 	{name: "ce- with an empty name", lines: headers("ce-: x"), expect: invalid("")},
 	{name: "ce-foo-bar", lines: headers("ce-foo-bar: x"), expect: invalid("foo-bar")},
 	{name: "ce-foo_bar", lines: headers("ce-foo_bar: x"), expect: invalid("foo_bar")},
 	{name: "ce-data", lines: headers("ce-data: x"), expect: invalid("data")},
 	{name: "ce-datacontenttype", lines: headers("ce-datacontenttype: text/plain"), expect: invalid("datacontenttype")},
-	{name: "name of 40 characters", lines: headers("ce-" + strings.Repeat("n", 40) + ": x"), expect: has(strings.Repeat("n", 40), "x")},
-	{name: "name of 64 characters", lines: headers("ce-" + strings.Repeat("n", 64) + ": x"), expect: has(strings.Repeat("n", 64), "x")},
+	{
+		name:   "name of 40 characters",
+		lines:  headers("ce-" + strings.Repeat("n", 40) + ": x"),
+		expect: has(strings.Repeat("n", 40), "x"),
+	},
+	{
+		name:   "name of 64 characters",
+		lines:  headers("ce-" + strings.Repeat("n", 64) + ": x"),
+		expect: has(strings.Repeat("n", 64), "x"),
+	},
 	{name: "name of 65 characters", lines: headers("ce-" + strings.Repeat("n", 65) + ": x"),
 		expect: refused(rawevent.TooLarge, strings.Repeat("n", 64))},
-	{name: "ce without a hyphen is no attribute", lines: headers("cefoo: x", "ce: y", "x-ce-foo: z"), expect: lacks("foo")},
+	{
+		name:   "ce without a hyphen is not an attribute",
+		lines:  headers("cefoo: x", "ce: y", "x-ce-foo: z"),
+		expect: lacks("foo"),
+	},
 	{name: "256 attributes", lines: manyHeaders(252), expect: has("x251", "v")},
 	{name: "257 attributes", lines: manyHeaders(253), expect: refused(rawevent.TooLarge, "")},
 	{name: "5000 ce- headers", lines: manyHeaders(5000), expect: refused(rawevent.TooLarge, "")},
@@ -109,24 +137,64 @@ var httpRows = []httpRow{
 	{name: "missing ce-type", leave: "ce-type", expect: invalid("type")},
 	{name: "an id of one space", leave: "ce-id", lines: headers("ce-id: %20"), expect: has("id", " ")},
 	{name: "missing ce-specversion", leave: "ce-specversion", expect: invalid("specversion")},
-	{name: "specversion 1.1", leave: "ce-specversion", lines: headers("ce-specversion: 1.1"), expect: invalid("specversion")},
-	{name: "specversion 1", leave: "ce-specversion", lines: headers("ce-specversion: 1"), expect: invalid("specversion")},
-	{name: "specversion 0.3", leave: "ce-specversion", lines: headers("ce-specversion: 0.3"), expect: invalid("specversion")},
-	{name: "dataschema that is no URI", lines: headers("ce-dataschema: http://ex.com/%zz"), expect: invalid("dataschema")},
-	{name: "value of 64 KiB", lines: headers("ce-foo: " + strings.Repeat("v", 64<<10)), expect: has("foo", strings.Repeat("v", 64<<10))},
-	{name: "value of 64 KiB and a byte", lines: headers("ce-foo: " + strings.Repeat("v", 64<<10+1)), expect: refused(rawevent.TooLarge, "foo")},
+	{
+		name:   "specversion 1.1",
+		leave:  "ce-specversion",
+		lines:  headers("ce-specversion: 1.1"),
+		expect: invalid("specversion"),
+	},
+	{
+		name:   "specversion 1",
+		leave:  "ce-specversion",
+		lines:  headers("ce-specversion: 1"),
+		expect: invalid("specversion"),
+	},
+	{
+		name:   "specversion 0.3",
+		leave:  "ce-specversion",
+		lines:  headers("ce-specversion: 0.3"),
+		expect: invalid("specversion"),
+	},
+	{
+		name:   "dataschema that is not a URI",
+		lines:  headers("ce-dataschema: http://ex.com/%zz"),
+		expect: invalid("dataschema"),
+	},
+	{
+		name:   "value of 64 KiB",
+		lines:  headers("ce-foo: " + strings.Repeat("v", 64<<10)),
+		expect: has("foo", strings.Repeat("v", 64<<10)),
+	},
+	{
+		name:   "value of 64 KiB and a byte",
+		lines:  headers("ce-foo: " + strings.Repeat("v", 64<<10+1)),
+		expect: refused(rawevent.TooLarge, "foo"),
+	},
 
 	// Data.
 	{name: "no Content-Type", body: "hello", expect: all(lacks("datacontenttype"), hasData("hello"))},
 	{name: "application/json that is not JSON", lines: headers("Content-Type: application/json"), body: "{bad",
 		expect: all(has("datacontenttype", "application/json"), hasData("{bad"))},
-	{name: "bytes that are not text", lines: headers("Content-Type: application/octet-stream"), body: "\x00\xff\r\n", expect: hasData("\x00\xff\r\n")},
+	{
+		name:   "bytes that are not text",
+		lines:  headers("Content-Type: application/octet-stream"),
+		body:   "\x00\xff\r\n",
+		expect: hasData("\x00\xff\r\n"),
+	},
 	{name: "empty body with Content-Type", lines: headers("Content-Type: application/json"),
 		expect: all(has("datacontenttype", "application/json"), noData)},
 	{name: "HTTP/1.0", request: "POST / HTTP/1.0", body: "x", expect: hasData("x")},
 	{name: "PUT", request: "PUT / HTTP/1.1", body: "x", expect: hasData("x")},
-	{name: "Content-Type that is no media type", lines: headers("Content-Type: json"), expect: invalid("datacontenttype")},
-	{name: "two media types in one Content-Type", lines: headers("Content-Type: text/plain, text/html"), expect: invalid("datacontenttype")},
+	{
+		name:   "Content-Type that is not a media type",
+		lines:  headers("Content-Type: json"),
+		expect: invalid("datacontenttype"),
+	},
+	{
+		name:   "two media types in one Content-Type",
+		lines:  headers("Content-Type: text/plain, text/html"),
+		expect: invalid("datacontenttype"),
+	},
 }
 
 func TestBinaryHTTP(t *testing.T) {
@@ -160,7 +228,7 @@ func TestBinaryHTTP(t *testing.T) {
 	}
 }
 
-// TestNoEvent is about messages that are no CloudEvents at all.
+// TestNoEvent: messages that are not CloudEvents are refused as such.
 func TestNoEvent(t *testing.T) {
 	t.Parallel()
 	for name, header := range map[string]http.Header{

@@ -10,11 +10,11 @@ import (
 	"unicode/utf8"
 )
 
-// FromJSON reads one event in the JSON event format and validates it. Data that is JSON is a part of input as it stands
-// there, byte for byte. A non-nil error is an *[Error].
+// FromJSON reads and validates one event in the JSON event format. Data that is JSON is a slice of input, byte for
+// byte. A non-nil error is an *[Error].
 //
-// An event whose data is JSON by default, because datacontenttype is absent, gets application/json, as the JSON event
-// format section 3.1.2 recommends for a conversion; data_base64 without datacontenttype gets none.
+// If datacontenttype is absent, the member data is JSON by default, and the event gets the type application/json, as
+// section 3.1.2 of the JSON event format recommends for a conversion; data_base64 gets no type.
 func FromJSON(input []byte) (Event, error) { return fromJSON(input, nil) }
 
 func fromJSON(input []byte, l *Lenient) (Event, error) {
@@ -28,8 +28,8 @@ func fromJSON(input []byte, l *Lenient) (Event, error) {
 	return e, nil
 }
 
-// BatchFromJSON reads a JSON array of events; an empty one is legal. A non-nil error is an *[Error] whose Index is the
-// position of the event at fault.
+// BatchFromJSON reads and validates a JSON array of events. An empty array is legal. A non-nil error is an *[Error]
+// whose Index is the position of the event at fault.
 func BatchFromJSON(input []byte) ([]Event, error) { return batchFromJSON(input, nil) }
 
 func batchFromJSON(input []byte, l *Lenient) ([]Event, error) {
@@ -55,7 +55,7 @@ func batchFromJSON(input []byte, l *Lenient) ([]Event, error) {
 	return events, nil
 }
 
-// checkJSONText checks once what the scanner relies on: valid UTF-8, valid JSON, bounded depth.
+// checkJSONText checks what the scanner relies on: valid UTF-8, valid JSON, bounded depth.
 func checkJSONText(input []byte) error {
 	v := validator{text: input, limit: maxJSONDepth}
 	switch {
@@ -79,12 +79,12 @@ func jsonErrorDetail(input []byte) string {
 	return ""
 }
 
-// members collects what decodeEvent needs to know of the data before it can say what it is.
+// members collects the members whose meaning depends on others: data depends on datacontenttype, which may follow it.
 type members struct {
 	data, base64       []byte
 	hasData, hasBase64 bool
 	lenient            *Lenient // nil: strict
-	nulls              []string // attributes given as null: absent, but a second member of the name is still one too many
+	nulls              []string // attributes given as null: absent, but the name must still be unique
 }
 
 func decodeEvent(value []byte, l *Lenient) (Event, *Error) {
@@ -163,7 +163,7 @@ func (m *members) decodeAttribute(e *Event, name string, value []byte) *Error {
 	if slices.Contains(m.nulls, name) {
 		return invalid(name, "occurs more than once")
 	}
-	if isNull(value) { // an absent attribute (JSON event format section 2.2)
+	if isNull(value) { // null means absent (JSON event format section 2.2)
 		if _, found := e.Attribute(name); found {
 			return invalid(name, "occurs more than once")
 		}
@@ -187,7 +187,7 @@ func (m *members) decodeAttribute(e *Event, name string, value []byte) *Error {
 	return nil
 }
 
-// decodeScalar returns the canonical string form of an attribute's JSON value (JSON event format section 2.2).
+// decodeScalar returns the canonical string form of the JSON value of an attribute (JSON event format section 2.2).
 func decodeScalar(name string, value []byte) (string, *Error) {
 	core := rank(name) < extensionRank
 	switch c := value[0]; {
@@ -204,13 +204,16 @@ func decodeScalar(name string, value []byte) (string, *Error) {
 		if n, err := strconv.ParseInt(string(value), 10, 32); err == nil {
 			return strconv.FormatInt(n, 10), nil
 		}
-		return "", invalid(name, "a number must be an integer from -2147483648 to 2147483647 without fraction or exponent")
+		return "", invalid(
+			name,
+			"a number must be an integer from -2147483648 to 2147483647 without fraction or exponent",
+		)
 	default:
 		return "", invalid(name, "must be a string, an integer or a boolean, not an object or an array")
 	}
 }
 
-// decodeData settles what the members data and data_base64 mean (JSON event format section 3.1).
+// decodeData sets the data of the event from the members data and data_base64 (JSON event format section 3.1).
 func (m *members) decodeData(e *Event) *Error {
 	if m.hasBase64 && isNull(m.base64) {
 		m.hasBase64 = false
@@ -224,7 +227,7 @@ func (m *members) decodeData(e *Event) *Error {
 			text, ok = decodeString(m.base64)
 		}
 		decoded, err := base64.StdEncoding.Strict().DecodeString(text)
-		if ok && (err != nil || strings.ContainsAny(text, "\r\n")) { // which encoding/base64 skips
+		if ok && (err != nil || strings.ContainsAny(text, "\r\n")) { // encoding/base64 skips these
 			decoded, ok = m.lenient.base64(text)
 		}
 		if !ok {
@@ -259,9 +262,9 @@ func nonNil(b []byte) []byte {
 	return b
 }
 
-// AppendJSON appends e in the JSON event format. Data whose media type is JSON stands in it as it is, if it is JSON
-// indeed and not nested so deep that [BatchFromJSON] would refuse it; text becomes a JSON string; everything else, and
-// data of unknown type, becomes data_base64. The event is not validated.
+// AppendJSON appends e in the JSON event format. Data of a JSON media type is copied unchanged if it is valid JSON and
+// not nested deeper than [BatchFromJSON] accepts. Text becomes a JSON string. All other data, including data of unknown
+// type, becomes data_base64. The event is not validated.
 func (e *Event) AppendJSON(dst []byte) []byte {
 	start := len(dst)
 	for i := range e.Attributes {
@@ -290,7 +293,7 @@ func (e *Event) appendData(dst []byte) []byte {
 	case isJSON && utf8.Valid(e.Data) && validJSON(e.Data, maxDataDepth):
 		dst = append(dst, `,"data":`...)
 		return append(dst, e.Data...)
-	case !isJSON && isText(e.DataContentType) && utf8.Valid(e.Data): // text/json is both, and its reader keeps the quotes
+	case !isJSON && isText(e.DataContentType) && utf8.Valid(e.Data): // text/json is both; as JSON it would keep the quotes
 		dst = append(dst, `,"data":`...)
 		return appendQuoted(dst, e.Data)
 	default:
@@ -300,7 +303,7 @@ func (e *Event) appendData(dst []byte) []byte {
 	}
 }
 
-// AppendBatch appends events as one JSON array, the content of a batched-mode message.
+// AppendBatch appends events as a JSON array, the content of a message in batched mode.
 func AppendBatch(dst []byte, events []Event) []byte {
 	dst = append(dst, '[')
 	for i := range events {
@@ -312,8 +315,8 @@ func AppendBatch(dst []byte, events []Event) []byte {
 	return append(dst, ']')
 }
 
-// DataMember returns a top-level member of the data, if that is a JSON object: a string as what it stands for, anything
-// else as its JSON text.
+// DataMember returns a top-level member of data that is a JSON object: a string is decoded, any other value is returned
+// as JSON text.
 func (e *Event) DataMember(name string) (string, bool) {
 	value, found := e.DataValue(name)
 	if found && value[0] == '"' {
@@ -322,8 +325,7 @@ func (e *Event) DataMember(name string) (string, bool) {
 	return string(value), found
 }
 
-// DataValue returns the JSON text of a top-level member of the data, if that is a JSON object. It shares memory with the
-// data.
+// DataValue returns the JSON text of a top-level member of data that is a JSON object. It shares memory with the data.
 func (e *Event) DataValue(name string) ([]byte, bool) {
 	if !IsJSON(e.DataContentType) || !validJSON(e.Data, maxJSONDepth) {
 		return nil, false

@@ -10,13 +10,32 @@ import (
 
 // dataRows has the rows of the behaviour table that are about reading data from JSON.
 var dataRows = []jsonRow{
-	{"object with application/vnd.x+json", with(`"datacontenttype":"application/vnd.x+json","data":{"a":1}`), hasData(`{"a":1}`)},
-	{"object with Application/JSON; charset=utf-8", with(`"datacontenttype":"Application/JSON; charset=utf-8","data":{"a":1}`),
-		all(has("datacontenttype", "Application/JSON; charset=utf-8"), hasData(`{"a":1}`))},
+	{
+		"object with application/vnd.x+json",
+		with(`"datacontenttype":"application/vnd.x+json","data":{"a":1}`),
+		hasData(`{"a":1}`),
+	},
+	{
+		"object with Application/JSON; charset=utf-8",
+		with(`"datacontenttype":"Application/JSON; charset=utf-8","data":{"a":1}`),
+		all(has("datacontenttype", "Application/JSON; charset=utf-8"), hasData(`{"a":1}`)),
+	},
 	{"object with text/json", with(`"datacontenttype":"text/json","data":{}`), hasData(`{}`)},
-	{"string without datacontenttype", with(`"data":"hi"`), all(has("datacontenttype", "application/json"), hasData(`"hi"`))},
-	{"string with JSON type stays a JSON string", with(`"datacontenttype":"application/json","data":"{\"a\":1}"`), hasData(`"{\"a\":1}"`)},
-	{"string with text/plain", with(`"datacontenttype":"text/plain","data":"hi"`), all(has("datacontenttype", "text/plain"), hasData("hi"))},
+	{
+		"string without datacontenttype",
+		with(`"data":"hi"`),
+		all(has("datacontenttype", "application/json"), hasData(`"hi"`)),
+	},
+	{
+		"string with JSON type stays a JSON string",
+		with(`"datacontenttype":"application/json","data":"{\"a\":1}"`),
+		hasData(`"{\"a\":1}"`),
+	},
+	{
+		"string with text/plain",
+		with(`"datacontenttype":"text/plain","data":"hi"`),
+		all(has("datacontenttype", "text/plain"), hasData("hi")),
+	},
 	{"string before its datacontenttype", with(`"data":"hi","datacontenttype":"text/plain"`), hasData("hi")},
 	{"empty string with text/plain", with(`"datacontenttype":"text/plain","data":""`), hasData("")},
 	{"object with text/plain", with(`"datacontenttype":"text/plain","data":{}`), invalid("data")},
@@ -25,7 +44,11 @@ var dataRows = []jsonRow{
 	{"null with text/plain", with(`"datacontenttype":"text/plain","data":null`), invalid("data")},
 	{"null", with(`"data":null`), all(has("datacontenttype", "application/json"), hasData("null"))},
 	{"null with application/json", with(`"datacontenttype":"application/json","data":null`), hasData("null")},
-	{"no data but datacontenttype", with(`"datacontenttype":"text/plain"`), all(has("datacontenttype", "text/plain"), noData)},
+	{
+		"no data but datacontenttype",
+		with(`"datacontenttype":"text/plain"`),
+		all(has("datacontenttype", "text/plain"), noData),
+	},
 	{"escaped name of data", with(`"d\u0061ta":1`), hasData("1")},
 
 	{"data and data_base64", with(`"data":1,"data_base64":"AA=="`), invalid("data_base64")},
@@ -34,10 +57,22 @@ var dataRows = []jsonRow{
 	{"data_base64 null", with(`"data_base64":null`), all(lacks("datacontenttype"), noData)},
 	{"data_base64", with(`"data_base64":"AP/+"`), all(lacks("datacontenttype"), hasData("\x00\xff\xfe"))},
 	{"data_base64 empty", with(`"data_base64":""`), all(lacks("datacontenttype"), hasData(""))},
-	{"data_base64 with JSON type", with(`"datacontenttype":"application/json","data_base64":"e30="`), all(has("datacontenttype", "application/json"), hasData("{}"))},
-	{"data_base64 with JSON type that is not JSON", with(`"datacontenttype":"application/json","data_base64":"e2JhZA=="`), hasData("{bad")},
+	{
+		"data_base64 with JSON type",
+		with(`"datacontenttype":"application/json","data_base64":"e30="`),
+		all(has("datacontenttype", "application/json"), hasData("{}")),
+	},
+	{
+		"data_base64 with JSON type that is not JSON",
+		with(`"datacontenttype":"application/json","data_base64":"e2JhZA=="`),
+		hasData("{bad"),
+	},
 	{"data_base64 with escaped slashes, no datacontenttype", with(`"data_base64":"\/\/8="`), hasData("\xff\xff")},
-	{"data_base64 with escaped slashes, datacontenttype later", with(`"data_base64":"\/\/8=","datacontenttype":"text/plain"`), hasData("\xff\xff")},
+	{
+		"data_base64 with escaped slashes, datacontenttype later",
+		with(`"data_base64":"\/\/8=","datacontenttype":"text/plain"`),
+		hasData("\xff\xff"),
+	},
 	{"data_base64 garbage", with(`"data_base64":"!!!!"`), invalid("data_base64")},
 	{"data_base64 without padding", with(`"data_base64":"AA"`), invalid("data_base64")},
 	{"data_base64 in the URL alphabet", with(`"data_base64":"__8="`), invalid("data_base64")},

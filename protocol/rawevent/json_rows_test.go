@@ -19,7 +19,11 @@ type jsonRow struct {
 // jsonRows has the rows of the behaviour table that are about structured mode.
 var jsonRows = []jsonRow{
 	{"minimal", minimal, all(has("id", "1"), has("specversion", "1.0"), lacks("datacontenttype"), noData)},
-	{"white space everywhere", " {\n\t\"specversion\" : \"1.0\" ,\r\n\"id\":\"1\",\"source\":\"/s\",\"type\":\"t\" ,\"data\" : 1 } ", hasData("1")},
+	{
+		"white space everywhere",
+		" {\n\t\"specversion\" : \"1.0\" ,\r\n\"id\":\"1\",\"source\":\"/s\",\"type\":\"t\" ,\"data\" : 1 } ",
+		hasData("1"),
+	},
 
 	// Characters.
 	{"control characters in a string", with(`"subject":"a\u0001b\nc"`), invalid("subject")},
@@ -36,12 +40,20 @@ var jsonRows = []jsonRow{
 	{"lone high surrogate", with(`"subject":"\ud83d"`), invalid("subject")},
 	{"lone high surrogate and text", with(`"subject":"\ud83dabcdefgh"`), invalid("subject")},
 	{"lone high surrogate and an escape", with(`"subject":"\ud83d\nabcdef"`), invalid("subject")},
-	{"lone high surrogate, an escape and what looks like a low one", with(`"subject":"\ud83d\ndc00"`), invalid("subject")},
+	{
+		"lone high surrogate, an escape and what looks like a low one",
+		with(`"subject":"\ud83d\ndc00"`),
+		invalid("subject"),
+	},
 	{"two high surrogates", with(`"subject":"\ud83d\ud83d"`), invalid("subject")},
 	{"surrogates in the wrong order", with(`"subject":"\ude00\ud83d"`), invalid("subject")},
 	{"lone surrogate in a name", with(`"\ud83d":"x"`), invalid("")},
 	{"lone surrogate in text data", with(`"datacontenttype":"text/plain","data":"\ud83d"`), invalid("data")},
-	{"every escape", with(`"datacontenttype":"text/plain","data":"\"\\\/\b\f\n\r\t\u00e9\u20AC"`), hasData("\"\\/\b\f\n\r\té€")},
+	{
+		"every escape",
+		with(`"datacontenttype":"text/plain","data":"\"\\\/\b\f\n\r\t\u00e9\u20AC"`),
+		hasData("\"\\/\b\f\n\r\té€"),
+	},
 	{"invalid UTF-8 in a string", with("\"subject\":\"caf\xe9\""), invalid("")},
 	{"invalid UTF-8 in the data", with("\"data\":{\"a\":\"\xff\"}"), invalid("")},
 	{"byte order mark", "\ufeff" + minimal, invalid("")},
@@ -53,8 +65,16 @@ var jsonRows = []jsonRow{
 	{"data_base64 twice", with(`"data_base64":"","data_base64":""`), invalid("data_base64")},
 	{"data_base64 twice, null", with(`"data_base64":null,"data_base64":null`), invalid("data_base64")},
 	{"extension twice", with(`"foo":"1","foo":"1"`), invalid("foo")},
-	{"datacontenttype twice", with(`"datacontenttype":"text/plain","datacontenttype":"text/plain"`), invalid("datacontenttype")},
-	{"datacontenttype twice, null", with(`"datacontenttype":null,"datacontenttype":"text/plain"`), invalid("datacontenttype")},
+	{
+		"datacontenttype twice",
+		with(`"datacontenttype":"text/plain","datacontenttype":"text/plain"`),
+		invalid("datacontenttype"),
+	},
+	{
+		"datacontenttype twice, null",
+		with(`"datacontenttype":null,"datacontenttype":"text/plain"`),
+		invalid("datacontenttype"),
+	},
 	{"extension null, then a value", with(`"foo":null,"foo":"1"`), invalid("foo")},
 	{"extension a value, then null", with(`"foo":"1","foo":null`), invalid("foo")},
 	{"extension null twice", with(`"foo":null,"foo":null`), invalid("foo")},
@@ -69,8 +89,16 @@ var jsonRows = []jsonRow{
 	{"an empty name", with(`"":"x","foo":"y"`), invalid("")},
 	{"foo_bar", with(`"foo_bar":"x"`), invalid("foo_bar")},
 	{"a name of 40 characters", with(`"` + strings.Repeat("n", 40) + `":"x"`), has(strings.Repeat("n", 40), "x")},
-	{"a name of 65 characters", with(`"` + strings.Repeat("n", 65) + `":"x"`), refused(rawevent.TooLarge, strings.Repeat("n", 64))},
-	{"a long name cut inside a character", with(`"a` + strings.Repeat("é", 40) + `":"x"`), refused(rawevent.TooLarge, "a"+strings.Repeat("é", 31))},
+	{
+		"a name of 65 characters",
+		with(`"` + strings.Repeat("n", 65) + `":"x"`),
+		refused(rawevent.TooLarge, strings.Repeat("n", 64)),
+	},
+	{
+		"a long name cut inside a character",
+		with(`"a` + strings.Repeat("é", 40) + `":"x"`),
+		refused(rawevent.TooLarge, "a"+strings.Repeat("é", 31)),
+	},
 	{"256 attributes", with(manyMembers(252, `"v"`)), has("x251", "v")},
 	{"257 attributes", with(manyMembers(253, `"v"`)), refused(rawevent.TooLarge, "")},
 	{"257 nulls", with(manyMembers(257, `null`)), refused(rawevent.TooLarge, "")},
@@ -82,9 +110,21 @@ var jsonRows = []jsonRow{
 	{"empty datacontenttype", with(`"datacontenttype":""`), invalid("datacontenttype")},
 	{"empty id", without("id", `"id":""`), invalid("id")},
 	{"empty extension", with(`"foo":""`), has("foo", "")},
-	{"null attributes", with(`"foo":null,"subject":null,"time":null`), all(lacks("foo"), lacks("subject"), lacks("time"))},
-	{"datacontenttype null at the end", with(`"data":"hi","datacontenttype":null`), all(has("datacontenttype", "application/json"), hasData(`"hi"`))},
-	{"datacontenttype null at the front", `{"datacontenttype":null,` + opening + `}`, all(lacks("datacontenttype"), noData)},
+	{
+		"null attributes",
+		with(`"foo":null,"subject":null,"time":null`),
+		all(lacks("foo"), lacks("subject"), lacks("time")),
+	},
+	{
+		"datacontenttype null at the end",
+		with(`"data":"hi","datacontenttype":null`),
+		all(has("datacontenttype", "application/json"), hasData(`"hi"`)),
+	},
+	{
+		"datacontenttype null at the front",
+		`{"datacontenttype":null,` + opening + `}`,
+		all(lacks("datacontenttype"), noData),
+	},
 	{"id null", without("id", `"id":null`), invalid("id")},
 	{"specversion null", without("specversion", `"specversion":null`), invalid("specversion")},
 
@@ -110,7 +150,7 @@ var jsonRows = []jsonRow{
 	{"an array", with(`"foo":[]`), invalid("foo")},
 	{"digits in a string stay a string", with(`"foo":"007"`), has("foo", "007")},
 
-	// What is no event.
+	// Not an event.
 	{"empty", "", invalid("")},
 	{"not JSON", "{bad", invalid("")},
 	{"text after the event", minimal + "x", invalid("")},
@@ -125,12 +165,28 @@ var jsonRows = []jsonRow{
 	{"missing specversion", without("specversion", ""), invalid("specversion")},
 	{"specversion 1.1", without("specversion", `"specversion":"1.1"`), invalid("specversion")},
 	{"specversion 0.3", without("specversion", `"specversion":"0.3"`), invalid("specversion")},
-	{"128 levels", with(`"data":` + strings.Repeat("[", 127) + strings.Repeat("]", 127)), hasData(strings.Repeat("[", 127) + strings.Repeat("]", 127))},
-	{"129 levels", with(`"data":` + strings.Repeat("[", 128) + strings.Repeat("]", 128)), refused(rawevent.TooLarge, "")},
+	{
+		"128 levels",
+		with(`"data":` + strings.Repeat("[", 127) + strings.Repeat("]", 127)),
+		hasData(strings.Repeat("[", 127) + strings.Repeat("]", 127)),
+	},
+	{
+		"129 levels",
+		with(`"data":` + strings.Repeat("[", 128) + strings.Repeat("]", 128)),
+		refused(rawevent.TooLarge, ""),
+	},
 	{"128 levels and more beside them", with(`"data":[[],` + strings.Repeat("[", 126) + strings.Repeat("]", 126) + `]`),
 		hasData("[[]," + strings.Repeat("[", 126) + strings.Repeat("]", 126) + "]")},
-	{"129 levels, brackets in a string before them", with(`"data":["]]",` + strings.Repeat("[", 127) + strings.Repeat("]", 127) + `]`), refused(rawevent.TooLarge, "")},
-	{"brackets in a string are no levels", with(`"data":"\"` + strings.Repeat("[", 200) + `"`), hasData(`"\"` + strings.Repeat("[", 200) + `"`)},
+	{
+		"129 levels, brackets in a string before them",
+		with(`"data":["]]",` + strings.Repeat("[", 127) + strings.Repeat("]", 127) + `]`),
+		refused(rawevent.TooLarge, ""),
+	},
+	{
+		"brackets in a string do not count as levels",
+		with(`"data":"\"` + strings.Repeat("[", 200) + `"`),
+		hasData(`"\"` + strings.Repeat("[", 200) + `"`),
+	},
 	{"a million levels", strings.Repeat("[", 1e6), refused(rawevent.TooLarge, "")},
 }
 
@@ -154,7 +210,13 @@ func TestStructuredJSON(t *testing.T) {
 		})
 		t.Run(row.name+", over a socket", func(t *testing.T) {
 			t.Parallel()
-			status, e, err := overSocket(t, server, "POST / HTTP/1.1", headers("Content-Type: application/cloudevents+json"), row.input)
+			status, e, err := overSocket(
+				t,
+				server,
+				"POST / HTTP/1.1",
+				headers("Content-Type: application/cloudevents+json"),
+				row.input,
+			)
 			if status != http.StatusAccepted {
 				t.Fatalf("net/http answers %d", status)
 			}

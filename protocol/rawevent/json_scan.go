@@ -7,8 +7,8 @@ import (
 	"unicode/utf8"
 )
 
-// scanner walks JSON text that is known to be valid and gives out its parts as they stand there. encoding/json can do
-// neither of what is needed: show that a key occurs twice, and leave the data's bytes alone.
+// scanner walks JSON text that is known to be valid and returns its parts unchanged. encoding/json neither reports
+// duplicate keys nor preserves the bytes of the data.
 type scanner struct {
 	text []byte
 	pos  int
@@ -26,7 +26,7 @@ func (s *scanner) peek() byte {
 	return 0
 }
 
-// members yields the keys, in quotes, and the values of the object at the position.
+// members yields the quoted keys and the values of the object at the current position.
 func (s *scanner) members() iter.Seq2[[]byte, []byte] {
 	return func(yield func(key, value []byte) bool) {
 		s.pos++ // {
@@ -44,7 +44,7 @@ func (s *scanner) members() iter.Seq2[[]byte, []byte] {
 	}
 }
 
-// elements yields the values of the array at the position.
+// elements yields the values of the array at the current position.
 func (s *scanner) elements() iter.Seq[[]byte] {
 	return func(yield func(value []byte) bool) {
 		s.pos++ // [
@@ -59,7 +59,7 @@ func (s *scanner) elements() iter.Seq[[]byte] {
 	}
 }
 
-// value returns the text of the value at the position, without white space around it, and moves behind it.
+// value returns the text of the value at the current position, without surrounding white space, and moves past it.
 func (s *scanner) value() []byte {
 	first := s.peek()
 	start := s.pos
@@ -77,7 +77,7 @@ func (s *scanner) value() []byte {
 }
 
 func (s *scanner) skipString() {
-	for s.pos = skipPlain(s.text, s.pos+1); s.text[s.pos] != '"'; s.pos = skipPlain(s.text, s.pos+2) { // behind an escape
+	for s.pos = skipPlain(s.text, s.pos+1); s.text[s.pos] != '"'; s.pos = skipPlain(s.text, s.pos+2) { // past an escape
 	}
 	s.pos++
 }
@@ -100,7 +100,7 @@ func (s *scanner) skipNested() {
 	}
 }
 
-// memberName is decodeString for names. Those that nearly every event has are constants, which saves their allocation.
+// memberName is decodeString for names. Common names are constants, which saves their allocation.
 func memberName(quoted []byte) (string, bool) {
 	switch string(quoted[1 : len(quoted)-1]) {
 	case AttrSpecVersion:
@@ -124,8 +124,8 @@ func memberName(quoted []byte) (string, bool) {
 	}
 }
 
-// decodeString returns what a JSON string in quotes stands for. It reports false for an unpaired surrogate, which
-// encoding/json would replace silently by U+FFFD.
+// decodeString decodes a quoted JSON string. It returns false for an unpaired surrogate, which encoding/json would
+// silently replace with U+FFFD.
 func decodeString(quoted []byte) (string, bool) {
 	inner := quoted[1 : len(quoted)-1]
 	plain := true
@@ -188,14 +188,14 @@ func unescape(c byte) byte {
 	}
 }
 
-// AppendJSONString appends s, which must be valid UTF-8, as a JSON string. Only what JSON demands is escaped, so that
+// AppendJSONString appends s, which must be valid UTF-8, as a JSON string. It escapes only what JSON requires, so that
 // text stays readable and short.
 func AppendJSONString(dst []byte, s string) []byte { return appendQuoted(dst, s) }
 
 func appendQuoted[T string | []byte](dst []byte, s T) []byte {
 	const lowerHex = "0123456789abcdef"
 	dst = append(dst, '"')
-	start := 0 // of what is not copied yet
+	start := 0 // of the part that is not copied yet
 	for i := 0; i < len(s); i++ {
 		c := s[i]
 		if c >= ' ' && c != '"' && c != '\\' {
@@ -220,7 +220,7 @@ func appendQuoted[T string | []byte](dst []byte, s T) []byte {
 	return append(dst, '"')
 }
 
-// isText reports whether data of this media type is text, which JSON can hold as a string.
+// isText reports whether data of this media type is text, which can become a JSON string.
 func isText(mediaType string) bool {
 	base := strings.ToLower(strings.TrimSpace(until(mediaType, ";")))
 	return strings.HasPrefix(base, "text/") || strings.HasSuffix(base, "/xml") || strings.HasSuffix(base, "+xml") ||

@@ -10,33 +10,36 @@ import (
 	"unicode"
 )
 
-// Lenient reads events as careless senders send them, where what they mean is plain, and makes valid ones of them. What is
-// valid is read as ever, byte for byte. The zero value is ready; it is for one goroutine at a time.
+// Lenient reads events of careless senders and repairs what is invalid where the intention is plain. Valid events are
+// read as by the strict functions, byte for byte. The zero value is ready to use. It is not safe for concurrent use.
 //
-//   - Names of attributes in upper case, or with dashes or underscores: ID, ce-foo-bar. They become id and foobar.
-//   - A core attribute that is empty: it is absent.
-//   - No specversion, or the number 1.0, or the version 0.3: its schemaurl and datacontentencoding are translated.
-//   - Attributes that are JSON numbers, booleans, objects or arrays where a string is due: their JSON text.
-//   - Characters in source and dataschema that no URI may have: percent-encoded.
-//   - Characters that no attribute may have: a space for white space, else U+FFFD. Not in id and source, of which two must
-//     not become one.
+//   - Attribute names in upper case or with dashes or underscores: ID and ce-foo-bar become id and foobar.
+//   - Empty optional core attributes: treated as absent.
+//   - A missing specversion, the number 1.0, or the version 0.3, whose schemaurl and datacontentencoding are
+//     translated.
+//   - JSON numbers, booleans, objects or arrays where an attribute must be a string: converted to their JSON text.
+//   - Characters in source and dataschema that are not allowed in a URI: percent-encoded.
+//   - Characters that are not allowed in an attribute: white space becomes a space, anything else U+FFFD. This does not
+//     apply to id and source, where it could make two different events equal.
 //   - Times with a space for the T, a comma for the point, an hour of one digit, or an offset without its colon.
-//   - A header twice with one value; ce-datacontenttype beside, or instead of, Content-Type.
-//   - Data that should be a JSON string and is another value: its JSON text. Base64 without padding, in the alphabet for
-//     URLs, or over several lines.
+//   - A header that occurs twice with the same value; ce-datacontenttype beside or instead of Content-Type.
+//   - Data that must be a JSON string but is another value: its JSON text. Base64 without padding, in the URL alphabet,
+//     or broken into lines.
 //
-// Everything else is refused as ever: what is not JSON or not UTF-8, what is missing, what is there twice and differs.
+// Everything else is refused as by the strict functions: text that is not JSON or not UTF-8, missing attributes, and
+// attributes that occur twice with different values.
 type Lenient struct {
-	// Mended are the names of the attributes that were not valid as they came, each once; data for the data.
+	// Mended lists the attributes that were repaired, each once, in no particular order; "data" stands for the data.
+	// It accumulates over calls: use a new Lenient for each request.
 	Mended []string
 }
 
-// FromHTTP is [FromHTTP], leniently.
+// FromHTTP is the lenient form of [FromHTTP].
 func (l *Lenient) FromHTTP(header http.Header, body []byte) (Event, error) {
 	return fromHTTP(header, body, l)
 }
 
-// BatchFromHTTP is [BatchFromHTTP], leniently.
+// BatchFromHTTP is the lenient form of [BatchFromHTTP].
 func (l *Lenient) BatchFromHTTP(header http.Header, body []byte) ([]Event, error) {
 	return batchFromHTTP(header, body, l)
 }
@@ -47,7 +50,8 @@ func (l *Lenient) note(name string) {
 	}
 }
 
-// name returns what a name that is not legal was meant to be. Names of the data are no attributes' and stay.
+// name returns the valid name that an invalid one stands for. It leaves names alone that would become data or
+// database64: those members hold the payload, and an attribute must not turn into one.
 func (l *Lenient) name(name string) string {
 	if l == nil || ValidName(name) || len(name) > maxNameLength {
 		return name
@@ -65,7 +69,7 @@ func (l *Lenient) name(name string) string {
 	return meant
 }
 
-// once reports whether several header values are one.
+// once reports whether all values of a repeated header are equal.
 func (l *Lenient) once(name string, values []string) bool {
 	if l == nil || len(values) == 0 || slices.ContainsFunc(values, func(v string) bool { return v != values[0] }) {
 		return false
@@ -74,7 +78,7 @@ func (l *Lenient) once(name string, values []string) bool {
 	return true
 }
 
-// contentType takes a ce- header that must not be there.
+// contentType reads the header ce-datacontenttype, which the HTTP protocol binding forbids.
 func (l *Lenient) contentType(e *Event, values []string) bool {
 	if l == nil || len(values) != 1 {
 		return false
@@ -86,7 +90,7 @@ func (l *Lenient) contentType(e *Event, values []string) bool {
 	return true
 }
 
-// scalar returns the text of a JSON value that is no legal attribute.
+// scalar returns the text of a JSON value that is not a valid attribute value.
 func (l *Lenient) scalar(name string, value []byte) (string, bool) {
 	if l == nil || value[0] == '"' {
 		return "", false
@@ -103,13 +107,13 @@ func compact(value []byte) string {
 		return string(value)
 	}
 	var decoded json.RawMessage = value
-	if text, err := json.Marshal(decoded); err == nil { // which makes it compact
+	if text, err := json.Marshal(decoded); err == nil { // compacts
 		return string(text)
 	}
 	return string(value)
 }
 
-// text returns data that should be a JSON string.
+// text returns the JSON text of data that should have been a JSON string.
 func (l *Lenient) text(value []byte) (string, bool) {
 	if l == nil || value[0] == '"' || isNull(value) {
 		return "", false
@@ -118,7 +122,7 @@ func (l *Lenient) text(value []byte) (string, bool) {
 	return string(value), true
 }
 
-// base64 decodes what is not base64 by the book.
+// base64 decodes base64 that violates RFC 4648 section 4: unpadded, in the URL alphabet, or with white space.
 func (l *Lenient) base64(text string) ([]byte, bool) {
 	if l == nil {
 		return nil, false
@@ -142,8 +146,7 @@ func (l *Lenient) base64(text string) ([]byte, bool) {
 	return decoded, true
 }
 
-// mend makes the event valid where it is plain what was meant. It is called before the event is validated, which refuses
-// the rest.
+// mend repairs the values of attributes. Validation follows it and refuses what mend left alone.
 func (l *Lenient) mend(e *Event) {
 	if l == nil || e.Canonicalize() != "" {
 		return
@@ -171,7 +174,7 @@ func isRequired(name string) bool {
 	return name == AttrID || name == AttrSource || name == AttrType || name == AttrSpecVersion
 }
 
-// meant returns what a value that is not valid was meant to be.
+// meant returns the valid value that an invalid one stands for, or the value itself if that is not plain.
 func meant(a *Attribute) string {
 	switch a.Name {
 	case AttrSource, AttrDataSchema:
@@ -185,7 +188,8 @@ func meant(a *Attribute) string {
 	}
 }
 
-// version translates an event of version 0.3, and takes one without a version for one of 1.0, as other readers do.
+// version translates an event of version 0.3, and takes an event without a version to be one of 1.0, as other readers
+// do.
 func (l *Lenient) version(e *Event) {
 	version, found := e.Attribute(AttrSpecVersion)
 	switch {
@@ -213,8 +217,8 @@ func (l *Lenient) version(e *Event) {
 	l.note(AttrSpecVersion)
 }
 
-// encodeURI percent-encodes what no URI may have: everything but the characters of RFC 3986 section 2, and a percent sign
-// that begins no percent-encoding.
+// encodeURI percent-encodes what is not allowed in a URI: everything but the characters of RFC 3986 section 2, and
+// percent signs without two hexadecimal digits after them.
 func encodeURI(s string) string {
 	const upperHex = "0123456789ABCDEF"
 	var b strings.Builder
@@ -233,7 +237,9 @@ func encodeURI(s string) string {
 	return b.String()
 }
 
-var nearTime = regexp.MustCompile(`^(\d{4}-\d{2}-\d{2})[Tt ]+(\d{1,2})(:\d{2}:\d{2})(?:[.,](\d+))? ?(Z|z|UTC|GMT|([+-]\d{2}):?(\d{2}))$`)
+// nearTime matches timestamps that are almost RFC 3339.
+var nearTime = regexp.MustCompile(`^(\d{4}-\d{2}-\d{2})[Tt ]+(\d{1,2})(:\d{2}:\d{2})(?:[.,](\d+))? ?` +
+	`(Z|z|UTC|GMT|([+-]\d{2}):?(\d{2}))$`)
 
 func meantTime(s string) string {
 	m := nearTime.FindStringSubmatch(s)
@@ -253,7 +259,7 @@ func meantTime(s string) string {
 	return date + "T" + hour + rest + fraction + zone
 }
 
-// legalString replaces what no String may have.
+// legalString replaces characters that a String of the CloudEvents type system must not contain.
 func legalString(s string) string {
 	return strings.Map(func(r rune) rune {
 		switch {

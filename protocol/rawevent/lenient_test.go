@@ -11,8 +11,8 @@ import (
 	"github.com/streamgate/streamgate/protocol/rawevent"
 )
 
-// lenientRow is an input that only a lenient reader takes, and the event that it makes of it, in JSON; "" where it is refused
-// as well.
+// lenientRow is an input that only a lenient reader takes, and the event that it makes of it, in JSON; "" where it is
+// refused as well.
 type lenientRow struct {
 	name   string
 	input  string
@@ -42,7 +42,7 @@ func TestLenientJSON(t *testing.T) {
 		{"numbers", with(`"foo":1.5,"goo":2147483648`), with(`"foo":"1.5","goo":"2147483648"`), "foo,goo"},
 		{"an object", with("\"foo\":{ \"a\" :\n[1]}"), with(`"foo":"{\"a\":[1]}"`), "foo"},
 		{"source with spaces", without("source", `"source":"/a b/ü%zz"`), without("source", `"source":"/a%20b/%C3%BC%25zz"`), "source"},
-		{"source that is no reference", without("source", `"source":"1-555:x"`), "", ""},
+		{"source that is not a URI-reference", without("source", `"source":"1-555:x"`), "", ""},
 		{"dataschema that is relative", with(`"dataschema":"/rel"`), "", ""},
 		{"control characters", with(`"subject":"a\tb\u0001c\ufffe"`), with("\"subject\":\"a b\ufffdc\ufffd\""), "subject"},
 		{"control characters in the id", without("id", `"id":"a\u0001"`), "", ""},
@@ -52,11 +52,11 @@ func TestLenientJSON(t *testing.T) {
 		{"time with an offset", with(`"time":"2020-01-02T03:04:05+0530"`), with(`"time":"2020-01-02T03:04:05+05:30"`), "time"},
 		{"time without a zone", with(`"time":"2020-01-02T03:04:05"`), "", ""},
 		{"time of another calendar", with(`"time":"2020-13-02 03:04:05Z"`), "", ""},
-		{"data that is no string", with(`"datacontenttype":"text/plain","data":{"a":1}`), with(`"datacontenttype":"text/plain","data":"{\"a\":1}"`), "data"},
+		{"data that is not a string", with(`"datacontenttype":"text/plain","data":{"a":1}`), with(`"datacontenttype":"text/plain","data":"{\"a\":1}"`), "data"},
 		{"data that is null", with(`"datacontenttype":"text/plain","data":null`), "", ""},
 		{"base64 without padding", with(`"data_base64":"AP8"`), with(`"data_base64":"AP8="`), "data"},
 		{"base64 for URLs, in lines", with(`"data_base64":"_-\r\n8"`), with(`"data_base64":"/+8="`), "data"},
-		{"base64 that is none", with(`"data_base64":"A"`), "", ""},
+		{"invalid base64", with(`"data_base64":"A"`), "", ""},
 		{"base64 that is a number", with(`"data_base64":12`), "", ""},
 		{"data twice", with(`"data":1,"data_base64":"AA=="`), "", ""},
 		{"id twice", with(`"id":"1"`), "", ""},
@@ -70,7 +70,10 @@ func TestLenientJSON(t *testing.T) {
 			e, err := l.FromHTTP(http.Header{"Content-Type": {rawevent.MediaTypeJSON}}, []byte(row.input))
 			row.check(t, &e, err, &l)
 			var inBatch rawevent.Lenient
-			events, err := inBatch.BatchFromHTTP(http.Header{"Content-Type": {rawevent.MediaTypeBatch}}, []byte("["+row.input+"]"))
+			events, err := inBatch.BatchFromHTTP(
+				http.Header{"Content-Type": {rawevent.MediaTypeBatch}},
+				[]byte("["+row.input+"]"),
+			)
 			if len(events) == 1 {
 				e = events[0]
 			}
@@ -136,12 +139,17 @@ func TestLenientReadsWhatIsValidExactly(t *testing.T) {
 		header := http.Header{}
 		e.WriteHTTP(header)
 		var l rawevent.Lenient
-		if strict, err := rawevent.FromHTTP(header, e.Data); err == nil { // else its data is an event, and is read for it
+		if strict, err := rawevent.FromHTTP(
+			header,
+			e.Data,
+		); err == nil { // else its data is an event, and is read for it
 			lenient, err := l.FromHTTP(header, e.Data)
 			if err != nil || len(l.Mended) > 0 || string(lenient.AppendJSON(nil)) != string(strict.AppendJSON(nil)) {
 				t.Errorf("%v, %v", err, l.Mended)
 			}
-		} else if rawevent.ModeOf(e.DataContentType) == rawevent.Binary {
+		} else if rawevent.ModeOf(
+			e.DataContentType,
+		) == rawevent.Binary {
 			t.Fatalf("a valid event is refused: %v", err)
 		}
 		text := e.AppendJSON(nil)

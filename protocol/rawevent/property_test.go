@@ -15,7 +15,8 @@ import (
 	"github.com/streamgate/streamgate/protocol/rawevent"
 )
 
-// legal reports whether a String of the CloudEvents type system may contain r; written apart from the package's own way.
+// legal reports whether a String of the CloudEvents type system may contain r; written apart from the package's own
+// way.
 func legal(r rune) bool {
 	return r >= 0x20 && (r < 0x7f || r > 0x9f) && (r < 0xfdd0 || r > 0xfdef) && r&0xffff != 0xfffe && r&0xffff != 0xffff
 }
@@ -52,7 +53,14 @@ func drawEvent(t *rapid.T) rawevent.Event {
 		e.Set(name, value)
 	}
 	e.DataContentType = rapid.SampledFrom([]string{
-		"", "application/json", "Application/Vnd.X+JSON ; charset=utf-8", "text/json", "text/x+json", "text/plain; a=\"b;c\"", "application/xml", "image/png",
+		"",
+		"application/json",
+		"Application/Vnd.X+JSON ; charset=utf-8",
+		"text/json",
+		"text/x+json",
+		"text/plain; a=\"b;c\"",
+		"application/xml",
+		"image/png",
 		"application/octet-stream",
 	}).Draw(t, "datacontenttype")
 	switch rapid.IntRange(0, 4).Draw(t, "kind of data") {
@@ -89,7 +97,8 @@ func drawJSON(t *rapid.T, depth int) string {
 	var text string
 	switch kind {
 	case 0:
-		text = rapid.SampledFrom([]string{"null", "true", "false", `"\ud83d"`, `"\\\""`, `"{[\u005d"`}).Draw(t, "constant")
+		text = rapid.SampledFrom([]string{"null", "true", "false", `"\ud83d"`, `"\\\""`, `"{[\u005d"`}).
+			Draw(t, "constant")
 	case 1:
 		text = rapid.StringMatching(`-?(0|[1-9][0-9]{0,30})(\.[0-9]{1,20})?([eE][+-]?[0-9]{1,4})?`).Draw(t, "number")
 	case 2:
@@ -111,9 +120,10 @@ func drawJSON(t *rapid.T, depth int) string {
 	return space + text + space
 }
 
-// afterJSON returns what e is once it has been JSON: white space around data that is a JSON value is no part of it.
+// afterJSON returns what e is once it has been JSON: white space around a JSON value is not part of the data.
 func afterJSON(e rawevent.Event) rawevent.Event {
-	if rawevent.IsJSON(e.DataContentType) && json.Valid(e.Data) && utf8.Valid(e.Data) { // json.Valid lets broken UTF-8 pass
+	if rawevent.IsJSON(e.DataContentType) && json.Valid(e.Data) &&
+		utf8.Valid(e.Data) { // json.Valid lets broken UTF-8 pass
 		e.Data = bytes.Trim(e.Data, " \t\r\n")
 	}
 	return e
@@ -230,9 +240,13 @@ func TestSDKReadsJSON(t *testing.T) {
 		for name, value := range extensions {
 			e.Set(name, value)
 		}
-		e.DataContentType = rapid.SampledFrom([]string{"", "application/json", "text/plain", "application/xml", "application/octet-stream"}).Draw(t, "datacontenttype")
+		e.DataContentType = rapid.SampledFrom([]string{"", "application/json", "text/plain", "application/xml", "application/octet-stream"}).
+			Draw(t, "datacontenttype")
 		if e.DataContentType == "application/json" {
-			e.Data = []byte(rapid.SampledFrom([]string{"null", "{}", ` { "a" : [ 1.50, -7 ] } `, `"hi"`, `[{"a":1,"a":2}]`, "12345678901234567890"}).Draw(t, "json"))
+			e.Data = []byte(
+				rapid.SampledFrom([]string{"null", "{}", ` { "a" : [ 1.50, -7 ] } `, `"hi"`, `[{"a":1,"a":2}]`, "12345678901234567890"}).
+					Draw(t, "json"),
+			)
 		} else {
 			e.Data = []byte(words.Draw(t, "data"))
 		}
@@ -244,8 +258,26 @@ func TestSDKReadsJSON(t *testing.T) {
 		if err := sdk.Validate(); err != nil {
 			t.Fatalf("%v: %s", err, written)
 		}
-		got := []string{sdk.SpecVersion(), sdk.ID(), sdk.Source(), sdk.Type(), sdk.Subject(), sdk.DataSchema(), sdk.DataContentType(), strings.TrimSpace(string(sdk.Data()))}
-		want := []string{"1.0", e.ID(), e.Source(), e.Type(), e.Subject(), "urn:example:x", e.DataContentType, string(afterJSON(e).Data)}
+		got := []string{
+			sdk.SpecVersion(),
+			sdk.ID(),
+			sdk.Source(),
+			sdk.Type(),
+			sdk.Subject(),
+			sdk.DataSchema(),
+			sdk.DataContentType(),
+			strings.TrimSpace(string(sdk.Data())),
+		}
+		want := []string{
+			"1.0",
+			e.ID(),
+			e.Source(),
+			e.Type(),
+			e.Subject(),
+			"urn:example:x",
+			e.DataContentType,
+			string(afterJSON(e).Data),
+		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Fatalf("%s\n%s", written, diff)
 		}

@@ -145,8 +145,22 @@ func TestHTTPHeaders(t *testing.T) {
 	header := http.Header{"Ce-Foo": {"old", "older"}, "Content-Type": {"old/type"}, "User-Agent": {"kept"}}
 	e.WriteHTTP(header)
 	want := http.Header{
-		"Ce-Specversion": {"1.0"}, "Ce-Id": {"1"}, "Ce-Source": {"/s"}, "Ce-Type": {"t"}, "Ce-Time": {"2020-01-02T03:04:05Z"}, "Ce-Subject": {"s"},
-		"Ce-Dataschema": {"urn:x"}, "Content-Type": {"text/plain"}, "Ce-Foo": {"x"}, "Ce-9a": {"y"}, "Ce-Ce": {"z"}, "User-Agent": {"kept"},
+		"Ce-Specversion": {
+			"1.0",
+		},
+		"Ce-Id":      {"1"},
+		"Ce-Source":  {"/s"},
+		"Ce-Type":    {"t"},
+		"Ce-Time":    {"2020-01-02T03:04:05Z"},
+		"Ce-Subject": {"s"},
+		"Ce-Dataschema": {
+			"urn:x",
+		},
+		"Content-Type": {"text/plain"},
+		"Ce-Foo":       {"x"},
+		"Ce-9a":        {"y"},
+		"Ce-Ce":        {"z"},
+		"User-Agent":   {"kept"},
 	}
 	if diff := cmp.Diff(want, header); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)

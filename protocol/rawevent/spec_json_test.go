@@ -136,7 +136,10 @@ func TestCloneAndDelete(t *testing.T) {
 	c.Delete("id")
 	c.Delete("datacontenttype")
 	c.Delete("absent")
-	if value, _ := e.Attribute("foo"); value != "x" || e.ID() != "1" || e.DataContentType != "text/plain" || len(e.Attributes) != 5 {
+	if value, _ := e.Attribute(
+		"foo",
+	); value != "x" || e.ID() != "1" || e.DataContentType != "text/plain" ||
+		len(e.Attributes) != 5 {
 		t.Errorf("the original is now %+v", e)
 	}
 	if _, found := c.Attribute("id"); found || c.DataContentType != "" || len(c.Attributes) != 4 {

@@ -6,27 +6,27 @@ import (
 	"strings"
 )
 
-// This file holds the grammars that values have to follow. They are checked, not parsed into net/url or time values,
-// because both change what they are given when it is written again.
+// This file holds the grammars of attribute values. Values are checked rather than parsed into net/url or time values,
+// because both change the text when they write it back.
 
 // validURIReference reports whether s follows RFC 3986 section 4.1.
 func validURIReference(s string) bool {
 	scheme, rest := splitScheme(s)
 	if scheme == "" {
 		if first, _, _ := strings.Cut(until(s, "?#"), "/"); strings.Contains(first, ":") {
-			return false // path-noscheme: it would be read as a scheme
+			return false // path-noscheme: the part before the colon would be read as a scheme
 		}
 	}
 	return validAfterScheme(rest, true)
 }
 
-// validAbsoluteURI reports whether s follows RFC 3986 section 4.3: it has a scheme, and no fragment.
+// validAbsoluteURI reports whether s follows RFC 3986 section 4.3: with a scheme and without a fragment.
 func validAbsoluteURI(s string) bool {
 	scheme, rest := splitScheme(s)
 	return scheme != "" && validAfterScheme(rest, false)
 }
 
-// splitScheme returns the scheme of s and what follows its colon, or "" and s.
+// splitScheme returns the scheme of s and the rest after its colon, or "" and s if there is no scheme.
 func splitScheme(s string) (scheme, rest string) {
 	for i := 0; i < len(s); i++ {
 		c := s[i]
@@ -80,7 +80,7 @@ func validAuthority(s string) bool {
 }
 
 // validIPLiteral reports whether s, without its brackets, is an IPv6address or an IPvFuture (RFC 3986 section 3.2.2).
-// net/url refuses anything else, so an event with it could not become one of the CloudEvents SDK.
+// net/url refuses anything else, so that the CloudEvents SDK could not represent the event.
 func validIPLiteral(s string) bool {
 	if s != "" && s[0]|0x20 == 'v' {
 		version, address, _ := strings.Cut(s[1:], ".")
@@ -88,10 +88,10 @@ func validIPLiteral(s string) bool {
 			address != "" && onlyChars(address, "") && !strings.ContainsAny(address, "@%")
 	}
 	address, err := netip.ParseAddr(s)
-	return err == nil && address.Is6() && address.Zone() == "" // zones came with RFC 6874, as %25
+	return err == nil && address.Is6() && address.Zone() == "" // RFC 6874 added zones, written with %25
 }
 
-// onlyChars reports whether s consists of pchar (RFC 3986 section 3.3) and the extra characters.
+// onlyChars reports whether s consists of pchar (RFC 3986 section 3.3) and the characters in extra.
 func onlyChars(s, extra string) bool {
 	for i := 0; i < len(s); i++ {
 		c := s[i]
@@ -108,7 +108,7 @@ func onlyChars(s, extra string) bool {
 }
 
 // normalizeTime checks s against RFC 3339 section 5.6 and returns it with T and Z in upper case; nothing else changes.
-// A leap second and any number of fraction digits are legal.
+// Leap seconds and any number of fraction digits are accepted.
 func normalizeTime(s string) (string, bool) {
 	const layout = "dddd-dd-ddTdd:dd:dd"
 	if len(s) < len(layout)+1 {
@@ -178,7 +178,7 @@ func daysIn(year, month int) int {
 
 // validMediaType reports whether s is type "/" subtype with optional parameters (RFC 2046, tokens of RFC 9110).
 func validMediaType(s string) bool {
-	if len(s) > maxValueLength || strings.HasSuffix(s, " ") { // HTTP trims a header, so the space would not arrive
+	if len(s) > maxValueLength || strings.HasSuffix(s, " ") { // HTTP trims header values, so the space would be lost
 		return false
 	}
 	base := until(s, ";")
@@ -193,8 +193,8 @@ func validMediaType(s string) bool {
 	return err == nil && validString(s)
 }
 
-// IsJSON reports whether the media type says that data is JSON: subtype json, or a +json suffix, whatever the case and
-// the parameters (JSON event format section 3.1). No media type at all is not JSON here.
+// IsJSON reports whether a media type denotes JSON: its subtype is json or ends in +json (JSON event format section
+// 3.1). Case and parameters are ignored. An empty media type is not JSON.
 func IsJSON(mediaType string) bool {
 	_, subtype, found := strings.Cut(strings.TrimSpace(until(mediaType, ";")), "/")
 	return found && (strings.EqualFold(subtype, "json") ||
@@ -210,7 +210,7 @@ func isToken(s string) bool {
 	return s != ""
 }
 
-// until returns s up to the first of the stop characters.
+// until returns s up to the first character that is in stops.
 func until(s, stops string) string {
 	if i := strings.IndexAny(s, stops); i >= 0 {
 		return s[:i]

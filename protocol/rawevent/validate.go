@@ -6,25 +6,26 @@ import (
 	"unicode/utf8"
 )
 
-// Bounds on what a stranger can put into one event. They are far above what the specification obliges an intermediary
-// to forward (64 KiB an event), so that no valid event of that size is refused for its shape.
+// Bounds on what an untrusted sender can put into one event. They are far above the 64 KiB per event that the
+// specification obliges intermediaries to forward, so that no valid event of that size is refused for its shape.
 const (
 	maxAttributes    = 256
 	maxNameLength    = 64
 	maxValueLength   = 64 << 10
 	maxJSONDepth     = 128
-	maxDataDepth     = maxJSONDepth - 2 // inside an event in a batch
+	maxDataDepth     = maxJSONDepth - 2 // data lies inside an event inside a batch
 	maxBatchedEvents = 10_000
 )
 
 const (
-	ruleString = "must be valid UTF-8 without control characters or Unicode noncharacters (CloudEvents type system: String)"
-	ruleName   = "a name consists of lower-case letters and digits only (CloudEvents: naming conventions)"
+	ruleString = "must be valid UTF-8 without control characters or Unicode noncharacters " +
+		"(CloudEvents type system: String)"
+	ruleName = "attribute names consist of lower-case letters and digits only (CloudEvents: naming conventions)"
 )
 
 // Validate checks e against the CloudEvents specification: required attributes, names, the type of every core
-// attribute, and the media type. It also puts attributes that came in another order into the canonical one, and
-// the letters T and Z of the time into upper case. A non-nil result is an *[Error].
+// attribute, and the media type. It also sorts the attributes into canonical order and converts the letters T and Z of
+// the time to upper case. A non-nil error is an *[Error].
 func (e *Event) Validate() error {
 	if err := e.validate(); err != nil {
 		return err
@@ -62,13 +63,14 @@ func (e *Event) validate() *Error {
 func checkName(name string) *Error {
 	switch {
 	case name == "":
-		return invalid("", "an attribute has an empty name")
+		return invalid("", "the name of an attribute is empty")
 	case name == "data":
-		return invalid(name, "no attribute may have this name")
+		return invalid(name, "this name is reserved for the payload; rename the extension")
 	case name == AttrDataContentType:
-		return invalid(name, "is the media type of the content and must not be given a second time")
+		return invalid(name, "must not be sent as an attribute of its own; Content-Type carries it")
 	case len(name) > maxNameLength:
-		return tooLarge(strings.ToValidUTF8(name[:maxNameLength], ""), fmt.Sprintf("the name is longer than %d characters", maxNameLength))
+		start := strings.ToValidUTF8(name[:maxNameLength], "")
+		return tooLarge(start, fmt.Sprintf("the name is longer than %d characters", maxNameLength))
 	}
 	if !ValidName(name) {
 		return invalid(name, ruleName)
@@ -76,7 +78,7 @@ func checkName(name string) *Error {
 	return nil
 }
 
-// ValidName reports whether name consists of lower-case ASCII letters and digits, at least one of them.
+// ValidName reports whether name is not empty and consists of lower-case ASCII letters and digits.
 func ValidName(name string) bool {
 	for i := 0; i < len(name); i++ {
 		if c := name[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') {
@@ -94,7 +96,7 @@ func checkValue(a *Attribute) *Error {
 		return invalid(a.Name, ruleString)
 	}
 	if rank(a.Name) == extensionRank {
-		return nil // an extension may be any String, also an empty one
+		return nil // an extension may be any String, including the empty one
 	}
 	if a.Value == "" {
 		return invalid(a.Name, "must not be empty")
@@ -122,8 +124,8 @@ func checkValue(a *Attribute) *Error {
 	return nil
 }
 
-// validString reports whether s is a legal String of the CloudEvents type system: valid UTF-8, no U+0000-001F,
-// no U+007F-009F, no noncharacters. (Unpaired surrogates cannot occur in valid UTF-8.)
+// validString reports whether s is a String of the CloudEvents type system: valid UTF-8 without U+0000-001F,
+// U+007F-009F and noncharacters. (Valid UTF-8 has no unpaired surrogates.)
 func validString(s string) bool {
 	for i := 0; i < len(s); {
 		if c := s[i]; c < utf8.RuneSelf {

@@ -57,7 +57,7 @@ func TestAreasOfInterest(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, c := range map[string]struct {
-		sink *sink
+		sink *testSink
 		want []string
 	}{"west": {west, []string{"both", "west"}}, "east": {east, []string{"both", "east"}}} {
 		redistest.Eventually(t, name+" has what it wants", func() bool { return len(c.sink.ids()) == 2 })

@@ -19,7 +19,7 @@ import (
 )
 
 // clockedSink takes everything and remembers when.
-func clockedSink(t testing.TB) (*sink, func() []time.Time) {
+func clockedSink(t testing.TB) (*testSink, func() []time.Time) {
 	t.Helper()
 	var mu sync.Mutex
 	var times []time.Time

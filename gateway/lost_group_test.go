@@ -15,7 +15,7 @@ import (
 )
 
 // waitFor returns when the sink has got the ids, and nothing is left to do.
-func waitFor(t *testing.T, client redis.UniversalClient, stream string, s *sink, from, to int) {
+func waitFor(t *testing.T, client redis.UniversalClient, stream string, s *testSink, from, to int) {
 	t.Helper()
 	redistest.Eventually(t, fmt.Sprintf("events %d to %d are delivered", from, to), func() bool {
 		got := map[string]bool{}

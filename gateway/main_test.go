@@ -97,8 +97,8 @@ func subscribed(c gateway.Config, sink string, change ...func(*gateway.Subscript
 	return c
 }
 
-// sink is an HTTP sink that remembers the events it has taken.
-type sink struct {
+// testSink is an HTTP sink that remembers the events it has taken.
+type testSink struct {
 	url string
 
 	mu       sync.Mutex
@@ -113,16 +113,16 @@ type request struct {
 	event  rawevent.Event
 }
 
-func newSink(t testing.TB, answer func(r *http.Request, n int) int) *sink {
+func newSink(t testing.TB, answer func(r *http.Request, n int) int) *testSink {
 	t.Helper()
-	s := &sink{answer: answer, notify: make(chan struct{}, 1)}
+	s := &testSink{answer: answer, notify: make(chan struct{}, 1)}
 	server := httptest.NewServer(s)
 	t.Cleanup(server.Close)
 	s.url = server.URL
 	return s
 }
 
-func (s *sink) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (s *testSink) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		w.WriteHeader(http.StatusBadRequest)
@@ -149,14 +149,14 @@ func (s *sink) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (s *sink) all() []request {
+func (s *testSink) all() []request {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.requests)
 }
 
 // ids returns the different ids that were received, sorted.
-func (s *sink) ids() []string {
+func (s *testSink) ids() []string {
 	var ids []string
 	for _, r := range s.all() {
 		ids = append(ids, r.event.ID())

@@ -37,7 +37,7 @@ func keyed(key string, n int) rawevent.Event {
 
 // orderSink remembers in which order the events of each key were taken first.
 type orderSink struct {
-	*sink
+	*testSink
 	refuse func(id string) int // the status of a failure, or 0
 
 	mu    sync.Mutex
@@ -48,7 +48,7 @@ type orderSink struct {
 func newOrderSink(t testing.TB, refuse func(id string) int) *orderSink {
 	t.Helper()
 	o := &orderSink{refuse: refuse, taken: map[string]bool{}, order: map[string][]string{}}
-	o.sink = newSink(t, func(r *http.Request, _ int) int {
+	o.testSink = newSink(t, func(r *http.Request, _ int) int {
 		id := r.Header.Get("Ce-Id")
 		if status := o.refuse(id); status != 0 {
 			return status

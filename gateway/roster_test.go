@@ -34,7 +34,7 @@ func TestApply(t *testing.T) {
 		defer cancel()
 		return g.Apply(ctx, configs)
 	}
-	got := func(s *sink, want ...string) {
+	got := func(s *testSink, want ...string) {
 		t.Helper()
 		redistest.Eventually(t, strings.Join(want, " ")+" delivered", func() bool { return len(s.ids()) >= len(want) })
 		if ids := s.ids(); strings.Join(ids, " ") != strings.Join(want, " ") {

@@ -12,6 +12,9 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/streamgate/streamgate/gateway"
+	"github.com/streamgate/streamgate/gateway/admin"
+	"github.com/streamgate/streamgate/gateway/setting"
+	"github.com/streamgate/streamgate/gateway/source"
 )
 
 const (
@@ -23,13 +26,13 @@ const (
 // Config is a valid configuration.
 type Config struct {
 	Redis   RedisConfig
-	Admin   gateway.AdminConfig
+	Admin   admin.Config
 	Gateway gateway.Config
 }
 
 // Options says what a configuration may hold and where variables come from.
 type Options struct {
-	Types     []gateway.SourceType
+	Types     []source.Type
 	LookupEnv func(name string) (string, bool) // nil means os.LookupEnv
 	TokenFile string                           // where Knative mounts the token for K_SINK; "" means /oidc/token
 }
@@ -93,7 +96,7 @@ func (d *document) load(data []byte) (*Config, error) {
 
 // validate checks the values, and finds the place in the file that each problem is about.
 func (d *document) validate(c *Config) {
-	var p gateway.Problems
+	var p setting.Problems
 	p.AddAll("redis", c.Redis.Validate())
 	p.AddAll("admin", c.Admin.Validate())
 	p = append(p, c.Gateway.Validate()...)

@@ -12,14 +12,14 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/streamgate/streamgate/config"
-	"github.com/streamgate/streamgate/gateway/source"
+	"github.com/streamgate/streamgate/gateway/source/builtin"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
 
 // env is the environment of a test: nothing but what stands in it.
 func env(pairs ...string) config.Options {
-	return config.Options{Types: source.Types(), LookupEnv: func(name string) (string, bool) {
+	return config.Options{Types: builtin.Types(), LookupEnv: func(name string) (string, bool) {
 		for i := 0; i < len(pairs); i += 2 {
 			if pairs[i] == name {
 				return pairs[i+1], true

@@ -10,13 +10,18 @@ import (
 	"github.com/spf13/viper"
 	"go.yaml.in/yaml/v3"
 
-	"github.com/streamgate/streamgate/gateway"
+	"github.com/streamgate/streamgate/gateway/admin"
+	"github.com/streamgate/streamgate/gateway/delivery"
+	"github.com/streamgate/streamgate/gateway/ingress"
+	"github.com/streamgate/streamgate/gateway/setting"
+	"github.com/streamgate/streamgate/gateway/source"
+	"github.com/streamgate/streamgate/gateway/stream"
 )
 
 // decode makes the configuration of a file whose keys and types have been checked.
 func (d *document) decode() *Config {
-	c := &Config{Redis: NewRedisConfig(), Admin: gateway.NewAdminConfig()}
-	c.Gateway.Server = gateway.NewServerConfig()
+	c := &Config{Redis: NewRedisConfig(), Admin: admin.NewConfig()}
+	c.Gateway.Server = ingress.NewConfig()
 	d.originEnv(c)
 	for _, s := range c.sections() {
 		d.decodeBlock(child(d.root, s.name), s.target, s.name)
@@ -25,7 +30,7 @@ func (d *document) decode() *Config {
 	d.decodeStreams(c)
 	d.decodeSources(c)
 	for i, node := range elements(d.root, "subscriptions") {
-		subscription := gateway.NewSubscriptionConfig()
+		subscription := delivery.NewConfig()
 		d.decodeBlock(node, &subscription, fmt.Sprintf("subscriptions[%d]", i))
 		c.Gateway.Subscriptions = append(c.Gateway.Subscriptions, subscription)
 	}
@@ -36,12 +41,12 @@ func (d *document) decode() *Config {
 func (d *document) decodeStreams(c *Config) {
 	nodes := elements(d.root, "streams")
 	for i, node := range nodes {
-		stream := gateway.NewStreamConfig()
+		stream := stream.NewConfig()
 		d.decodeBlock(node, &stream, fmt.Sprintf("streams[%d]", i))
 		c.Gateway.Streams = append(c.Gateway.Streams, stream)
 	}
 	if child(d.root, "streams") == nil {
-		c.Gateway.Streams = []gateway.StreamConfig{d.defaultStream()}
+		c.Gateway.Streams = []stream.Config{d.defaultStream()}
 	}
 }
 
@@ -62,18 +67,18 @@ func (d *document) decodeSources(c *Config) {
 			target.Content = append(target.Content, node.Content[at], node.Content[at+1])
 		}
 		d.decodeBlock(&heads, &head, key)
-		c.Gateway.Sources = append(c.Gateway.Sources, gateway.SourceBlock{
+		c.Gateway.Sources = append(c.Gateway.Sources, source.Block{
 			Name: head.Name, Type: head.Type, Stream: head.Stream, Transform: head.Transform, Config: d.decodeSource(head.Type, &own, key),
 		})
 	}
 }
 
-func (d *document) decodeSource(typeName string, node *yaml.Node, key string) gateway.SourceConfig {
+func (d *document) decodeSource(typeName string, node *yaml.Node, key string) source.Config {
 	for _, t := range d.options.Types {
 		if t.Name != typeName {
 			continue
 		}
-		config := t.NewConfig(gateway.SourceDefaults{Producer: d.variable("PRODUCER")})
+		config := t.NewConfig(source.Defaults{Producer: d.variable("PRODUCER")})
 		d.decodeBlock(node, config, key)
 		return config
 	}
@@ -83,15 +88,15 @@ func (d *document) decodeSource(typeName string, node *yaml.Node, key string) ga
 // unknownSource stands for a source whose type has been refused, so that the others keep their places.
 type unknownSource struct{}
 
-func (unknownSource) Validate(string) gateway.Problems { return nil }
+func (unknownSource) Validate(string) setting.Problems { return nil }
 
-func (unknownSource) EventKinds() ([]gateway.EventKind, error) { return nil, nil }
+func (unknownSource) EventKinds() ([]source.EventKind, error) { return nil, nil }
 
-func (unknownSource) Report(map[string][]byte) (gateway.SourceReport, error) {
-	return gateway.SourceReport{}, nil
+func (unknownSource) Report(map[string][]byte) (source.Report, error) {
+	return source.Report{}, nil
 }
 
-func (unknownSource) NewSource(gateway.SourceEnv) (gateway.Source, error) {
+func (unknownSource) NewSource(source.Env) (source.Source, error) {
 	return nil, errors.New("the type of the source is unknown")
 }
 

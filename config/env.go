@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/streamgate/streamgate/gateway"
+	"github.com/streamgate/streamgate/gateway/stream"
 )
 
 // overridable is a mapping at the top of the file whose keys variables can override.
@@ -97,8 +97,8 @@ func (d *document) checkPort(name, value string) {
 }
 
 // defaultStream is the stream of a configuration that names none.
-func (d *document) defaultStream() gateway.StreamConfig {
-	stream := gateway.NewStreamConfig()
+func (d *document) defaultStream() stream.Config {
+	stream := stream.NewConfig()
 	stream.Name = defaultStreamName
 	if name := d.variable("STREAM"); name != "" {
 		stream.Name = name

@@ -12,9 +12,15 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/streamgate/streamgate/config"
-	"github.com/streamgate/streamgate/gateway"
+	"github.com/streamgate/streamgate/gateway/admin"
+	"github.com/streamgate/streamgate/gateway/delivery"
+	"github.com/streamgate/streamgate/gateway/filter"
+	"github.com/streamgate/streamgate/gateway/ingress"
+	"github.com/streamgate/streamgate/gateway/sink"
 	"github.com/streamgate/streamgate/gateway/source"
+	"github.com/streamgate/streamgate/gateway/source/builtin"
 	"github.com/streamgate/streamgate/gateway/source/stac"
+	"github.com/streamgate/streamgate/gateway/stream"
 )
 
 const exampleFile = "../config.example.yaml"
@@ -54,18 +60,18 @@ func TestExampleHasEveryKey(t *testing.T) {
 	}
 	shown, known := map[string]bool{}, map[string]bool{"streams": true, "sources": true, "subscriptions": true}
 	for name, value := range map[string]any{
-		"redis": config.RedisConfig{}, "server": gateway.ServerConfig{}, "admin": gateway.AdminConfig{},
-		"streams": gateway.StreamConfig{}, "subscriptions": gateway.SubscriptionConfig{},
+		"redis": config.RedisConfig{}, "server": ingress.Config{}, "admin": admin.Config{},
+		"streams": stream.Config{}, "subscriptions": delivery.Config{},
 	} {
 		known[name] = true
 		addKnown(known, reflect.TypeOf(value), name)
 	}
-	for _, sourceType := range source.Types() {
+	for _, sourceType := range builtin.Types() {
 		at := "sources(" + sourceType.Name + ")"
 		for _, head := range []string{"name", "type", "stream"} {
 			known[at+"."+head] = true
 		}
-		addKnown(known, reflect.TypeOf(sourceType.NewConfig(gateway.SourceDefaults{})).Elem(), at)
+		addKnown(known, reflect.TypeOf(sourceType.NewConfig(source.Defaults{})).Elem(), at)
 	}
 	for name, value := range tree {
 		shown[name] = true
@@ -84,7 +90,7 @@ func TestDeliveryIsDocumented(t *testing.T) {
 		t.Fatal(err)
 	}
 	known := map[string]bool{}
-	addKnown(known, reflect.TypeFor[gateway.SubscriptionConfig](), "")
+	addKnown(known, reflect.TypeFor[delivery.Config](), "")
 	for key := range known {
 		key = strings.TrimPrefix(key, ".")
 		switch {
@@ -111,7 +117,7 @@ func addKnown(keys map[string]bool, t reflect.Type, at string) {
 			continue
 		}
 		keys[at+"."+key] = true
-		if t != reflect.TypeFor[gateway.FilterConfig]() {
+		if t != reflect.TypeFor[filter.Config]() {
 			addKnown(keys, field.Type, at+"."+key)
 		}
 	}
@@ -169,11 +175,11 @@ func TestExampleCommentsAreKeys(t *testing.T) {
 func TestExampleShowsDefaults(t *testing.T) {
 	t.Parallel()
 	c := loadExample(t)
-	subscription, stream := c.Gateway.Subscriptions[0], c.Gateway.Streams[0]
-	subscription.Name, subscription.Stream, subscription.Sink, subscription.Filters = "", "", gateway.SinkConfig{}, nil
+	subscription, st := c.Gateway.Subscriptions[0], c.Gateway.Streams[0]
+	subscription.Name, subscription.Stream, subscription.Sink, subscription.Filters = "", "", sink.Config{}, nil
 	subscription.Transform = nil
-	subscription.Delivery.DeadLetterSink, subscription.ReplyStream = gateway.DeadLetterConfig{}, ""
-	stream.Name, stream.Mirror, stream.DedupWindow, stream.Retention = "", nil, 0, gateway.RetentionConfig{}
+	subscription.Delivery.DeadLetterSink, subscription.ReplyStream = delivery.DeadLetterSink{}, ""
+	st.Name, st.Mirror, st.DedupWindow, st.Retention = "", nil, 0, stream.RetentionConfig{}
 	watch, ok := c.Gateway.Sources[0].Config.(*stac.Config)
 	if !ok {
 		t.Fatal("the first source of the example is no STAC API")
@@ -181,10 +187,10 @@ func TestExampleShowsDefaults(t *testing.T) {
 	defaults := stac.NewConfig()
 	for what, pair := range map[string][2]any{
 		"redis":        {config.NewRedisConfig(), c.Redis},
-		"server":       {gateway.NewServerConfig(), c.Gateway.Server},
-		"admin":        {gateway.NewAdminConfig(), c.Admin},
-		"stream":       {gateway.NewStreamConfig(), stream},
-		"subscription": {gateway.NewSubscriptionConfig(), subscription},
+		"server":       {ingress.NewConfig(), c.Gateway.Server},
+		"admin":        {admin.NewConfig(), c.Admin},
+		"stream":       {stream.NewConfig(), st},
+		"subscription": {delivery.NewConfig(), subscription},
 		"stac": {
 			[]any{defaults.Lookback, defaults.Limit, defaults.Interval, defaults.Timeout, defaults.Event.Profile, defaults.Event.IDScope, defaults.Event.RewriteSelf},
 			[]any{watch.Lookback, watch.Limit, watch.Interval, watch.Timeout, watch.Event.Profile, watch.Event.IDScope, watch.Event.RewriteSelf},

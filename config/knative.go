@@ -10,7 +10,7 @@ import (
 	"slices"
 	"strconv"
 
-	"github.com/streamgate/streamgate/gateway"
+	"github.com/streamgate/streamgate/gateway/delivery"
 )
 
 // knativeTokenFile is where a SinkBinding mounts the OIDC token for its sink, if there is one.
@@ -44,7 +44,7 @@ func (d *document) knativeEnv(c *Config) {
 	if !d.underKnative() {
 		return
 	}
-	s := gateway.NewSubscriptionConfig()
+	s := delivery.NewConfig()
 	s.Name, s.Stream, s.StartFrom = knativeSubscription, c.Gateway.Streams[0].Name, "earliest"
 	s.Sink.URI, s.Sink.CACerts = d.variable("K_SINK"), d.variable("K_CA_CERTS")
 	s.Sink.Extensions = d.knativeOverrides()

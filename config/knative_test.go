@@ -11,7 +11,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/streamgate/streamgate/config"
-	"github.com/streamgate/streamgate/gateway"
+	"github.com/streamgate/streamgate/gateway/delivery"
+	"github.com/streamgate/streamgate/gateway/sink"
 )
 
 const overrides = `{"extensions":{"team":"a","site":"b c"}}`
@@ -35,16 +36,16 @@ func TestKnativeVariables(t *testing.T) {
 	for name, c := range map[string]struct {
 		variables []string
 		tokenFile string
-		want      gateway.SinkConfig
+		want      sink.Config
 	}{
-		"alone":     {nil, none, gateway.SinkConfig{URI: "http://sink/x"}},
-		"empty":     {[]string{"K_CE_OVERRIDES", "", "K_CA_CERTS", "", "K_AUDIENCE", ""}, none, gateway.SinkConfig{URI: "http://sink/x"}},
-		"no object": {[]string{"K_CE_OVERRIDES", "{}"}, none, gateway.SinkConfig{URI: "http://sink/x"}},
+		"alone":     {nil, none, sink.Config{URI: "http://sink/x"}},
+		"empty":     {[]string{"K_CE_OVERRIDES", "", "K_CA_CERTS", "", "K_AUDIENCE", ""}, none, sink.Config{URI: "http://sink/x"}},
+		"no object": {[]string{"K_CE_OVERRIDES", "{}"}, none, sink.Config{URI: "http://sink/x"}},
 		"all": {
 			[]string{"K_CE_OVERRIDES", overrides, "K_CA_CERTS", cert, "K_AUDIENCE", "a"}, token,
-			gateway.SinkConfig{URI: "http://sink/x", Extensions: map[string]string{"team": "a", "site": "b c"}, CACerts: cert, TokenFile: token},
+			sink.Config{URI: "http://sink/x", Extensions: map[string]string{"team": "a", "site": "b c"}, CACerts: cert, TokenFile: token},
 		},
-		"a token of which no variable tells": {nil, token, gateway.SinkConfig{URI: "http://sink/x", TokenFile: token}},
+		"a token of which no variable tells": {nil, token, sink.Config{URI: "http://sink/x", TokenFile: token}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -54,9 +55,9 @@ func TestKnativeVariables(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			want := gateway.NewSubscriptionConfig()
+			want := delivery.NewConfig()
 			want.Name, want.Stream, want.StartFrom, want.Sink = "sink", "S", "earliest", c.want
-			if diff := cmp.Diff([]gateway.SubscriptionConfig{want}, got.Gateway.Subscriptions); diff != "" {
+			if diff := cmp.Diff([]delivery.Config{want}, got.Gateway.Subscriptions); diff != "" {
 				t.Error(diff)
 			}
 		})

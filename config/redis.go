@@ -13,7 +13,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/streamgate/streamgate/gateway"
+	"github.com/streamgate/streamgate/gateway/setting"
 )
 
 // Embedded is the redis.url of a Redis that the gateway starts itself.
@@ -34,8 +34,8 @@ type RedisConfig struct {
 func NewRedisConfig() RedisConfig { return RedisConfig{URL: Embedded, DataDir: "streamgate-data"} }
 
 // Validate returns everything that is wrong.
-func (c *RedisConfig) Validate() gateway.Problems {
-	var p gateway.Problems
+func (c *RedisConfig) Validate() setting.Problems {
+	var p setting.Problems
 	if c.URL == Embedded {
 		if c.DataDir == "" {
 			p.Add("dataDir", "the embedded Redis has no place for its data", "name a directory")

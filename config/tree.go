@@ -15,17 +15,22 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"github.com/streamgate/streamgate/gateway"
+	"github.com/streamgate/streamgate/gateway/admin"
+	"github.com/streamgate/streamgate/gateway/delivery"
+	"github.com/streamgate/streamgate/gateway/ingress"
+	"github.com/streamgate/streamgate/gateway/source"
+	"github.com/streamgate/streamgate/gateway/stream"
+	"github.com/streamgate/streamgate/gateway/transform"
 )
 
 // file is the shape of the file, as far as it does not depend on the types of sources.
 type file struct {
-	Redis         RedisConfig                  `mapstructure:"redis"`
-	Server        gateway.ServerConfig         `mapstructure:"server"`
-	Admin         gateway.AdminConfig          `mapstructure:"admin"`
-	Streams       []gateway.StreamConfig       `mapstructure:"streams"`
-	Sources       []sourceHead                 `mapstructure:"sources"`
-	Subscriptions []gateway.SubscriptionConfig `mapstructure:"subscriptions"`
+	Redis         RedisConfig       `mapstructure:"redis"`
+	Server        ingress.Config    `mapstructure:"server"`
+	Admin         admin.Config      `mapstructure:"admin"`
+	Streams       []stream.Config   `mapstructure:"streams"`
+	Sources       []sourceHead      `mapstructure:"sources"`
+	Subscriptions []delivery.Config `mapstructure:"subscriptions"`
 }
 
 // sourceHead is what every source has; the keys of its type stand beside it.
@@ -34,7 +39,7 @@ type sourceHead struct {
 	Type   string `mapstructure:"type"`
 	Stream string `mapstructure:"stream"`
 
-	Transform *gateway.TransformConfig `mapstructure:"transform"`
+	Transform *transform.Config `mapstructure:"transform"`
 }
 
 // parse returns the top-level mapping, with variables expanded, or nil for an empty file.
@@ -324,7 +329,7 @@ func (d *document) addTypeFields(fields map[string]reflect.Type, node *yaml.Node
 	}
 	for _, t := range d.options.Types {
 		if t.Name == typeNode.Value {
-			for name, fieldType := range fieldsOf(reflect.TypeOf(t.NewConfig(gateway.SourceDefaults{})).Elem()) {
+			for name, fieldType := range fieldsOf(reflect.TypeOf(t.NewConfig(source.Defaults{})).Elem()) {
 				fields[name] = fieldType
 			}
 			return true

@@ -9,7 +9,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/streamgate/streamgate/gateway"
+	"github.com/streamgate/streamgate/gateway/schema"
+	"github.com/streamgate/streamgate/gateway/stream"
 	"github.com/streamgate/streamgate/internal/redistest"
 	"github.com/streamgate/streamgate/protocol/rawevent"
 )
@@ -28,7 +29,7 @@ func TestValidation(t *testing.T) {
 	t.Parallel()
 	client, strict := redistest.Shared(t).Client(), redistest.Stream(t)
 	c := oneStream(strict)
-	lenient := gateway.NewStreamConfig()
+	lenient := stream.NewConfig()
 	lenient.Name, lenient.Validation = strict+"-lenient", "lenient"
 	c.Streams = append(c.Streams, lenient)
 	g := start(t, client, c)
@@ -74,7 +75,7 @@ func TestSchemas(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := oneStream(stream)
-	c.Streams[0].Schemas = []gateway.SchemaConfig{
+	c.Streams[0].Schemas = []schema.Config{
 		{Schema: `{"required":["id"],"properties":{"to":{"$ref":"https://example.com/place.json"}}}`, Type: "com.example.order.*"}, {File: file},
 	}
 	g := start(t, client, c)
@@ -119,12 +120,12 @@ func TestSchemas(t *testing.T) {
 
 func TestWrongSchemas(t *testing.T) {
 	t.Parallel()
-	for want, schemas := range map[string][]gateway.SchemaConfig{
+	for want, schemas := range map[string][]schema.Config{
 		"there must be one of file and schema": {{Type: "t"}},
 		"no such file":                         {{File: "/nonexistent/schema.json", Type: "t"}},
 		"is not configured":                    {{Schema: `{"$ref":"file:///etc/passwd"}`, Type: "t"}},
 	} {
-		stream := gateway.NewStreamConfig()
+		stream := stream.NewConfig()
 		stream.Name, stream.Schemas = "s", schemas
 		problems := stream.Validate()
 		if len(problems) != 1 || problems[0].Path != "schemas[0]" || !strings.Contains(problems[0].Message, want) {

@@ -7,11 +7,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/streamgate/streamgate/gateway"
+	"github.com/streamgate/streamgate/gateway/delivery"
+	"github.com/streamgate/streamgate/gateway/ingress"
+	"github.com/streamgate/streamgate/gateway/setting"
+	"github.com/streamgate/streamgate/gateway/state"
 	"github.com/streamgate/streamgate/internal/redistest"
 )
 
-const never = gateway.Duration(1000 * time.Hour) // a delay that does not pass
+const never = setting.Duration(1000 * time.Hour) // a delay that does not pass
 
 // eachOrder runs a test without order and with it.
 func eachOrder(t *testing.T, test func(t *testing.T, order string)) {
@@ -35,11 +38,11 @@ func TestAttemptsAreCountedOverRestarts(t *testing.T) {
 			attempts[r.Header.Get("Ce-Id")[2]-'0'].Add(1)
 			return http.StatusInternalServerError
 		})
-		c := subscribed(oneStream(stream), s.url, func(c *gateway.SubscriptionConfig) {
+		c := subscribed(oneStream(stream), s.url, func(c *delivery.Config) {
 			c.Order, c.Delivery.Retry = order, 1
 			c.Delivery.BackoffDelay, c.Delivery.MaxDelay = never, never
 		})
-		dead := gateway.DeadLetterStream(stream)
+		dead := state.DeadLetterStream(stream)
 		for i := range int64(2) {
 			g := start(t, client, c)
 			if i == 0 {
@@ -84,8 +87,8 @@ func TestAttemptsAreCountedOverACrash(t *testing.T) {
 	eachOrder(t, func(t *testing.T, order string) {
 		stream := redistest.Stream(t)
 		s := newSink(t, func(*http.Request, int) int { return http.StatusInternalServerError })
-		c := subscribed(oneStream(stream), s.url, func(c *gateway.SubscriptionConfig) {
-			c.Order, c.LeaseDuration = order, gateway.Duration(time.Second)
+		c := subscribed(oneStream(stream), s.url, func(c *delivery.Config) {
+			c.Order, c.LeaseDuration = order, setting.Duration(time.Second)
 			c.Delivery.BackoffDelay, c.Delivery.MaxDelay = never, never
 		})
 		proxy, cutOff := behindProxy(t)
@@ -96,7 +99,7 @@ func TestAttemptsAreCountedOverACrash(t *testing.T) {
 		})
 		proxy.Blackhole(true)
 		client := redistest.Shared(t).Client()
-		c.Subscriptions[0].Delivery.BackoffDelay = gateway.Duration(time.Millisecond)
+		c.Subscriptions[0].Delivery.BackoffDelay = setting.Duration(time.Millisecond)
 		start(t, client, c)
 		redistest.Eventually(t, "the event is dead-lettered", func() bool { return nothingPending(client, stream, "sub") })
 		proxy.Blackhole(false) // so that the first one stops soon
@@ -124,9 +127,9 @@ func TestHandOverIsNoAttempt(t *testing.T) {
 			refused.Add(1)
 			return http.StatusInternalServerError
 		})
-		c := subscribed(oneStream(stream), s.url, func(c *gateway.SubscriptionConfig) { c.Order = order })
-		c.Server = gateway.NewServerConfig()
-		c.Server.Address, c.Server.ShutdownTimeout = "127.0.0.1:0", gateway.Duration(time.Millisecond)
+		c := subscribed(oneStream(stream), s.url, func(c *delivery.Config) { c.Order = order })
+		c.Server = ingress.NewConfig()
+		c.Server.Address, c.Server.ShutdownTimeout = "127.0.0.1:0", setting.Duration(time.Millisecond)
 		for i := range 2 {
 			g := start(t, client, c)
 			if i == 0 {

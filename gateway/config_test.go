@@ -9,20 +9,26 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/streamgate/streamgate/gateway"
+	"github.com/streamgate/streamgate/gateway/delivery"
+	"github.com/streamgate/streamgate/gateway/filter"
+	"github.com/streamgate/streamgate/gateway/ingress"
+	"github.com/streamgate/streamgate/gateway/setting"
+	"github.com/streamgate/streamgate/gateway/source"
+	"github.com/streamgate/streamgate/gateway/stream"
 )
 
 // stubSource is a source whose problems are given.
-type stubSource struct{ problems gateway.Problems }
+type stubSource struct{ problems setting.Problems }
 
-func (s stubSource) Validate(string) gateway.Problems { return s.problems }
+func (s stubSource) Validate(string) setting.Problems { return s.problems }
 
-func (s stubSource) EventKinds() ([]gateway.EventKind, error) { return nil, nil }
+func (s stubSource) EventKinds() ([]source.EventKind, error) { return nil, nil }
 
-func (s stubSource) Report(map[string][]byte) (gateway.SourceReport, error) {
-	return gateway.SourceReport{}, nil
+func (s stubSource) Report(map[string][]byte) (source.Report, error) {
+	return source.Report{}, nil
 }
 
-func (s stubSource) NewSource(gateway.SourceEnv) (gateway.Source, error) { return nil, nil }
+func (s stubSource) NewSource(source.Env) (source.Source, error) { return nil, nil }
 
 // pickySource also looks at the stream that it writes to.
 type pickySource struct {
@@ -30,8 +36,8 @@ type pickySource struct {
 	refused string
 }
 
-func (s pickySource) Validate(stream string) gateway.Problems {
-	var p gateway.Problems
+func (s pickySource) Validate(stream string) setting.Problems {
+	var p setting.Problems
 	if stream == s.refused {
 		p.Add("from", "not "+stream, "another")
 	}
@@ -40,11 +46,11 @@ func (s pickySource) Validate(stream string) gateway.Problems {
 
 // validConfig has one stream, one source and one subscription.
 func validConfig() gateway.Config {
-	stream, subscription := gateway.NewStreamConfig(), gateway.NewSubscriptionConfig()
-	stream.Name, subscription.Name, subscription.Stream, subscription.Sink.URI = "S", "sub", "S", "http://localhost:9000/"
+	st, subscription := stream.NewConfig(), delivery.NewConfig()
+	st.Name, subscription.Name, subscription.Stream, subscription.Sink.URI = "S", "sub", "S", "http://localhost:9000/"
 	return gateway.Config{
-		Server: gateway.NewServerConfig(), Streams: []gateway.StreamConfig{stream}, Subscriptions: []gateway.SubscriptionConfig{subscription},
-		Sources: []gateway.SourceBlock{{Name: "src", Type: "stub", Stream: "S", Config: stubSource{}}},
+		Server: ingress.NewConfig(), Streams: []stream.Config{st}, Subscriptions: []delivery.Config{subscription},
+		Sources: []source.Block{{Name: "src", Type: "stub", Stream: "S", Config: stubSource{}}},
 	}
 }
 
@@ -75,10 +81,10 @@ func TestConfigRules(t *testing.T) {
 		"a batch of one":           {func(c *config) { c.Server.MaxBatchBytes = c.Server.MaxEventBytes }, nil},
 		"a batch below an event":   {func(c *config) { c.Server.MaxBatchBytes = c.Server.MaxEventBytes - 1 }, []string{"server.maxBatchBytes"}},
 		"no time to shut down":     {func(c *config) { c.Server.ShutdownTimeout = 0 }, []string{"server.shutdownTimeout"}},
-		"several things at once":   {func(c *config) { c.Server = gateway.ServerConfig{Address: "x"} }, []string{"server.address", "server.maxEventBytes", "server.shutdownTimeout"}},
+		"several things at once":   {func(c *config) { c.Server = ingress.Config{Address: "x"} }, []string{"server.address", "server.maxEventBytes", "server.shutdownTimeout"}},
 		"no stream":                {func(c *config) { c.Streams = nil }, []string{"streams", "sources[0].stream", "subscriptions[0].stream"}},
 		"two streams of one name":  {func(c *config) { c.Streams = append(c.Streams, c.Streams[0]) }, []string{"streams[1].name"}},
-		"a stream without a name":  {func(c *config) { c.Streams = append(c.Streams, gateway.NewStreamConfig()) }, []string{"streams[1].name"}},
+		"a stream without a name":  {func(c *config) { c.Streams = append(c.Streams, stream.NewConfig()) }, []string{"streams[1].name"}},
 		"a stream of the gateway":  {func(c *config) { rename(c, "streamgate:x") }, []string{"streams[0].name"}},
 		"a long stream":            {func(c *config) { rename(c, strings.Repeat("x", 513)) }, []string{"streams[0].name"}},
 		"the longest stream":       {func(c *config) { rename(c, strings.Repeat("x", 512)) }, nil},
@@ -106,7 +112,7 @@ func rename(c *gateway.Config, name string) {
 }
 
 // checkPaths: each problem says what and how to mend it, and they are at these paths.
-func checkPaths(t *testing.T, problems gateway.Problems, want []string) {
+func checkPaths(t *testing.T, problems setting.Problems, want []string) {
 	t.Helper()
 	var got []string
 	for _, p := range problems {
@@ -127,7 +133,7 @@ func TestSourceAndSubscriptionRules(t *testing.T) {
 	t.Parallel()
 	type (
 		config       = gateway.Config
-		subscription = gateway.SubscriptionConfig
+		subscription = delivery.Config
 	)
 	sub := func(change func(s *subscription)) func(c *config) {
 		return func(c *config) { change(&c.Subscriptions[0]) }
@@ -138,7 +144,7 @@ func TestSourceAndSubscriptionRules(t *testing.T) {
 		want   []string
 	}{
 		"a source's own problems": {func(c *config) {
-			c.Sources[0].Config = stubSource{gateway.Problems{{Path: "url", Message: "m", Remedy: "r"}, {Message: "m", Remedy: "r"}, {Path: "[0]", Message: "m", Remedy: "r"}}}
+			c.Sources[0].Config = stubSource{setting.Problems{{Path: "url", Message: "m", Remedy: "r"}, {Message: "m", Remedy: "r"}, {Path: "[0]", Message: "m", Remedy: "r"}}}
 		}, []string{"sources[0].url", "sources[0]", "sources[0][0]"}},
 		"a source and its stream":          {func(c *config) { c.Sources[0].Config = pickySource{refused: "S"} }, []string{"sources[0].from"}},
 		"a source and another stream":      {func(c *config) { c.Sources[0].Config = pickySource{refused: "T"} }, nil},
@@ -161,7 +167,7 @@ func TestSourceAndSubscriptionRules(t *testing.T) {
 		"concurrency":                   {sub(func(s *subscription) { s.Concurrency = 10_000 }), nil},
 		"no concurrency":                {sub(func(s *subscription) { s.Concurrency = 0 }), []string{at + "concurrency"}},
 		"much concurrency":              {sub(func(s *subscription) { s.Concurrency = 10_001 }), []string{at + "concurrency"}},
-		"a short lease":                 {sub(func(s *subscription) { s.LeaseDuration = gateway.Duration(time.Second - 1) }), []string{at + "leaseDuration"}},
+		"a short lease":                 {sub(func(s *subscription) { s.LeaseDuration = setting.Duration(time.Second - 1) }), []string{at + "leaseDuration"}},
 		"earliest":                      {sub(func(s *subscription) { s.StartFrom = "earliest" }), nil},
 		"an entry id":                   {sub(func(s *subscription) { s.StartFrom = "1700000000000-0" }), nil},
 		"a time":                        {sub(func(s *subscription) { s.StartFrom = "2026-11-23T00:00:00+01:00" }), nil},
@@ -180,7 +186,7 @@ func TestSourceAndSubscriptionRules(t *testing.T) {
 		"another format":              {sub(func(s *subscription) { s.Delivery.Format = "xml" }), []string{at + "delivery.format"}},
 		"dead letters elsewhere":      {sub(func(s *subscription) { s.Delivery.DeadLetterSink.Stream = "T" }), nil},
 		"dead letters that come back": {sub(func(s *subscription) { s.Delivery.DeadLetterSink.Stream = "S" }), []string{at + "delivery.deadLetterSink.stream"}},
-		"a filter without a dialect":  {sub(func(s *subscription) { s.Filters = make([]gateway.FilterConfig, 2) }), []string{at + "filters[0]", at + "filters[1]"}},
+		"a filter without a dialect":  {sub(func(s *subscription) { s.Filters = make([]filter.Config, 2) }), []string{at + "filters[0]", at + "filters[1]"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -195,42 +201,11 @@ func TestSourceAndSubscriptionRules(t *testing.T) {
 func TestUnknownStreamNamesTheKnown(t *testing.T) {
 	t.Parallel()
 	c := validConfig()
-	other := gateway.NewStreamConfig()
+	other := stream.NewConfig()
 	other.Name = "T"
 	c.Streams, c.Sources[0].Stream = append(c.Streams, other), "U"
 	const want = `sources[0].stream: there is no stream "U"; name one of those under streams: S, T`
 	if got := c.Validate().Error(); got != want {
 		t.Errorf("%s\nwant %s", got, want)
-	}
-}
-
-func TestAdminAddress(t *testing.T) {
-	t.Parallel()
-	for address, want := range map[string][]string{"127.0.0.1:0": nil, "10.0.0.1:80": {"address"}, "80": {"address"}} {
-		c := gateway.AdminConfig{Address: address}
-		checkPaths(t, c.Validate(), want)
-	}
-	open := gateway.AdminConfig{Address: "10.0.0.1:80", AllowAnonymous: true}
-	checkPaths(t, open.Validate(), nil)
-}
-
-func TestProblems(t *testing.T) {
-	t.Parallel()
-	var part, whole gateway.Problems
-	part.Add("", "itself", "a")
-	part.Add("key", "a member", "b")
-	part.Add("[1]", "an element", "c")
-	part.Add("[1].key.key", "deeper", "d")
-	whole.AddAll("outer", part)
-	whole.AddAll("unused", nil)
-	const want = "outer: itself; a\nouter.key: a member; b\nouter[1]: an element; c\nouter[1].key.key: deeper; d"
-	if got := whole.Error(); got != want {
-		t.Errorf("%s\nwant\n%s", got, want)
-	}
-	if part[1].Path != "key" {
-		t.Error("the part has been changed")
-	}
-	if got := gateway.Problems(nil).Error(); got != "" {
-		t.Errorf("%q", got)
 	}
 }

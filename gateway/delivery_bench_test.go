@@ -14,7 +14,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/streamgate/streamgate/gateway"
+	"github.com/streamgate/streamgate/gateway/delivery"
 	"github.com/streamgate/streamgate/internal/redistest"
 	"github.com/streamgate/streamgate/protocol/rawevent"
 	"github.com/streamgate/streamgate/protocol/redisstreams"
@@ -85,7 +85,7 @@ func deliverBeside(b *testing.B, concurrency int, order string) {
 		expect()
 		started = time.Now()
 		b.StartTimer()
-		g := launch(b, client, subscribed(oneStream(stream), server.URL, func(c *gateway.SubscriptionConfig) {
+		g := launch(b, client, subscribed(oneStream(stream), server.URL, func(c *delivery.Config) {
 			c.StartFrom, c.Concurrency, c.Order = "earliest", concurrency, order
 		}))
 		<-sink.done

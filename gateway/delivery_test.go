@@ -14,7 +14,10 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/streamgate/streamgate/gateway"
+	"github.com/streamgate/streamgate/gateway/delivery"
+	"github.com/streamgate/streamgate/gateway/filter"
+	"github.com/streamgate/streamgate/gateway/setting"
+	"github.com/streamgate/streamgate/gateway/state"
 	"github.com/streamgate/streamgate/internal/redistest"
 	"github.com/streamgate/streamgate/protocol/rawevent"
 	"github.com/streamgate/streamgate/protocol/redisstreams"
@@ -53,7 +56,7 @@ func TestDeliveryInBothFormats(t *testing.T) {
 				t.Parallel()
 				client, stream := redistest.Shared(t).Client(), redistest.Stream(t)
 				s := newSink(t, nil)
-				c := subscribed(oneStream(stream), s.url, func(c *gateway.SubscriptionConfig) { c.Delivery.Format = format })
+				c := subscribed(oneStream(stream), s.url, func(c *delivery.Config) { c.Delivery.Format = format })
 				c.Streams[0].ContentMode = mode
 				g := start(t, client, c)
 				e := event("ä 1")
@@ -78,10 +81,10 @@ func TestFiltersDecideWhatIsDelivered(t *testing.T) {
 	t.Parallel()
 	client, stream := redistest.Shared(t).Client(), redistest.Stream(t)
 	s := newSink(t, nil)
-	g := start(t, client, subscribed(oneStream(stream), s.url, func(c *gateway.SubscriptionConfig) {
-		c.Filters = []gateway.FilterConfig{
+	g := start(t, client, subscribed(oneStream(stream), s.url, func(c *delivery.Config) {
+		c.Filters = []filter.Config{
 			{Prefix: map[string]string{"subject": "https://"}},
-			{Not: &gateway.FilterConfig{Exact: map[string]string{"type": "unwanted"}}},
+			{Not: &filter.Config{Exact: map[string]string{"type": "unwanted"}}},
 		}
 	}))
 	wanted, unwanted, without := event("wanted"), event("unwanted"), event("without")
@@ -110,12 +113,12 @@ func TestWhatIsRetriedAndWhatIsNot(t *testing.T) {
 			t.Parallel()
 			client, stream := redistest.Shared(t).Client(), redistest.Stream(t)
 			s := newSink(t, func(*http.Request, int) int { return status })
-			g := start(t, client, subscribed(oneStream(stream), s.url+"/in?token=secret", func(c *gateway.SubscriptionConfig) {
+			g := start(t, client, subscribed(oneStream(stream), s.url+"/in?token=secret", func(c *delivery.Config) {
 				c.Delivery.Retry = retries
 			}))
 			e := event("1")
 			publish(t, g, stream, e)
-			dead := gateway.DeadLetterStream(stream)
+			dead := state.DeadLetterStream(stream)
 			redistest.Eventually(t, "the event is dead-lettered", func() bool {
 				return client.XLen(context.Background(), dead).Val() == 1 && nothingPending(client, stream, "sub")
 			})
@@ -155,7 +158,7 @@ func TestOutageUsesUpNoRetries(t *testing.T) {
 				}
 				return 202
 			})
-			g := start(t, client, subscribed(oneStream(stream), s.url, func(c *gateway.SubscriptionConfig) {
+			g := start(t, client, subscribed(oneStream(stream), s.url, func(c *delivery.Config) {
 				c.Delivery.Retry, c.Concurrency = retries, 1
 			}))
 			for i := range events {
@@ -163,7 +166,7 @@ func TestOutageUsesUpNoRetries(t *testing.T) {
 			}
 			delivered := func() float64 { return counter(t, g.registry, "streamgate_deliveries_total", "delivered") }
 			redistest.Eventually(t, "all are delivered", func() bool { return delivered() == events })
-			if n := client.XLen(context.Background(), gateway.DeadLetterStream(stream)).Val(); n != 0 {
+			if n := client.XLen(context.Background(), state.DeadLetterStream(stream)).Val(); n != 0 {
 				t.Errorf("%d dead letters", n)
 			}
 			if logs := g.logs.String(); strings.Count(logs, "the sink does not take events") != 1 || strings.Count(logs, "the sink takes events again") != 1 {
@@ -204,14 +207,14 @@ func TestNoResponseIsRetriedUntilTheSinkIsThere(t *testing.T) {
 		}
 		return 202
 	})
-	g := start(t, client, subscribed(oneStream(stream), s.url, func(c *gateway.SubscriptionConfig) { c.Delivery.Retry = 1000 }))
+	g := start(t, client, subscribed(oneStream(stream), s.url, func(c *delivery.Config) { c.Delivery.Retry = 1000 }))
 	publish(t, g, stream, event("1"))
 	redistest.Eventually(t, "there were some attempts", func() bool { return len(s.all()) >= 3 })
 	mu.Lock()
 	broken = false
 	mu.Unlock()
 	redistest.Eventually(t, "the event is delivered", func() bool { return nothingPending(client, stream, "sub") })
-	if n := client.XLen(context.Background(), gateway.DeadLetterStream(stream)).Val(); n != 0 {
+	if n := client.XLen(context.Background(), state.DeadLetterStream(stream)).Val(); n != 0 {
 		t.Errorf("%d dead letters", n)
 	}
 }
@@ -256,9 +259,9 @@ func TestRetriesHoldNoWorker(t *testing.T) {
 		}
 		return 202
 	})
-	g := start(t, client, subscribed(oneStream(stream), s.url, func(c *gateway.SubscriptionConfig) {
+	g := start(t, client, subscribed(oneStream(stream), s.url, func(c *delivery.Config) {
 		c.Concurrency = 1
-		c.Delivery.BackoffDelay, c.Delivery.Retry = gateway.Duration(time.Hour), 5
+		c.Delivery.BackoffDelay, c.Delivery.Retry = setting.Duration(time.Hour), 5
 	}))
 	publish(t, g, stream, event("bad"), event("good-1"), event("good-2"))
 	redistest.Eventually(t, "the others are delivered", func() bool { return slices.Equal(s.ids(), []string{"bad", "good-1", "good-2"}) })
@@ -283,7 +286,7 @@ func TestMalformedEntriesAreBuried(t *testing.T) {
 	s := newSink(t, nil)
 	g := start(t, client, subscribed(oneStream(stream), s.url))
 	publish(t, g, stream, event("good"))
-	dead := gateway.DeadLetterStream(stream)
+	dead := state.DeadLetterStream(stream)
 	redistest.Eventually(t, "everything is settled", func() bool {
 		return client.XLen(ctx, dead).Val() == 5 && nothingPending(client, stream, "sub")
 	})
@@ -354,7 +357,7 @@ func TestTwoGatewaysShareTheWork(t *testing.T) {
 	const n = 300
 	client, stream := redistest.Shared(t).Client(), redistest.Stream(t)
 	s := newSink(t, nil)
-	c := subscribed(oneStream(stream), s.url, func(c *gateway.SubscriptionConfig) { c.Concurrency = 4 })
+	c := subscribed(oneStream(stream), s.url, func(c *delivery.Config) { c.Concurrency = 4 })
 	first, second := start(t, client, c), start(t, client, c)
 	for i := range n {
 		publish(t, first, stream, event(fmt.Sprint(i)))
@@ -393,8 +396,8 @@ func TestStopFinishesWorkAndHandsOverTheRest(t *testing.T) {
 		}
 		return 202
 	})
-	c := subscribed(oneStream(stream), s.url, func(c *gateway.SubscriptionConfig) {
-		c.Delivery.BackoffDelay = gateway.Duration(time.Hour)
+	c := subscribed(oneStream(stream), s.url, func(c *delivery.Config) {
+		c.Delivery.BackoffDelay = setting.Duration(time.Hour)
 	})
 	first := start(t, client, c)
 	publish(t, first, stream, event("slow"), event("parked"))
@@ -500,8 +503,8 @@ func TestLostGroupKeepsWhatIsInWork(t *testing.T) {
 		accepted[id] = true
 		return 202
 	})
-	g := start(t, client, subscribed(oneStream(stream), s.url, func(c *gateway.SubscriptionConfig) {
-		c.Delivery.Retry, c.Delivery.BackoffDelay = 1000, gateway.Duration(500*time.Millisecond)
+	g := start(t, client, subscribed(oneStream(stream), s.url, func(c *delivery.Config) {
+		c.Delivery.Retry, c.Delivery.BackoffDelay = 1000, setting.Duration(500*time.Millisecond)
 		c.Delivery.BackoffPolicy = "linear"
 	}))
 	publish(t, g, stream, event("1"), event("2"), event("3"), event("slow"))
@@ -529,7 +532,7 @@ func TestLostGroupKeepsWhatIsInWork(t *testing.T) {
 func TestSinkIsLeftAloneWhileTheDeadLetterCannotBeStored(t *testing.T) {
 	t.Parallel()
 	client, stream := redistest.Shared(t).Client(), redistest.Stream(t)
-	dead := gateway.DeadLetterStream(stream)
+	dead := state.DeadLetterStream(stream)
 	if err := client.Set(context.Background(), dead, "no stream", 0).Err(); err != nil {
 		t.Fatal(err)
 	}

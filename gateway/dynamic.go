@@ -8,11 +8,15 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/streamgate/streamgate/gateway/delivery"
+	"github.com/streamgate/streamgate/gateway/setting"
+	"github.com/streamgate/streamgate/gateway/state"
 )
 
 // Check returns everything that is wrong with a subscription that may be added to this gateway, the references to its
 // streams and a name that the configuration has already included.
-func (g *Gateway) Check(c *SubscriptionConfig) Problems {
+func (g *Gateway) Check(c *delivery.Config) setting.Problems {
 	streams, names := map[string]bool{}, map[string]bool{}
 	for i := range g.config.Streams {
 		streams[g.config.Streams[i].Name] = true
@@ -20,14 +24,14 @@ func (g *Gateway) Check(c *SubscriptionConfig) Problems {
 	for i := range g.config.Subscriptions {
 		names[g.config.Subscriptions[i].Name] = true
 	}
-	var p Problems
+	var p setting.Problems
 	g.config.checkSubscription(&p, "", c, names, streams)
 	return p
 }
 
 // change is a call of Apply on its way to Run.
 type change struct {
-	configs []SubscriptionConfig
+	configs []delivery.Config
 	applied chan error
 }
 
@@ -36,7 +40,7 @@ type change struct {
 // stopped are gone, which may take server.shutdownTimeout, or until ctx ends. What is wrong with one does not keep the
 // others from running; the error tells of each. The consumer group of a subscription that stops stays: see
 // [Gateway.Forget].
-func (g *Gateway) Apply(ctx context.Context, configs []SubscriptionConfig) error {
+func (g *Gateway) Apply(ctx context.Context, configs []delivery.Config) error {
 	c := change{configs: configs, applied: make(chan error, 1)}
 	select {
 	case g.changes <- c:
@@ -72,7 +76,7 @@ type dynamicSubscriptions struct {
 }
 
 type dynamicSubscription struct {
-	*Subscription
+	*delivery.Subscription
 	fingerprint string
 	stop        func() // it returns when everything of it is gone
 	gone        chan struct{}
@@ -85,7 +89,7 @@ func (d *dynamicSubscriptions) wait() {
 	}
 }
 
-func (d *dynamicSubscriptions) apply(readCtx, workCtx context.Context, configs []SubscriptionConfig) error {
+func (d *dynamicSubscriptions) apply(readCtx, workCtx context.Context, configs []delivery.Config) error {
 	var failures []error
 	wanted := make(map[string]string, len(configs))
 	for i := range configs {
@@ -119,7 +123,7 @@ func (d *dynamicSubscriptions) apply(readCtx, workCtx context.Context, configs [
 }
 
 func (d *dynamicSubscriptions) begin(
-	readCtx, workCtx context.Context, c *SubscriptionConfig, fingerprint string,
+	readCtx, workCtx context.Context, c *delivery.Config, fingerprint string,
 ) (*dynamicSubscription, error) {
 	g := d.gateway
 	if problems := g.Check(c); len(problems) > 0 {
@@ -165,10 +169,10 @@ func (d *dynamicSubscriptions) begin(
 // runs makes its group again.
 func (g *Gateway) Forget(ctx context.Context, stream, name string) error {
 	pipe := g.env.Redis.Pipeline()
-	pipe.XGroupDestroy(ctx, stream, groupName(name))
-	pipe.HDel(ctx, positionsKey(stream), name)
-	pipe.HDel(ctx, unseenKey(stream), name)
-	pipe.Del(ctx, InboxStream(stream, name), inboxLeaseKey(stream, name), orderKey(stream, name), deletedKey(stream, name))
+	pipe.XGroupDestroy(ctx, stream, state.GroupName(name))
+	pipe.HDel(ctx, state.PositionsKey(stream), name)
+	pipe.HDel(ctx, state.UnseenKey(stream), name)
+	pipe.Del(ctx, state.InboxStream(stream, name), state.InboxLeaseKey(stream, name), state.OrderLeaseKey(stream, name), state.DeletedKey(stream, name))
 	commands, _ := pipe.Exec(ctx) // each command has its error
 	for _, cmd := range commands {
 		err := cmd.Err()

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/streamgate/streamgate/gateway"
+	"github.com/streamgate/streamgate/gateway/delivery"
 	"github.com/streamgate/streamgate/internal/redistest"
 )
 
@@ -25,7 +25,7 @@ func BenchmarkEndToEnd(b *testing.B) {
 	b.Run("streamgate", func(b *testing.B) {
 		sink := newArrivals()
 		url := newServer(b, sink)
-		g := start(b, redistest.Start(b).Client(), subscribed(oneStream(benchStream), url, func(c *gateway.SubscriptionConfig) {
+		g := start(b, redistest.Start(b).Client(), subscribed(oneStream(benchStream), url, func(c *delivery.Config) {
 			c.Concurrency = 32
 		}))
 		sink.measure(b, g.url+"/"+benchStream)

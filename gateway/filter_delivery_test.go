@@ -4,7 +4,8 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/streamgate/streamgate/gateway"
+	"github.com/streamgate/streamgate/gateway/delivery"
+	"github.com/streamgate/streamgate/gateway/filter"
 	"github.com/streamgate/streamgate/internal/redistest"
 	"github.com/streamgate/streamgate/protocol/rawevent"
 )
@@ -14,8 +15,8 @@ func TestFilterErrorsAreCounted(t *testing.T) {
 	t.Parallel()
 	client, stream := redistest.Shared(t).Client(), redistest.Stream(t)
 	s := newSink(t, nil)
-	g := start(t, client, subscribed(oneStream(stream), s.url, func(c *gateway.SubscriptionConfig) {
-		c.Filters = []gateway.FilterConfig{{CESQL: "INT(level) > 3"}}
+	g := start(t, client, subscribed(oneStream(stream), s.url, func(c *delivery.Config) {
+		c.Filters = []filter.Config{{CESQL: "INT(level) > 3"}}
 	}))
 	high, low, none, odd := event("high"), event("low"), event("none"), event("odd")
 	high.Set("level", "4")
@@ -38,13 +39,13 @@ func TestAreasOfInterest(t *testing.T) {
 	t.Parallel()
 	client, stream := redistest.Shared(t).Client(), redistest.Stream(t)
 	west, east := newSink(t, nil), newSink(t, nil)
-	area := func(c *gateway.SubscriptionConfig, minX, maxX float64) {
-		c.Filters = []gateway.FilterConfig{
+	area := func(c *delivery.Config, minX, maxX float64) {
+		c.Filters = []filter.Config{
 			{Prefix: map[string]string{"type": "org.ogc.api.collection.item."}},
-			{Intersects: &gateway.IntersectsConfig{BBox: []float64{minX, 0, maxX, 10}}},
+			{Intersects: &filter.IntersectsConfig{BBox: []float64{minX, 0, maxX, 10}}},
 		}
 	}
-	g := start(t, client, subscribed(oneStream(stream), west.url, func(c *gateway.SubscriptionConfig) { area(c, -20, -10) }))
+	g := start(t, client, subscribed(oneStream(stream), west.url, func(c *delivery.Config) { area(c, -20, -10) }))
 	item := func(id, place string) rawevent.Event {
 		e := event(id)
 		e.Set("type", "org.ogc.api.collection.item.create")
@@ -53,7 +54,7 @@ func TestAreasOfInterest(t *testing.T) {
 	}
 	publish(t, g, stream, item("west", `"bbox":[-15,1,-14,2]`), item("both", `"bbox":[-15,1,14,2]`), item("nowhere", `"geometry":null`), event("other"),
 		item("east", `"geometry":{"type":"Point","coordinates":[15,5]}`))
-	if err := g.Apply(t.Context(), []gateway.SubscriptionConfig{guest("east", stream, east.url, func(c *gateway.SubscriptionConfig) { area(c, 10, 20) })}); err != nil {
+	if err := g.Apply(t.Context(), []delivery.Config{guest("east", stream, east.url, func(c *delivery.Config) { area(c, 10, 20) })}); err != nil {
 		t.Fatal(err)
 	}
 	for name, c := range map[string]struct {

@@ -16,6 +16,12 @@ import (
 	"golang.org/x/net/netutil"
 
 	"github.com/streamgate/streamgate/gateway/backoff"
+	"github.com/streamgate/streamgate/gateway/delivery"
+	"github.com/streamgate/streamgate/gateway/filter"
+	"github.com/streamgate/streamgate/gateway/ingress"
+	"github.com/streamgate/streamgate/gateway/source"
+	"github.com/streamgate/streamgate/gateway/state"
+	"github.com/streamgate/streamgate/gateway/stream"
 	"github.com/streamgate/streamgate/protocol/redisstreams"
 )
 
@@ -44,46 +50,46 @@ type Env struct {
 type Gateway struct {
 	config      Config
 	env         Env
-	publisher   *Publisher
-	ingress     *Ingress
-	sources     []*SourceRunner
+	publisher   *stream.Publisher
+	ingress     *ingress.Handler
+	sources     []*source.Runner
 	registry    registry
 	changes     chan change
 	hubs        map[string]*redisstreams.Hub // by stream
-	areas       map[string]*AreaBoard        // by stream
-	maintainers []*Maintainer
+	areas       map[string]*filter.Board     // by stream
+	maintainers []*stream.Maintainer
 	listener    net.Listener
 	running     atomic.Bool
 
-	deliveryMetrics *DeliveryMetrics
-	streamMetrics   *StreamMetrics
+	deliveryMetrics *delivery.Metrics
+	streamMetrics   *stream.Metrics
 }
 
 // New returns a gateway. The configuration must be valid: see [Config.Validate]. It does no I/O and starts no goroutine.
 func New(config Config, env Env) (*Gateway, error) {
 	g := &Gateway{
 		config: config, env: env, changes: make(chan change), hubs: map[string]*redisstreams.Hub{},
-		areas: map[string]*AreaBoard{}, deliveryMetrics: NewDeliveryMetrics(env.Registry),
-		streamMetrics: NewStreamMetrics(env.Registry),
+		areas: map[string]*filter.Board{}, deliveryMetrics: delivery.NewMetrics(env.Registry),
+		streamMetrics: stream.NewMetrics(env.Registry),
 	}
 	var err error
-	if g.publisher, err = NewPublisher(env.Redis, config.Streams, env.Logger, g.streamMetrics); err != nil {
+	if g.publisher, err = stream.NewPublisher(env.Redis, config.Streams, env.Logger, g.streamMetrics); err != nil {
 		return nil, err
 	}
-	ExposeDuplicates(env.Registry, g.publisher)
-	g.ingress = NewIngress(&config.Server, g.publisher, env.Registry)
+	stream.ExposeDuplicates(env.Registry, g.publisher)
+	g.ingress = ingress.New(&config.Server, g.publisher, env.Registry)
 	for i := range config.Streams {
-		stream := &config.Streams[i]
-		g.areas[stream.Name] = NewAreaBoard()
-		g.hubs[stream.Name] = redisstreams.NewHub(env.Redis, stream.Name)
-		g.maintainers = append(g.maintainers, NewMaintainer(
-			env.Redis, stream, g.publisher.Capacity(stream.Name), g.registry.readers, g.streamMetrics, env.Logger))
+		st := &config.Streams[i]
+		g.areas[st.Name] = filter.NewBoard()
+		g.hubs[st.Name] = redisstreams.NewHub(env.Redis, st.Name)
+		g.maintainers = append(g.maintainers, stream.NewMaintainer(
+			env.Redis, st, g.publisher.Capacity(st.Name), g.registry.readers, g.streamMetrics, env.Logger))
 	}
-	sourceMetrics := NewSourceMetrics(env.Registry)
+	metrics := newSourceMetrics(env.Registry)
 	for _, block := range config.Sources {
-		g.sources = append(g.sources, &SourceRunner{
+		g.sources = append(g.sources, &source.Runner{
 			Block: block, Redis: env.Redis, Sender: g.publisher.Sender(block.Stream), Capacity: g.publisher.Capacity(block.Stream),
-			Metrics: sourceMetrics, UserAgent: env.UserAgent, Logger: env.Logger.With("source", block.Name, "stream", block.Stream),
+			Hooks: metrics.of(block.Name), UserAgent: env.UserAgent, Logger: env.Logger.With("source", block.Name, "stream", block.Stream),
 		})
 	}
 	for i := range config.Subscriptions {
@@ -97,12 +103,12 @@ func New(config Config, env Env) (*Gateway, error) {
 }
 
 // newSubscription returns a subscription. stopped is closed when it stops before the gateway does; nil if it does not.
-func (g *Gateway) newSubscription(c *SubscriptionConfig, stopped <-chan struct{}) (*Subscription, error) {
+func (g *Gateway) newSubscription(c *delivery.Config, stopped <-chan struct{}) (*delivery.Subscription, error) {
 	dead, err := g.deadLetterSender(c)
 	if err != nil {
 		return nil, err
 	}
-	return NewSubscription(*c, SubscriptionEnv{
+	return delivery.New(*c, delivery.Env{
 		Redis: g.env.Redis, Hub: g.hubs[c.Stream], Areas: g.areas[c.Stream], Publisher: g.publisher, Streams: g.config.Streams,
 		DeadLetters: dead, Logger: g.env.Logger, Metrics: g.deliveryMetrics, StreamMetrics: g.streamMetrics,
 		UserAgent: g.env.UserAgent, Stopped: stopped,
@@ -112,10 +118,10 @@ func (g *Gateway) newSubscription(c *SubscriptionConfig, stopped <-chan struct{}
 // deadLetterSender writes into the named stream as that is configured, or else as the subscription's stream is, so that
 // the readers of one understand the other. It never takes two dead letters for one: two subscriptions may have failed to
 // deliver the same event.
-func (g *Gateway) deadLetterSender(c *SubscriptionConfig) (*redisstreams.Sender, error) {
+func (g *Gateway) deadLetterSender(c *delivery.Config) (*redisstreams.Sender, error) {
 	name := c.Delivery.DeadLetterSink.Stream
 	if name == "" {
-		name = DeadLetterStream(c.Stream)
+		name = state.DeadLetterStream(c.Stream)
 	}
 	for _, candidate := range []string{name, c.Stream} {
 		for i := range g.config.Streams {
@@ -124,14 +130,14 @@ func (g *Gateway) deadLetterSender(c *SubscriptionConfig) (*redisstreams.Sender,
 			}
 		}
 	}
-	return nil, fmt.Errorf("subscription %q: %w %q", c.Name, ErrUnknownStream, c.Stream)
+	return nil, fmt.Errorf("subscription %q: %w %q", c.Name, stream.ErrUnknown, c.Stream)
 }
 
 // Handler returns the handler for events, for a server of one's own. It answers 503 unless Run is running.
 func (g *Gateway) Handler() http.Handler { return g.ingress }
 
 // Publisher returns the way into the streams.
-func (g *Gateway) Publisher() *Publisher { return g.publisher }
+func (g *Gateway) Publisher() *stream.Publisher { return g.publisher }
 
 // Listen opens the event listener, so that an address in use is known before anything runs. Run does so by itself.
 func (g *Gateway) Listen(ctx context.Context) (net.Addr, error) {
@@ -147,7 +153,7 @@ func (g *Gateway) Listen(ctx context.Context) (net.Addr, error) {
 
 // Ready returns nil when Redis answers and the group of every subscription exists, and otherwise what is missing.
 func (g *Gateway) Ready(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, redisStepTimeout)
+	ctx, cancel := context.WithTimeout(ctx, state.StepTimeout)
 	defer cancel()
 	if !g.running.Load() {
 		return errors.New("starting or shutting down")
@@ -165,7 +171,7 @@ func (g *Gateway) Ready(ctx context.Context) error {
 	return nil
 }
 
-func (g *Gateway) groupsExist(ctx context.Context, stream string, readers []*Subscription) error {
+func (g *Gateway) groupsExist(ctx context.Context, stream string, readers []*delivery.Subscription) error {
 	groups, err := g.env.Redis.XInfoGroups(ctx, stream).Result()
 	if err != nil {
 		return fmt.Errorf("stream %q: %w", stream, err)
@@ -176,7 +182,7 @@ func (g *Gateway) groupsExist(ctx context.Context, stream string, readers []*Sub
 	}
 	for _, s := range readers {
 		if !found[s.Group()] {
-			if s.Config().OnGroupLost == onLostFail {
+			if s.Config().OnGroupLost == delivery.OnLostFail {
 				return fmt.Errorf("subscription %q has no consumer group (onGroupLost: fail)", s.Config().Name)
 			}
 			return fmt.Errorf("subscription %q has no consumer group yet", s.Config().Name)
@@ -259,7 +265,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	if g.prepare(runCtx) {
 		stopMaintainers = g.maintain(runCtx)
 		subscriptions.Go(func() {
-			(&Inboxes{Redis: g.env.Redis, List: g.registry.list}).Run(runCtx, workCtx)
+			(&delivery.Inboxes{Redis: g.env.Redis, List: g.registry.list}).Run(runCtx, workCtx)
 		})
 		for _, s := range g.registry.list() {
 			subscriptions.Go(func() { s.Run(runCtx, workCtx) })

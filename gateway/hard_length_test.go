@@ -14,7 +14,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.yaml.in/yaml/v3"
 
-	"github.com/streamgate/streamgate/gateway"
+	"github.com/streamgate/streamgate/gateway/source"
+	"github.com/streamgate/streamgate/gateway/stream"
 	"github.com/streamgate/streamgate/internal/redistest"
 )
 
@@ -22,11 +23,11 @@ import (
 // goes on when there is room. What is refused is not in the stream.
 func TestHardLength(t *testing.T) {
 	t.Parallel()
-	client, stream := redistest.Shared(t).Client(), redistest.Stream(t)
-	c := oneStream(stream)
+	client, streamName := redistest.Shared(t).Client(), redistest.Stream(t)
+	c := oneStream(streamName)
 	c.Streams[0].Retention.HardLength = 5
 	fill, filled := make(chan struct{}), make(chan error, 1)
-	g := start(t, client, withSource(c, func(ctx context.Context, env gateway.SourceEnv) error {
+	g := start(t, client, withSource(c, func(ctx context.Context, env source.Env) error {
 		select {
 		case <-fill:
 		case <-ctx.Done():
@@ -49,10 +50,10 @@ func TestHardLength(t *testing.T) {
 	if status, _, answer := postJSON(t, g.url, "["+jsonEvent("6")+"]"); status != 503 || !strings.Contains(answer, "retention.hardLength") {
 		t.Errorf("%d %s", status, answer)
 	}
-	if _, err := g.Publisher().Publish(context.Background(), stream, new(event("7"))); !errors.Is(err, gateway.ErrStreamFull) {
+	if _, err := g.Publisher().Publish(context.Background(), streamName, new(event("7"))); !errors.Is(err, stream.ErrFull) {
 		t.Errorf("error %v, want ErrStreamFull", err)
 	}
-	if n := client.XLen(context.Background(), stream).Val(); n != 5 {
+	if n := client.XLen(context.Background(), streamName).Val(); n != 5 {
 		t.Errorf("%d entries", n)
 	}
 	if n := gauge(t, g.registry, "streamgate_stream_full"); n != 1 {
@@ -65,7 +66,7 @@ func TestHardLength(t *testing.T) {
 		t.Errorf("the source has published into a full stream: %v", err)
 	default:
 	}
-	client.XTrimMaxLen(context.Background(), stream, 1)
+	client.XTrimMaxLen(context.Background(), streamName, 1)
 	if err := <-filled; err != nil {
 		t.Error(err)
 	}

@@ -8,14 +8,15 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/streamgate/streamgate/gateway"
+	"github.com/streamgate/streamgate/gateway/delivery"
+	"github.com/streamgate/streamgate/gateway/state"
 	"github.com/streamgate/streamgate/internal/redistest"
 	"github.com/streamgate/streamgate/protocol/redisstreams"
 )
 
 func putIntoInbox(t *testing.T, client redis.UniversalClient, stream string, n int) {
 	t.Helper()
-	sender, err := redisstreams.NewSender(client, gateway.InboxStream(stream, "sub"))
+	sender, err := redisstreams.NewSender(client, state.InboxStream(stream, "sub"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,14 +44,14 @@ func TestInbox(t *testing.T) {
 				}
 				return 202
 			})
-			change := func(c *gateway.SubscriptionConfig) { c.Order, c.Concurrency = order, 1 } // so that failed needs no lock
+			change := func(c *delivery.Config) { c.Order, c.Concurrency = order, 1 } // so that failed needs no lock
 			g := start(t, client, subscribed(oneStream(stream), s.url, change))
 			start(t, client, subscribed(oneStream(stream), s.url, change)) // two replicas
 			publish(t, g, stream, event("ordinary"))
 			putIntoInbox(t, client, stream, 20)
 			redistest.Eventually(t, "all are delivered", func() bool { return len(s.ids()) == 21 })
 			redistest.Eventually(t, "the inbox is gone", func() bool {
-				return client.Exists(context.Background(), gateway.InboxStream(stream, "sub")).Val() == 0
+				return client.Exists(context.Background(), state.InboxStream(stream, "sub")).Val() == 0
 			})
 			if n := len(s.all()); n > 22 {
 				t.Errorf("%d requests for 21 events, of which one had to be repeated", n)
@@ -69,9 +70,9 @@ func TestInboxOfASinkThatRefuses(t *testing.T) {
 	start(t, client, subscribed(oneStream(stream), s.url))
 	putIntoInbox(t, client, stream, 1)
 	redistest.Eventually(t, "there is a dead letter", func() bool {
-		return client.XLen(context.Background(), gateway.DeadLetterStream(stream)).Val() == 1
+		return client.XLen(context.Background(), state.DeadLetterStream(stream)).Val() == 1
 	})
 	redistest.Eventually(t, "the inbox is gone", func() bool {
-		return client.Exists(context.Background(), gateway.InboxStream(stream, "sub")).Val() == 0
+		return client.Exists(context.Background(), state.InboxStream(stream, "sub")).Val() == 0
 	})
 }

@@ -13,7 +13,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/streamgate/streamgate/gateway"
+	"github.com/streamgate/streamgate/gateway/delivery"
+	"github.com/streamgate/streamgate/gateway/ingress"
 	"github.com/streamgate/streamgate/internal/redistest"
 	"github.com/streamgate/streamgate/protocol/rawevent"
 )
@@ -23,7 +24,7 @@ func TestAnswers(t *testing.T) {
 	t.Parallel()
 	client, stream := redistest.Shared(t).Client(), redistest.Stream(t)
 	c := oneStream(stream)
-	c.Server = gateway.NewServerConfig()
+	c.Server = ingress.NewConfig()
 	c.Server.Address, c.Server.MaxEventBytes, c.Server.MaxBatchBytes = "127.0.0.1:0", 128<<10, 256<<10
 	g := start(t, client, c)
 	const (
@@ -244,8 +245,8 @@ func TestNothingIsAcceptedBeforeTheGroupsExist(t *testing.T) {
 	if err := client.Set(context.Background(), stream, "no stream", 0).Err(); err != nil { // the group cannot be created
 		t.Fatal(err)
 	}
-	c := subscribed(oneStream(stream), s.url, func(c *gateway.SubscriptionConfig) { c.StartFrom = "latest" })
-	c.Server = gateway.NewServerConfig()
+	c := subscribed(oneStream(stream), s.url, func(c *delivery.Config) { c.StartFrom = "latest" })
+	c.Server = ingress.NewConfig()
 	c.Server.Address = "127.0.0.1:0"
 	g := launch(t, client, c)
 	if status, header := post(t, g.url, event("early")); status != 503 || header.Get("Retry-After") == "" {

@@ -13,7 +13,8 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/streamgate/streamgate/gateway"
+	"github.com/streamgate/streamgate/gateway/delivery"
+	"github.com/streamgate/streamgate/gateway/state"
 	"github.com/streamgate/streamgate/internal/redistest"
 )
 
@@ -69,7 +70,7 @@ func TestKnativeSink(t *testing.T) {
 			})
 			server := httptest.NewTLSServer(s)
 			t.Cleanup(server.Close)
-			g := start(t, client, subscribed(oneStream(stream), server.URL, func(c *gateway.SubscriptionConfig) {
+			g := start(t, client, subscribed(oneStream(stream), server.URL, func(c *delivery.Config) {
 				c.Sink.Extensions, c.Sink.TokenFile, c.Concurrency = map[string]string{"team": "ä", "site": "b"}, token, 1
 				c.Sink.CACerts = string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))
 				c.Delivery.Format = format
@@ -91,7 +92,7 @@ func TestKnativeSink(t *testing.T) {
 					t.Errorf("request %d: %s, %+v", i, got, requests[i].event)
 				}
 			}
-			letter := readEvents(t, client, gateway.DeadLetterStream(stream))[0]
+			letter := readEvents(t, client, state.DeadLetterStream(stream))[0]
 			team, _ := letter.Attribute("team")
 			if _, found := letter.Attribute("site"); found || team != "the event's own" {
 				t.Errorf("the dead letter is %+v", letter)
@@ -120,7 +121,7 @@ func TestKnativeTokenIsAwaited(t *testing.T) {
 				write(content)
 			}
 			s := newSink(t, nil)
-			g := start(t, client, subscribed(oneStream(stream), s.url, func(c *gateway.SubscriptionConfig) {
+			g := start(t, client, subscribed(oneStream(stream), s.url, func(c *delivery.Config) {
 				c.Sink.TokenFile, c.Delivery.Retry = token, 1
 			}))
 			publish(t, g, stream, event("1"))
@@ -152,7 +153,7 @@ func TestKnativeErrorData(t *testing.T) {
 			g := start(t, client, subscribed(oneStream(stream), url+"/a?key=secret"))
 			publish(t, g, stream, event("1"))
 			redistest.Eventually(t, "it is settled", func() bool { return nothingPending(client, stream, "sub") })
-			letter := readEvents(t, client, gateway.DeadLetterStream(stream))[0]
+			letter := readEvents(t, client, state.DeadLetterStream(stream))[0]
 			dest, _ := letter.Attribute("knativeerrordest")
 			code, _ := letter.Attribute("knativeerrorcode")
 			data, _ := letter.Attribute("knativeerrordata")

@@ -14,7 +14,9 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/streamgate/streamgate/gateway"
+	"github.com/streamgate/streamgate/gateway/delivery"
+	"github.com/streamgate/streamgate/gateway/setting"
+	"github.com/streamgate/streamgate/gateway/state"
 	"github.com/streamgate/streamgate/internal/redistest"
 )
 
@@ -42,7 +44,7 @@ func TestRateLimit(t *testing.T) {
 	const rate, burst, events = 20.0, 4, 60
 	client, stream := redistest.Shared(t).Client(), redistest.Stream(t)
 	s, times := clockedSink(t)
-	g := start(t, client, subscribed(oneStream(stream), s.url, func(c *gateway.SubscriptionConfig) {
+	g := start(t, client, subscribed(oneStream(stream), s.url, func(c *delivery.Config) {
 		c.RateLimit, c.Concurrency = rate, burst
 	}))
 	for i := range events {
@@ -68,9 +70,9 @@ func TestRateLimitIsForDeliveries(t *testing.T) {
 	t.Parallel()
 	client, stream := redistest.Shared(t).Client(), redistest.Stream(t)
 	s, _ := clockedSink(t)
-	c := subscribed(oneStream(stream), s.url, onlyType("wanted"), func(c *gateway.SubscriptionConfig) {
+	c := subscribed(oneStream(stream), s.url, onlyType("wanted"), func(c *delivery.Config) {
 		c.RateLimit = 0.01 // one, and the next after 100 s
-		c.LeaseDuration = gateway.Duration(time.Second)
+		c.LeaseDuration = setting.Duration(time.Second)
 	})
 	g := start(t, client, c)
 	for i := range 20 {
@@ -112,10 +114,10 @@ func TestDeadline(t *testing.T) {
 		return http.StatusInternalServerError
 	})
 	oldEvent(t, client, stream)
-	g := start(t, client, subscribed(oneStream(stream), s.url, func(c *gateway.SubscriptionConfig) {
-		c.Delivery.Retry, c.Delivery.Deadline = 3, gateway.Duration(time.Minute)
+	g := start(t, client, subscribed(oneStream(stream), s.url, func(c *delivery.Config) {
+		c.Delivery.Retry, c.Delivery.Deadline = 3, setting.Duration(time.Minute)
 	}))
-	dead := gateway.DeadLetterStream(stream)
+	dead := state.DeadLetterStream(stream)
 	redistest.Eventually(t, "the old event is dead-lettered", func() bool {
 		return client.XLen(context.Background(), dead).Val() == 1 && nothingPending(client, stream, "sub")
 	})
@@ -138,12 +140,12 @@ func TestDeadlineBeforeTheNextAttempt(t *testing.T) {
 	t.Parallel()
 	client, stream := redistest.Shared(t).Client(), redistest.Stream(t)
 	s := newSink(t, func(*http.Request, int) int { return http.StatusInternalServerError })
-	g := start(t, client, subscribed(oneStream(stream), s.url, func(c *gateway.SubscriptionConfig) {
-		c.Delivery.BackoffDelay, c.Delivery.MaxDelay, c.Delivery.Deadline = never, never, gateway.Duration(time.Minute)
+	g := start(t, client, subscribed(oneStream(stream), s.url, func(c *delivery.Config) {
+		c.Delivery.BackoffDelay, c.Delivery.MaxDelay, c.Delivery.Deadline = never, never, setting.Duration(time.Minute)
 	}))
 	publish(t, g, stream, event("1"))
 	redistest.Eventually(t, "it is dead-lettered", func() bool {
-		return client.XLen(context.Background(), gateway.DeadLetterStream(stream)).Val() == 1
+		return client.XLen(context.Background(), state.DeadLetterStream(stream)).Val() == 1
 	})
 	if n := len(s.all()); n != 1 {
 		t.Errorf("%d attempts", n)
@@ -165,7 +167,7 @@ func TestMaxParked(t *testing.T) {
 				}
 				return http.StatusInternalServerError
 			})
-			g := start(t, client, subscribed(oneStream(stream), s.url, func(c *gateway.SubscriptionConfig) {
+			g := start(t, client, subscribed(oneStream(stream), s.url, func(c *delivery.Config) {
 				c.MaxParked, c.Concurrency, c.Order, c.Delivery.Retry = limit, workers, order, 1000
 			}))
 			for i := range events {
@@ -196,8 +198,8 @@ func TestRetryAfterIsBounded(t *testing.T) {
 					w.WriteHeader(http.StatusInternalServerError)
 				}
 			}))
-			g := start(t, client, subscribed(oneStream(stream), url, func(c *gateway.SubscriptionConfig) {
-				c.Delivery.RetryAfterMax = gateway.Duration(bound)
+			g := start(t, client, subscribed(oneStream(stream), url, func(c *delivery.Config) {
+				c.Delivery.RetryAfterMax = setting.Duration(bound)
 			}))
 			publish(t, g, stream, event("1"))
 			redistest.Eventually(t, "it is delivered", func() bool { return delivered(t, g) == 1 })
@@ -213,12 +215,12 @@ func TestMaxDelay(t *testing.T) {
 	t.Parallel()
 	client, stream := redistest.Shared(t).Client(), redistest.Stream(t)
 	s := newSink(t, func(*http.Request, int) int { return http.StatusInternalServerError })
-	g := start(t, client, subscribed(oneStream(stream), s.url, func(c *gateway.SubscriptionConfig) {
-		c.Delivery.BackoffDelay, c.Delivery.MaxDelay, c.Delivery.Retry = never, gateway.Duration(10*time.Millisecond), 4
+	g := start(t, client, subscribed(oneStream(stream), s.url, func(c *delivery.Config) {
+		c.Delivery.BackoffDelay, c.Delivery.MaxDelay, c.Delivery.Retry = never, setting.Duration(10*time.Millisecond), 4
 	}))
 	publish(t, g, stream, event("1"))
 	redistest.Eventually(t, "it is dead-lettered", func() bool {
-		return client.XLen(context.Background(), gateway.DeadLetterStream(stream)).Val() == 1
+		return client.XLen(context.Background(), state.DeadLetterStream(stream)).Val() == 1
 	})
 	if n := len(s.all()); n != 5 {
 		t.Errorf("%d attempts, want 5", n)
@@ -238,7 +240,7 @@ func TestDeadLettersArePosted(t *testing.T) {
 		}
 		return http.StatusInternalServerError
 	})
-	g := start(t, client, subscribed(oneStream(stream), s.url, func(c *gateway.SubscriptionConfig) {
+	g := start(t, client, subscribed(oneStream(stream), s.url, func(c *delivery.Config) {
 		c.Delivery.DeadLetterSink.URI = morgue.url + "/?token=secret"
 	}))
 	publish(t, g, stream, event("1"))
@@ -253,7 +255,7 @@ func TestDeadLettersArePosted(t *testing.T) {
 	if _, err := base64.StdEncoding.DecodeString(data); got[0].event.ID() != "1" || dest != s.url || code != "400" || !found || err != nil {
 		t.Errorf("the dead letter is %+v", got[0].event)
 	}
-	dead := gateway.DeadLetterStream(stream)
+	dead := state.DeadLetterStream(stream)
 	if n := client.XLen(context.Background(), dead).Val(); n != 0 {
 		t.Errorf("%d in the stream, too", n)
 	}

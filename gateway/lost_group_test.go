@@ -11,6 +11,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/streamgate/streamgate/gateway"
+	"github.com/streamgate/streamgate/gateway/delivery"
 	"github.com/streamgate/streamgate/internal/redistest"
 )
 
@@ -84,7 +85,7 @@ func TestPositionOutlivesTheGroup(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			client, to := redistest.Start(t).Client(), newSink(t, nil)
-			latest := func(s *gateway.SubscriptionConfig) { s.StartFrom = "latest" }
+			latest := func(s *delivery.Config) { s.StartFrom = "latest" }
 			g := start(t, client, subscribed(oneStream("s"), to.url, latest))
 			for i := range 5 {
 				post(t, g.url, event(fmt.Sprint(i)))
@@ -153,7 +154,7 @@ func TestOnGroupLost(t *testing.T) {
 			t.Parallel()
 			client, to := redistest.Start(t).Client(), newSink(t, nil)
 			c := func() gateway.Config {
-				return subscribed(oneStream("s"), to.url, func(s *gateway.SubscriptionConfig) { s.OnGroupLost = policy })
+				return subscribed(oneStream("s"), to.url, func(s *delivery.Config) { s.OnGroupLost = policy })
 			}
 			g := start(t, client, c())
 			for i := range 5 {
@@ -193,7 +194,7 @@ func TestOnGroupLostFail(t *testing.T) {
 			t.Parallel()
 			server, to := redistest.Start(t), newSink(t, nil)
 			client := server.Client()
-			c := subscribed(oneStream("s"), to.url, func(s *gateway.SubscriptionConfig) { s.OnGroupLost = "fail" })
+			c := subscribed(oneStream("s"), to.url, func(s *delivery.Config) { s.OnGroupLost = "fail" })
 			g := start(t, client, c)
 			post(t, g.url, event("0"))
 			waitFor(t, client, "s", to, 0, 0)

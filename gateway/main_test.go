@@ -19,6 +19,10 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/streamgate/streamgate/gateway"
+	"github.com/streamgate/streamgate/gateway/delivery"
+	"github.com/streamgate/streamgate/gateway/ingress"
+	"github.com/streamgate/streamgate/gateway/setting"
+	"github.com/streamgate/streamgate/gateway/stream"
 	"github.com/streamgate/streamgate/internal/redistest"
 	"github.com/streamgate/streamgate/protocol/rawevent"
 )
@@ -46,7 +50,7 @@ func start(t testing.TB, client redis.UniversalClient, c gateway.Config) *runnin
 func launch(t testing.TB, client redis.UniversalClient, c gateway.Config) *running {
 	t.Helper()
 	if c.Server.Address == "" {
-		c.Server = gateway.NewServerConfig()
+		c.Server = ingress.NewConfig()
 		c.Server.Address = "127.0.0.1:0"
 	}
 	if problems := c.Validate(); len(problems) > 0 {
@@ -79,16 +83,16 @@ func launch(t testing.TB, client redis.UniversalClient, c gateway.Config) *runni
 
 // oneStream is a configuration with one stream.
 func oneStream(name string) gateway.Config {
-	stream := gateway.NewStreamConfig()
-	stream.Name = name
-	return gateway.Config{Streams: []gateway.StreamConfig{stream}}
+	st := stream.NewConfig()
+	st.Name = name
+	return gateway.Config{Streams: []stream.Config{st}}
 }
 
 // subscribed adds a subscription that begins at the beginning and retries fast.
-func subscribed(c gateway.Config, sink string, change ...func(*gateway.SubscriptionConfig)) gateway.Config {
-	s := gateway.NewSubscriptionConfig()
+func subscribed(c gateway.Config, sink string, change ...func(*delivery.Config)) gateway.Config {
+	s := delivery.NewConfig()
 	s.Name, s.Stream, s.Sink.URI, s.StartFrom = "sub", c.Streams[0].Name, sink, "earliest"
-	s.Delivery.BackoffDelay = gateway.Duration(20 * time.Millisecond)
+	s.Delivery.BackoffDelay = setting.Duration(20 * time.Millisecond)
 	s.Delivery.Retry = 3
 	for _, f := range change {
 		f(&s)

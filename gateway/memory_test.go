@@ -9,15 +9,15 @@ import (
 	"testing"
 	"time"
 
-	"github.com/streamgate/streamgate/gateway"
+	"github.com/streamgate/streamgate/gateway/source"
 	"github.com/streamgate/streamgate/internal/redistest"
 )
 
 // withOutbox runs f with the outbox of a source, and fails the test with its error.
-func withOutbox(t testing.TB, server *redistest.Server, stream string, f func(ctx context.Context, o gateway.Outbox) error) {
+func withOutbox(t testing.TB, server *redistest.Server, stream string, f func(ctx context.Context, o source.Outbox) error) {
 	t.Helper()
 	result := make(chan error, 1)
-	g := start(t, server.Client(), withSource(oneStream(stream), func(ctx context.Context, env gateway.SourceEnv) error {
+	g := start(t, server.Client(), withSource(oneStream(stream), func(ctx context.Context, env source.Env) error {
 		result <- f(ctx, env.Outbox)
 		<-ctx.Done()
 		return nil
@@ -28,8 +28,8 @@ func withOutbox(t testing.TB, server *redistest.Server, stream string, f func(ct
 	g.stop()
 }
 
-func note(key, version string) gateway.Emission {
-	return gateway.Emission{Action: gateway.Note, Key: key, Version: version, Reference: key}
+func note(key, version string) source.Emission {
+	return source.Emission{Action: source.Note, Key: key, Version: version, Reference: key}
 }
 
 // TestSeenItemsAreAMap: whatever is emitted, noted, withdrawn and forgotten, with splits in between and another replica that
@@ -40,8 +40,8 @@ func TestSeenItemsAreAMap(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // a test
 	versions := map[string]string{}
 	events := int64(0)
-	step := func(ctx context.Context, o gateway.Outbox) error {
-		var batch []gateway.Emission
+	step := func(ctx context.Context, o source.Outbox) error {
+		var batch []source.Emission
 		touched := map[string]bool{}
 		for range random.IntN(250) {
 			key, version := fmt.Sprint("thing ", random.IntN(3000)), fmt.Sprint(random.IntN(3))
@@ -53,7 +53,7 @@ func TestSeenItemsAreAMap(t *testing.T) {
 			before, exists := versions[key]
 			switch random.IntN(4) {
 			case 0:
-				e.Action, e.Event = gateway.Withdraw, event(key)
+				e.Action, e.Event = source.Withdraw, event(key)
 				delete(versions, key)
 				if exists {
 					events++
@@ -61,7 +61,7 @@ func TestSeenItemsAreAMap(t *testing.T) {
 			case 1:
 				versions[key] = version
 			default:
-				e.Action, e.Event = gateway.Emit, event(key)
+				e.Action, e.Event = source.Emit, event(key)
 				versions[key] = version
 				if !exists || before != version {
 					events++
@@ -73,7 +73,7 @@ func TestSeenItemsAreAMap(t *testing.T) {
 		return err
 	}
 	for range 4 { // replicas, one after the other
-		withOutbox(t, server, stream, func(ctx context.Context, o gateway.Outbox) error {
+		withOutbox(t, server, stream, func(ctx context.Context, o source.Outbox) error {
 			for range 15 {
 				if err := step(ctx, o); err != nil {
 					return err
@@ -90,14 +90,14 @@ func TestSeenItemsAreAMap(t *testing.T) {
 	}
 }
 
-func checkSeen(ctx context.Context, o gateway.Outbox, versions map[string]string) error {
+func checkSeen(ctx context.Context, o source.Outbox, versions map[string]string) error {
 	if n, err := o.Seen().Count(ctx); err != nil || n != int64(len(versions)) {
 		return fmt.Errorf("%d things are remembered, want %d, %w", n, len(versions), err)
 	}
-	var all []*gateway.Emission
+	var all []*source.Emission
 	for i := range 3000 {
 		key := fmt.Sprint("thing ", i)
-		all = append(all, &gateway.Emission{Key: key, Version: versions[key]})
+		all = append(all, &source.Emission{Key: key, Version: versions[key]})
 	}
 	known, err := o.Seen().Recall(ctx, all)
 	if err != nil {
@@ -125,8 +125,8 @@ func checkSeen(ctx context.Context, o gateway.Outbox, versions map[string]string
 func TestForgetTakesWhatIsOld(t *testing.T) {
 	t.Parallel()
 	server, stream := redistest.Shared(t), redistest.Stream(t)
-	withOutbox(t, server, stream, func(ctx context.Context, o gateway.Outbox) error {
-		var batch []gateway.Emission
+	withOutbox(t, server, stream, func(ctx context.Context, o source.Outbox) error {
+		var batch []source.Emission
 		for i := range 500 {
 			batch = append(batch, note(fmt.Sprint("thing ", i), "1"))
 		}
@@ -147,16 +147,16 @@ func TestForgetTakesWhatIsOld(t *testing.T) {
 func TestContentIsCompared(t *testing.T) {
 	t.Parallel()
 	server, stream := redistest.Shared(t), redistest.Stream(t)
-	withOutbox(t, server, stream, func(ctx context.Context, o gateway.Outbox) error {
-		first := gateway.Emission{Action: gateway.Note, Key: "k", Version: "1", Content: "a"}
-		if _, err := o.Publish(ctx, []gateway.Emission{first}); err != nil {
+	withOutbox(t, server, stream, func(ctx context.Context, o source.Outbox) error {
+		first := source.Emission{Action: source.Note, Key: "k", Version: "1", Content: "a"}
+		if _, err := o.Publish(ctx, []source.Emission{first}); err != nil {
 			return err
 		}
 		for _, c := range []struct {
 			version, content string
 			want             [2]bool
 		}{{"1", "a", [2]bool{true, true}}, {"2", "a", [2]bool{false, true}}, {"1", "b", [2]bool{true, false}}, {"1", "", [2]bool{true, true}}} {
-			known, err := o.Seen().Recall(ctx, []*gateway.Emission{{Key: "k", Version: c.version, Content: c.content}})
+			known, err := o.Seen().Recall(ctx, []*source.Emission{{Key: "k", Version: c.version, Content: c.content}})
 			if got := [2]bool{known[0].SameVersion, known[0].SameContent}; err != nil || got != c.want || time.Since(known[0].Found) > time.Minute {
 				return fmt.Errorf("%q %q: %+v, %w", c.version, c.content, known[0], err)
 			}
@@ -169,10 +169,10 @@ func TestContentIsCompared(t *testing.T) {
 func TestFullSeenItemsRefuse(t *testing.T) {
 	t.Parallel()
 	server, stream := redistest.Shared(t), redistest.Stream(t)
-	withOutbox(t, server, stream, func(ctx context.Context, o gateway.Outbox) error {
+	withOutbox(t, server, stream, func(ctx context.Context, o source.Outbox) error {
 		o.Seen().SetLimit(120)
 		batch := emissions(0, 130)
-		if _, err := o.Publish(ctx, batch, gateway.Save{Data: []byte("x")}); !errors.Is(err, gateway.ErrSeenFull) {
+		if _, err := o.Publish(ctx, batch, source.Save{Data: []byte("x")}); !errors.Is(err, source.ErrSeenFull) {
 			return fmt.Errorf("error %w, want ErrSeenFull", err)
 		}
 		if saved, err := o.Checkpoint(ctx); saved != nil || err != nil {
@@ -197,7 +197,7 @@ func TestFlushedSeenItems(t *testing.T) {
 	t.Parallel()
 	server, stream := redistest.Shared(t), redistest.Stream(t)
 	client := server.Client()
-	withOutbox(t, server, stream, func(ctx context.Context, o gateway.Outbox) error {
+	withOutbox(t, server, stream, func(ctx context.Context, o source.Outbox) error {
 		if _, err := o.Publish(ctx, emissions(0, 500)); err != nil {
 			return err
 		}
@@ -228,11 +228,11 @@ func BenchmarkSeenItems(b *testing.B) {
 		client := server.Client()
 		before := usedMemory(b, server)
 		const things = 100_000
-		withOutbox(b, server, stream, func(ctx context.Context, o gateway.Outbox) error {
+		withOutbox(b, server, stream, func(ctx context.Context, o source.Outbox) error {
 			for i := 0; i < things; i += 1000 {
-				var batch []gateway.Emission
+				var batch []source.Emission
 				for j := range 1000 {
-					batch = append(batch, gateway.Emission{Action: gateway.Note, Key: fmt.Sprint("sentinel-2-l2a\x00S2A_", i+j), Version: "1", Content: "2"})
+					batch = append(batch, source.Emission{Action: source.Note, Key: fmt.Sprint("sentinel-2-l2a\x00S2A_", i+j), Version: "1", Content: "2"})
 				}
 				if _, err := o.Publish(ctx, batch); err != nil {
 					return err
@@ -262,17 +262,17 @@ func BenchmarkOutbox(b *testing.B) {
 		b.Run(fmt.Sprint(size), func(b *testing.B) {
 			server, stream := redistest.Start(b), redistest.Stream(b)
 			data := []byte(`{"href":"` + strings.Repeat("x", size) + `"}`)
-			withOutbox(b, server, stream, func(ctx context.Context, o gateway.Outbox) error {
-				batch := make([]gateway.Emission, 1000)
+			withOutbox(b, server, stream, func(ctx context.Context, o source.Outbox) error {
+				batch := make([]source.Emission, 1000)
 				n := 0
 				for b.Loop() {
 					for i := range batch {
 						e := event(fmt.Sprint(n))
 						e.Data = data
-						batch[i] = gateway.Emission{Event: e, Key: fmt.Sprint("sentinel-2-l2a\x00S2A_", n), Version: "1", Content: "2"}
+						batch[i] = source.Emission{Event: e, Key: fmt.Sprint("sentinel-2-l2a\x00S2A_", n), Version: "1", Content: "2"}
 						n++
 					}
-					if _, err := o.Publish(ctx, batch, gateway.Save{Data: data[:200]}); err != nil {
+					if _, err := o.Publish(ctx, batch, source.Save{Data: data[:200]}); err != nil {
 						return err
 					}
 					if n > 2_000_000_000/(size+500) { // as much as Redis holds here

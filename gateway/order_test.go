@@ -13,7 +13,9 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/streamgate/streamgate/gateway"
+	"github.com/streamgate/streamgate/gateway/delivery"
+	"github.com/streamgate/streamgate/gateway/setting"
+	"github.com/streamgate/streamgate/gateway/state"
 	"github.com/streamgate/streamgate/internal/redistest"
 	"github.com/streamgate/streamgate/protocol/rawevent"
 	"github.com/streamgate/streamgate/protocol/redisstreams"
@@ -88,10 +90,10 @@ func (o *orderSink) check(t *testing.T, key string, n int) {
 	}
 }
 
-func ordered(lease time.Duration) func(*gateway.SubscriptionConfig) {
-	return func(c *gateway.SubscriptionConfig) {
-		c.Order, c.LeaseDuration = "byKey", gateway.Duration(lease)
-		c.Delivery.Retry, c.Delivery.BackoffDelay = 1000, gateway.Duration(5*time.Millisecond)
+func ordered(lease time.Duration) func(*delivery.Config) {
+	return func(c *delivery.Config) {
+		c.Order, c.LeaseDuration = "byKey", setting.Duration(lease)
+		c.Delivery.Retry, c.Delivery.BackoffDelay = 1000, setting.Duration(5*time.Millisecond)
 	}
 }
 
@@ -150,7 +152,7 @@ func TestOrderByKey(t *testing.T) {
 	for k := range keys {
 		o.check(t, fmt.Sprint("k", k), each)
 	}
-	if n := client.XLen(context.Background(), gateway.DeadLetterStream(stream)).Val(); n != 0 {
+	if n := client.XLen(context.Background(), state.DeadLetterStream(stream)).Val(); n != 0 {
 		t.Errorf("%d dead letters", n)
 	}
 }
@@ -211,7 +213,7 @@ func TestDeadLetterLetsItsKeyGoOn(t *testing.T) {
 		}
 		return 0
 	})
-	g := start(t, client, subscribed(oneStream(stream), o.url, ordered(30*time.Second), func(c *gateway.SubscriptionConfig) {
+	g := start(t, client, subscribed(oneStream(stream), o.url, ordered(30*time.Second), func(c *delivery.Config) {
 		c.Delivery.Retry = 2
 	}))
 	publish(t, g, stream, keyed("k", 0), keyed("k", 1), keyed("k", 2))
@@ -219,7 +221,7 @@ func TestDeadLetterLetsItsKeyGoOn(t *testing.T) {
 	if got := o.of("k"); !slices.Equal(got, []string{"k/1", "k/2"}) {
 		t.Errorf("delivered: %v", got)
 	}
-	if n := client.XLen(context.Background(), gateway.DeadLetterStream(stream)).Val(); n != 1 {
+	if n := client.XLen(context.Background(), state.DeadLetterStream(stream)).Val(); n != 1 {
 		t.Errorf("%d dead letters", n)
 	}
 }

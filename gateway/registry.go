@@ -3,24 +3,27 @@ package gateway
 import (
 	"slices"
 	"sync"
+
+	"github.com/streamgate/streamgate/gateway/delivery"
+	"github.com/streamgate/streamgate/gateway/stream"
 )
 
 // registry lists the subscriptions of this replica: those of the configuration, and those that come and go while it runs. It
 // is safe for concurrent use.
 type registry struct {
 	mu      sync.RWMutex
-	members []*Subscription
+	members []*delivery.Subscription
 }
 
 // list returns those that there are at the moment.
-func (r *registry) list() []*Subscription {
+func (r *registry) list() []*delivery.Subscription {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	return slices.Clone(r.members)
 }
 
 // of returns those that read the stream.
-func (r *registry) of(stream string) (found []*Subscription) {
+func (r *registry) of(stream string) (found []*delivery.Subscription) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	for _, s := range r.members {
@@ -32,22 +35,22 @@ func (r *registry) of(stream string) (found []*Subscription) {
 }
 
 // readers returns those that read the stream, as its maintainer wants them.
-func (r *registry) readers(stream string) []Reader {
-	var list []Reader
-	for _, s := range r.of(stream) {
-		list = append(list, Reader{Name: s.Config().Name, Forget: s.Config().Forget})
+func (r *registry) readers(streamName string) []stream.Reader {
+	var list []stream.Reader
+	for _, s := range r.of(streamName) {
+		list = append(list, stream.Reader{Name: s.Config().Name, Forget: s.Config().Forget})
 	}
 	return list
 }
 
-func (r *registry) add(s *Subscription) {
+func (r *registry) add(s *delivery.Subscription) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.members = append(r.members, s)
 }
 
-func (r *registry) remove(s *Subscription) {
+func (r *registry) remove(s *delivery.Subscription) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.members = slices.DeleteFunc(r.members, func(m *Subscription) bool { return m == s })
+	r.members = slices.DeleteFunc(r.members, func(m *delivery.Subscription) bool { return m == s })
 }

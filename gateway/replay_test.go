@@ -11,7 +11,11 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/streamgate/streamgate/gateway"
+	"github.com/streamgate/streamgate/gateway/deadletter"
+	"github.com/streamgate/streamgate/gateway/delivery"
+	"github.com/streamgate/streamgate/gateway/filter"
+	"github.com/streamgate/streamgate/gateway/replay"
+	"github.com/streamgate/streamgate/gateway/state"
 	"github.com/streamgate/streamgate/internal/redistest"
 	"github.com/streamgate/streamgate/protocol/rawevent"
 	"github.com/streamgate/streamgate/protocol/redisstreams"
@@ -19,7 +23,7 @@ import (
 
 func inboxEvents(t *testing.T, client redis.UniversalClient, stream string) []rawevent.Event {
 	t.Helper()
-	return readEvents(t, client, gateway.InboxStream(stream, "sub"))
+	return readEvents(t, client, state.InboxStream(stream, "sub"))
 }
 
 // addAt adds events with the ids MILLIS-SEQ given, so that the order of ids is tested where numbers and text differ.
@@ -52,14 +56,14 @@ func idsOf(events []rawevent.Event) (ids []string) {
 func TestReplayBounds(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		replay gateway.Replay
+		replay replay.Replay
 		want   []string
 	}{
-		"all":    {gateway.Replay{From: "earliest"}, []string{"e9-0", "e10-0", "e10-1", "e100-0"}},
-		"behind": {gateway.Replay{From: "9-0"}, []string{"e10-0", "e10-1", "e100-0"}},
-		"to":     {gateway.Replay{From: "earliest", To: "10-0"}, []string{"e9-0", "e10-0"}},
-		"filter": {gateway.Replay{From: "earliest", Filters: []gateway.FilterConfig{{Suffix: map[string]string{"id": "0-0"}}}}, []string{"e10-0", "e100-0"}},
-		"dry":    {gateway.Replay{From: "earliest", DryRun: true}, nil},
+		"all":    {replay.Replay{From: "earliest"}, []string{"e9-0", "e10-0", "e10-1", "e100-0"}},
+		"behind": {replay.Replay{From: "9-0"}, []string{"e10-0", "e10-1", "e100-0"}},
+		"to":     {replay.Replay{From: "earliest", To: "10-0"}, []string{"e9-0", "e10-0"}},
+		"filter": {replay.Replay{From: "earliest", Filters: []filter.Config{{Suffix: map[string]string{"id": "0-0"}}}}, []string{"e10-0", "e100-0"}},
+		"dry":    {replay.Replay{From: "earliest", DryRun: true}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -67,8 +71,8 @@ func TestReplayBounds(t *testing.T) {
 			addAt(t, client, stream, "9-0", "10-0", "10-1", "100-0")
 			addGroup(t, client, stream)
 			c.replay.Stream, c.replay.Subscription = stream, "sub"
-			var last gateway.ReplayProgress
-			if err := c.replay.Run(context.Background(), client, func(p gateway.ReplayProgress) { last = p }); err != nil {
+			var last replay.Progress
+			if err := c.replay.Run(context.Background(), client, func(p replay.Progress) { last = p }); err != nil {
 				t.Fatal(err)
 			}
 			events := inboxEvents(t, client, stream)
@@ -101,12 +105,12 @@ func TestReplayGoesOnWhereItWasInterrupted(t *testing.T) {
 	}
 	addAt(t, client, stream, ids...)
 	addGroup(t, client, stream)
-	replay := gateway.Replay{Stream: stream, Subscription: "sub", From: "earliest"}
+	run := replay.Replay{Stream: stream, Subscription: "sub", From: "earliest"}
 	runs, resumed := 0, 0
 	for {
 		ctx, cancel := context.WithCancel(context.Background())
 		steps := 0
-		err := replay.Run(ctx, client, func(p gateway.ReplayProgress) {
+		err := run.Run(ctx, client, func(p replay.Progress) {
 			if steps++; steps == 2 {
 				cancel() // in the middle
 			}
@@ -135,7 +139,7 @@ func TestReplayGoesOnWhereItWasInterrupted(t *testing.T) {
 
 func inboxOf(t *testing.T, client redis.UniversalClient, stream string, n int) (events []rawevent.Event) {
 	t.Helper()
-	entries, err := redisstreams.ReadAfter(context.Background(), client, gateway.InboxStream(stream, "sub"), "0", n+1, -1)
+	entries, err := redisstreams.ReadAfter(context.Background(), client, state.InboxStream(stream, "sub"), "0", n+1, -1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,14 +159,14 @@ func TestReplayReachesOneSubscription(t *testing.T) {
 	client, stream := redistest.Shared(t).Client(), redistest.Stream(t)
 	mine, other := newSink(t, nil), newSink(t, nil)
 	config := subscribed(oneStream(stream), mine.url)
-	second := gateway.NewSubscriptionConfig()
+	second := delivery.NewConfig()
 	second.Name, second.Stream, second.Sink.URI = "other", stream, other.url
 	config.Subscriptions = append(config.Subscriptions, second)
 	g := start(t, client, config)
 	publish(t, g, stream, event("1"), event("2"))
 	redistest.Eventually(t, "both have both", func() bool { return len(mine.all()) == 2 && len(other.all()) == 2 })
-	replay := gateway.Replay{Stream: stream, Subscription: "sub", From: "earliest", Rate: 1000}
-	if err := replay.Run(context.Background(), client, func(gateway.ReplayProgress) {}); err != nil {
+	run := replay.Replay{Stream: stream, Subscription: "sub", From: "earliest", Rate: 1000}
+	if err := run.Run(context.Background(), client, func(replay.Progress) {}); err != nil {
 		t.Fatal(err)
 	}
 	redistest.Eventually(t, "the replay is delivered", func() bool { return len(mine.all()) == 4 })
@@ -178,14 +182,14 @@ func TestRewind(t *testing.T) {
 	g := start(t, client, subscribed(oneStream(stream), s.url))
 	publish(t, g, stream, event("1"), event("2"), event("3"))
 	redistest.Eventually(t, "all are delivered", func() bool { return len(s.all()) == 3 && nothingPending(client, stream, "sub") })
-	if _, n, err := gateway.Rewind(context.Background(), client, stream, "sub", "earliest", true); err != nil || n != 3 {
+	if _, n, err := replay.Rewind(context.Background(), client, stream, "sub", "earliest", true); err != nil || n != 3 {
 		t.Fatal(n, err)
 	}
-	if _, n, err := gateway.Rewind(context.Background(), client, stream, "sub", "earliest", false); err != nil || n != 3 {
+	if _, n, err := replay.Rewind(context.Background(), client, stream, "sub", "earliest", false); err != nil || n != 3 {
 		t.Fatal(n, err)
 	}
 	redistest.Eventually(t, "all are delivered again", func() bool { return len(s.all()) == 6 })
-	if _, _, err := gateway.Rewind(context.Background(), client, stream, "nobody", "earliest", false); !errors.Is(err, gateway.ErrNoSubscription) {
+	if _, _, err := replay.Rewind(context.Background(), client, stream, "nobody", "earliest", false); !errors.Is(err, state.ErrNoSubscription) {
 		t.Error("a subscription that does not exist was moved:", err)
 	}
 }
@@ -196,15 +200,15 @@ func TestNobodyWouldReadTheInbox(t *testing.T) {
 	client, stream := redistest.Shared(t).Client(), redistest.Stream(t)
 	addGroup(t, client, stream) // of another subscription
 	for _, name := range []string{stream, stream + "-nosuch"} {
-		replay := gateway.Replay{Stream: name, Subscription: "nobody", From: "earliest"}
-		if err := replay.Run(context.Background(), client, func(gateway.ReplayProgress) {}); !errors.Is(err, gateway.ErrNoSubscription) {
+		run := replay.Replay{Stream: name, Subscription: "nobody", From: "earliest"}
+		if err := run.Run(context.Background(), client, func(replay.Progress) {}); !errors.Is(err, state.ErrNoSubscription) {
 			t.Errorf("replay of %s: %v", name, err)
 		}
-		letter := gateway.DeadLetter{ID: "1-0", Stream: name, Subscription: "nobody"}
-		if err := gateway.NewDeadLetters(client, "x").Redrive(context.Background(), &letter); !errors.Is(err, gateway.ErrNoSubscription) {
+		letter := deadletter.Letter{ID: "1-0", Stream: name, Subscription: "nobody"}
+		if err := deadletter.NewStore(client, "x").Redrive(context.Background(), &letter); !errors.Is(err, state.ErrNoSubscription) {
 			t.Errorf("redrive to %s: %v", name, err)
 		}
-		if n := client.Exists(context.Background(), gateway.InboxStream(name, "nobody")).Val(); n != 0 {
+		if n := client.Exists(context.Background(), state.InboxStream(name, "nobody")).Val(); n != 0 {
 			t.Error("something was put into the inbox")
 		}
 	}
@@ -216,11 +220,11 @@ func TestReplayRateHasNoBursts(t *testing.T) {
 	client, stream := redistest.Shared(t).Client(), redistest.Stream(t)
 	addAt(t, client, stream, "1-0", "2-0", "3-0")
 	addGroup(t, client, stream)
-	replay := gateway.Replay{Stream: stream, Subscription: "sub", From: "earliest", Rate: 0.5}
+	run := replay.Replay{Stream: stream, Subscription: "sub", From: "earliest", Rate: 0.5}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	steps := 0
-	err := replay.Run(ctx, client, func(gateway.ReplayProgress) {
+	err := run.Run(ctx, client, func(replay.Progress) {
 		if steps++; steps == 1 {
 			cancel()
 		}
@@ -237,21 +241,21 @@ func TestRedrive(t *testing.T) {
 	client, stream := redistest.Shared(t).Client(), redistest.Stream(t)
 	s, other := newSink(t, func(*http.Request, int) int { return 400 }), newSink(t, nil)
 	config := subscribed(oneStream(stream), s.url)
-	second := gateway.NewSubscriptionConfig()
+	second := delivery.NewConfig()
 	second.Name, second.Stream, second.Sink.URI = "other", stream, other.url
 	config.Subscriptions = append(config.Subscriptions, second)
 	g := start(t, client, config)
 	publish(t, g, stream, event("1"))
-	dead := gateway.NewDeadLetters(client, gateway.DeadLetterStream(stream))
-	list := func(f gateway.DeadLetterFilter) []gateway.DeadLetter {
+	dead := deadletter.NewStore(client, state.DeadLetterStream(stream))
+	list := func(f deadletter.Filter) []deadletter.Letter {
 		letters, _, err := dead.List(context.Background(), &f, "", 10)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return letters
 	}
-	redistest.Eventually(t, "there is a dead letter", func() bool { return len(list(gateway.DeadLetterFilter{})) == 1 })
-	first := list(gateway.DeadLetterFilter{})[0]
+	redistest.Eventually(t, "there is a dead letter", func() bool { return len(list(deadletter.Filter{})) == 1 })
+	first := list(deadletter.Filter{})[0]
 	if first.Subscription != "sub" || first.Stream != stream || first.Code != 400 || first.Attempts != 1 || first.Redriven != 0 ||
 		first.First == "" || first.Last < first.First || first.EventID != "1" {
 		t.Errorf("%+v", first)
@@ -259,18 +263,18 @@ func TestRedrive(t *testing.T) {
 	if err := dead.Redrive(context.Background(), &first); err != nil {
 		t.Fatal(err)
 	}
-	if err := dead.Redrive(context.Background(), &first); !errors.Is(err, gateway.ErrNoDeadLetter) {
+	if err := dead.Redrive(context.Background(), &first); !errors.Is(err, deadletter.ErrNotFound) {
 		t.Errorf("the same again: %v", err)
 	}
-	redistest.Eventually(t, "it fails again", func() bool { return len(list(gateway.DeadLetterFilter{})) == 1 })
-	again, err := dead.Get(context.Background(), list(gateway.DeadLetterFilter{})[0].ID)
+	redistest.Eventually(t, "it fails again", func() bool { return len(list(deadletter.Filter{})) == 1 })
+	again, err := dead.Get(context.Background(), list(deadletter.Filter{})[0].ID)
 	if err != nil || again.Redriven != 1 || again.Subscription != "sub" {
 		t.Errorf("%+v, %v", again, err)
 	}
 	if n := len(other.all()); n != 1 {
 		t.Errorf("the other subscription got %d", n)
 	}
-	if err := dead.Discard(context.Background(), again.ID); err != nil || len(list(gateway.DeadLetterFilter{})) != 0 {
+	if err := dead.Discard(context.Background(), again.ID); err != nil || len(list(deadletter.Filter{})) != 0 {
 		t.Error(err)
 	}
 }
@@ -290,22 +294,22 @@ func TestDeadLetterFilters(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	dead := gateway.NewDeadLetters(client, stream)
+	dead := deadletter.NewStore(client, stream)
 	for name, c := range map[string]struct {
-		filter gateway.DeadLetterFilter
+		filter deadletter.Filter
 		want   []string
 	}{
-		"all":          {gateway.DeadLetterFilter{}, []string{"9-0", "10-0", "100-0"}},
-		"subscription": {gateway.DeadLetterFilter{Subscription: "a"}, []string{"9-0", "100-0"}},
-		"code":         {gateway.DeadLetterFilter{Code: "404"}, []string{"10-0"}},
-		"code class":   {gateway.DeadLetterFilter{Code: "5xx"}, []string{"9-0"}},
-		"no answer":    {gateway.DeadLetterFilter{Code: "none"}, []string{"100-0"}},
-		"type":         {gateway.DeadLetterFilter{Type: "com.example.x"}, []string{"9-0"}},
-		"types":        {gateway.DeadLetterFilter{Type: "com.example.*"}, []string{"9-0", "10-0"}},
-		"since":        {gateway.DeadLetterFilter{Since: time.UnixMilli(10)}, []string{"10-0", "100-0"}},
-		"until":        {gateway.DeadLetterFilter{Until: time.UnixMilli(100)}, []string{"9-0", "10-0"}},
-		"entries":      {gateway.DeadLetterFilter{IDs: []string{"100-0", "7-7"}}, []string{"100-0"}},
-		"event":        {gateway.DeadLetterFilter{EventID: "of 10-0"}, []string{"10-0"}},
+		"all":          {deadletter.Filter{}, []string{"9-0", "10-0", "100-0"}},
+		"subscription": {deadletter.Filter{Subscription: "a"}, []string{"9-0", "100-0"}},
+		"code":         {deadletter.Filter{Code: "404"}, []string{"10-0"}},
+		"code class":   {deadletter.Filter{Code: "5xx"}, []string{"9-0"}},
+		"no answer":    {deadletter.Filter{Code: "none"}, []string{"100-0"}},
+		"type":         {deadletter.Filter{Type: "com.example.x"}, []string{"9-0"}},
+		"types":        {deadletter.Filter{Type: "com.example.*"}, []string{"9-0", "10-0"}},
+		"since":        {deadletter.Filter{Since: time.UnixMilli(10)}, []string{"10-0", "100-0"}},
+		"until":        {deadletter.Filter{Until: time.UnixMilli(100)}, []string{"9-0", "10-0"}},
+		"entries":      {deadletter.Filter{IDs: []string{"100-0", "7-7"}}, []string{"100-0"}},
+		"event":        {deadletter.Filter{EventID: "of 10-0"}, []string{"10-0"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -327,7 +331,7 @@ func TestDeadLetterFilters(t *testing.T) {
 			}
 		})
 	}
-	if _, err := dead.Get(context.Background(), "11-0"); !errors.Is(err, gateway.ErrNoDeadLetter) {
+	if _, err := dead.Get(context.Background(), "11-0"); !errors.Is(err, deadletter.ErrNotFound) {
 		t.Error(err)
 	}
 	if letter, err := dead.Get(context.Background(), "10-0"); err != nil || letter.Code != 404 {

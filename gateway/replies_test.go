@@ -11,7 +11,9 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/streamgate/streamgate/gateway"
+	"github.com/streamgate/streamgate/gateway/delivery"
+	"github.com/streamgate/streamgate/gateway/filter"
+	"github.com/streamgate/streamgate/gateway/state"
 	"github.com/streamgate/streamgate/internal/redistest"
 	"github.com/streamgate/streamgate/protocol/rawevent"
 )
@@ -52,9 +54,9 @@ func writeReply(w http.ResponseWriter, e rawevent.Event, structured bool) {
 }
 
 // onlyType lets a subscription have the events of one type.
-func onlyType(eventType string) func(*gateway.SubscriptionConfig) {
-	return func(c *gateway.SubscriptionConfig) {
-		c.Filters = []gateway.FilterConfig{{Exact: map[string]string{"type": eventType}}}
+func onlyType(eventType string) func(*delivery.Config) {
+	return func(c *delivery.Config) {
+		c.Filters = []filter.Config{{Exact: map[string]string{"type": eventType}}}
 	}
 }
 
@@ -171,7 +173,7 @@ func TestAnswersThatAreNoEvents(t *testing.T) {
 				w.WriteHeader(http.StatusOK)
 				_, _ = io.WriteString(w, c.body)
 			})
-			g := start(t, client, subscribed(oneStream(stream), url, func(c *gateway.SubscriptionConfig) { c.Delivery.Retry = 0 }))
+			g := start(t, client, subscribed(oneStream(stream), url, func(c *delivery.Config) { c.Delivery.Retry = 0 }))
 			publish(t, g, stream, event("1"))
 			settleReply(t, g, stream, c.reason)
 		})
@@ -184,12 +186,12 @@ func settleReply(t *testing.T, g *running, stream, reason string) {
 	client := redistest.Shared(t).Client()
 	if reason == "" {
 		redistest.Eventually(t, "it is settled", func() bool { return nothingPending(client, stream, "sub") })
-		if n := client.XLen(context.Background(), gateway.DeadLetterStream(stream)).Val(); n != 0 {
+		if n := client.XLen(context.Background(), state.DeadLetterStream(stream)).Val(); n != 0 {
 			t.Errorf("%d dead letters", n)
 		}
 		return
 	}
-	dead := gateway.DeadLetterStream(stream)
+	dead := state.DeadLetterStream(stream)
 	redistest.Eventually(t, "it is dead-lettered", func() bool {
 		return client.XLen(context.Background(), dead).Val() == 1 && nothingPending(client, stream, "sub")
 	})
@@ -209,7 +211,7 @@ func TestEventThatIsAnsweredWithNonsense(t *testing.T) {
 	t.Parallel()
 	client, stream := redistest.Shared(t).Client(), redistest.Stream(t)
 	url := replier(t, func(w http.ResponseWriter, _ rawevent.Event, _ int64) { _, _ = io.WriteString(w, "thanks") })
-	g := start(t, client, subscribed(oneStream(stream), url, func(c *gateway.SubscriptionConfig) { c.Delivery.Retry = 8 }))
+	g := start(t, client, subscribed(oneStream(stream), url, func(c *delivery.Config) { c.Delivery.Retry = 8 }))
 	publish(t, g, stream, event("1"))
 	settleReply(t, g, stream, "no CloudEvent")
 	if n := counter(t, g.registry, "streamgate_delivery_attempts_total"); n != 9 {
@@ -230,7 +232,7 @@ func TestAnswersAreNotReadWithoutReplies(t *testing.T) {
 		}
 		_, _ = io.WriteString(w, "thanks")
 	}))
-	g := start(t, client, subscribed(oneStream(stream), url, func(c *gateway.SubscriptionConfig) { c.ReplyStream = "none" }))
+	g := start(t, client, subscribed(oneStream(stream), url, func(c *delivery.Config) { c.ReplyStream = "none" }))
 	publish(t, g, stream, event("event"), event("text"))
 	redistest.Eventually(t, "both are delivered", func() bool { return delivered(t, g) == 2 && nothingPending(client, stream, "sub") })
 	if n := client.XLen(context.Background(), stream).Val(); n != 2 {

@@ -8,13 +8,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/streamgate/streamgate/gateway"
+	"github.com/streamgate/streamgate/gateway/delivery"
 	"github.com/streamgate/streamgate/internal/redistest"
 )
 
 // guest returns a subscription to be applied.
-func guest(name, stream, sink string, change ...func(*gateway.SubscriptionConfig)) gateway.SubscriptionConfig {
-	s := gateway.NewSubscriptionConfig()
+func guest(name, stream, sink string, change ...func(*delivery.Config)) delivery.Config {
+	s := delivery.NewConfig()
 	s.Name, s.Stream, s.Sink.URI, s.StartFrom = name, stream, sink, "earliest"
 	for _, f := range change {
 		f(&s)
@@ -28,7 +28,7 @@ func TestApply(t *testing.T) {
 	client, stream := redistest.Shared(t).Client(), redistest.Stream(t)
 	fixed, first, second := newSink(t, nil), newSink(t, nil), newSink(t, nil)
 	g := start(t, client, subscribed(oneStream(stream), fixed.url))
-	apply := func(configs ...gateway.SubscriptionConfig) error {
+	apply := func(configs ...delivery.Config) error {
 		t.Helper()
 		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 		defer cancel()
@@ -88,7 +88,7 @@ func TestApplyWrong(t *testing.T) {
 	client, stream := redistest.Shared(t).Client(), redistest.Stream(t)
 	s := newSink(t, nil)
 	g := start(t, client, subscribed(oneStream(stream), s.url))
-	err := g.Apply(context.Background(), []gateway.SubscriptionConfig{
+	err := g.Apply(context.Background(), []delivery.Config{
 		guest("sub", stream, s.url), guest("elsewhere", "no-such-stream", s.url), guest("good", stream, s.url),
 		guest("nowhere", stream, "ftp://example.com/"),
 	})
@@ -119,7 +119,7 @@ func TestGuestStopsWithWorkInHand(t *testing.T) {
 		return 202
 	})
 	g := start(t, client, oneStream(stream))
-	if err := g.Apply(context.Background(), []gateway.SubscriptionConfig{guest("guest", stream, s.url)}); err != nil {
+	if err := g.Apply(context.Background(), []delivery.Config{guest("guest", stream, s.url)}); err != nil {
 		t.Fatal(err)
 	}
 	publish(t, g, stream, event("1"))

@@ -10,7 +10,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/streamgate/streamgate/gateway"
+	"github.com/streamgate/streamgate/gateway/delivery"
+	"github.com/streamgate/streamgate/gateway/setting"
+	"github.com/streamgate/streamgate/gateway/sink"
+	"github.com/streamgate/streamgate/gateway/state"
 	"github.com/streamgate/streamgate/internal/redistest"
 	"github.com/streamgate/streamgate/protocol/rawevent"
 )
@@ -67,9 +70,9 @@ func (s *batchedSink) look() (taken []string, batches []int) {
 	return slices.Sorted(slices.Values(s.taken)), slices.Clone(s.batches)
 }
 
-func batched(c *gateway.SubscriptionConfig) {
+func batched(c *delivery.Config) {
 	c.Delivery.Format = "batch"
-	c.Delivery.Batch = gateway.BatchConfig{MaxEvents: 10, MaxDelay: gateway.Duration(200 * time.Millisecond)}
+	c.Delivery.Batch = sink.BatchConfig{MaxEvents: 10, MaxDelay: setting.Duration(200 * time.Millisecond)}
 	c.Concurrency = 2
 }
 
@@ -120,7 +123,7 @@ func TestRefusedBatchIsDivided(t *testing.T) {
 			want := slices.DeleteFunc(ids, func(id string) bool { return id == "007" })
 			redistest.Eventually(t, "the others are delivered", func() bool { taken, _ := s.look(); return slices.Equal(taken, want) })
 			redistest.Eventually(t, "nothing is pending", func() bool { return nothingPending(client, stream, "sub") })
-			dead := readEvents(t, client, gateway.DeadLetterStream(stream))
+			dead := readEvents(t, client, state.DeadLetterStream(stream))
 			if len(dead) != 1 || dead[0].ID() != "007" {
 				t.Fatalf("%d dead letters", len(dead))
 			}
@@ -156,8 +159,8 @@ func TestStopWithAnOpenBatch(t *testing.T) {
 	client, stream := redistest.Shared(t).Client(), redistest.Stream(t)
 	s := newBatchedSink(t, nil)
 	const long = 15 * time.Second
-	g := start(t, client, subscribed(oneStream(stream), s.url, batched, func(c *gateway.SubscriptionConfig) {
-		c.Delivery.Batch.MaxDelay = gateway.Duration(long)
+	g := start(t, client, subscribed(oneStream(stream), s.url, batched, func(c *delivery.Config) {
+		c.Delivery.Batch.MaxDelay = setting.Duration(long)
 	}))
 	events, ids := numbered(3)
 	publish(t, g, stream, events...)

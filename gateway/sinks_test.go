@@ -16,16 +16,20 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/streamgate/streamgate/gateway"
+	"github.com/streamgate/streamgate/gateway/delivery"
+	"github.com/streamgate/streamgate/gateway/setting"
+	"github.com/streamgate/streamgate/gateway/sink"
+	"github.com/streamgate/streamgate/gateway/state"
 	"github.com/streamgate/streamgate/internal/redistest"
 	"github.com/streamgate/streamgate/protocol/rawevent"
 	"github.com/streamgate/streamgate/protocol/redisstreams"
 )
 
 // intoStream is a configuration whose subscription hands events to a second stream.
-func intoStream(stream, to string, change ...func(*gateway.SubscriptionConfig)) gateway.Config {
+func intoStream(stream, to string, change ...func(*delivery.Config)) gateway.Config {
 	c := oneStream(stream)
 	c.Streams = append(c.Streams, oneStream(to).Streams...)
-	return subscribed(c, "", append(change, func(c *gateway.SubscriptionConfig) { c.Sink = gateway.SinkConfig{Stream: to} })...)
+	return subscribed(c, "", append(change, func(c *delivery.Config) { c.Sink = sink.Config{Stream: to} })...)
 }
 
 // TestStreamSink: events arrive in the other stream as they are, once each, also where two replicas work and replies of
@@ -36,7 +40,7 @@ func TestStreamSink(t *testing.T) {
 	stream := redistest.Stream(t)
 	to, direct := stream+"-to", redistest.Shared(t).Client()
 	proxy, client := behindProxy(t)
-	c := intoStream(stream, to, func(c *gateway.SubscriptionConfig) { c.LeaseDuration = gateway.Duration(time.Second) })
+	c := intoStream(stream, to, func(c *delivery.Config) { c.LeaseDuration = setting.Duration(time.Second) })
 	c.Streams[1].ContentMode = "structured"
 	sender := mustSender(t, direct, stream)
 	for i := range events {
@@ -75,7 +79,7 @@ func TestStreamSinkRefusesWhatWasTakenOver(t *testing.T) {
 	stream := redistest.Stream(t)
 	to, direct := stream+"-to", redistest.Shared(t).Client()
 	proxy, client := behindProxy(t)
-	c := intoStream(stream, to, func(c *gateway.SubscriptionConfig) { c.LeaseDuration = gateway.Duration(time.Second) })
+	c := intoStream(stream, to, func(c *delivery.Config) { c.LeaseDuration = setting.Duration(time.Second) })
 	silent := start(t, client, c)
 	publish(t, silent, stream, event("first"))
 	redistest.Eventually(t, "the first replica delivers", func() bool { return delivered(t, silent) == 1 })
@@ -150,7 +154,7 @@ func TestStreamSinksInACircle(t *testing.T) {
 	e.Set("knativebrokerttl", "5")
 	publish(t, g, stream, e)
 	letters := func() int64 {
-		return client.XLen(context.Background(), gateway.DeadLetterStream(stream)).Val() + client.XLen(context.Background(), gateway.DeadLetterStream(to)).Val()
+		return client.XLen(context.Background(), state.DeadLetterStream(stream)).Val() + client.XLen(context.Background(), state.DeadLetterStream(to)).Val()
 	}
 	redistest.Eventually(t, "it is dead-lettered", func() bool { return letters() == 1 })
 	if n := client.XLen(context.Background(), stream).Val() + client.XLen(context.Background(), to).Val(); n != 5 {
@@ -166,7 +170,7 @@ func TestUnknownFormatsThroughRedis(t *testing.T) {
 	heard := listen(t, client, channel)
 	c := intoStream(stream, to)
 	second := c.Subscriptions[0]
-	second.Name, second.Sink = "channel", gateway.SinkConfig{Channel: channel}
+	second.Name, second.Sink = "channel", sink.Config{Channel: channel}
 	c.Subscriptions = append(c.Subscriptions, second)
 	fields := []string{"content-type", "application/cloudevents+avro", "data", "\x00\x01"}
 	if err := client.XAdd(context.Background(), &redis.XAddArgs{Stream: stream, Values: fields}).Err(); err != nil {
@@ -201,8 +205,8 @@ func listen(t testing.TB, client *redis.Client, channel string) <-chan *redis.Me
 func TestChannelSink(t *testing.T) {
 	t.Parallel()
 	client, stream := redistest.Shared(t).Client(), redistest.Stream(t)
-	g := start(t, client, subscribed(oneStream(stream), "", func(c *gateway.SubscriptionConfig) {
-		c.Sink = gateway.SinkConfig{Channel: stream}
+	g := start(t, client, subscribed(oneStream(stream), "", func(c *delivery.Config) {
+		c.Sink = sink.Config{Channel: stream}
 	}))
 	publish(t, g, stream, event("nobody listens"))
 	redistest.Eventually(t, "it is done with", func() bool { return delivered(t, g) == 1 })
@@ -217,7 +221,7 @@ func TestChannelSink(t *testing.T) {
 	if _, found := got.Attribute("knativebrokerttl"); found {
 		t.Error("the hop limit is in the message")
 	}
-	if n := client.XLen(context.Background(), gateway.DeadLetterStream(stream)).Val(); n != 0 {
+	if n := client.XLen(context.Background(), state.DeadLetterStream(stream)).Val(); n != 0 {
 		t.Errorf("%d dead letters", n)
 	}
 }
@@ -240,7 +244,7 @@ func TestConnectionsAreUsedAgain(t *testing.T) {
 	}
 	server.Start()
 	t.Cleanup(server.Close)
-	g := start(t, client, subscribed(oneStream(stream), server.URL, func(c *gateway.SubscriptionConfig) { c.Concurrency = workers }))
+	g := start(t, client, subscribed(oneStream(stream), server.URL, func(c *delivery.Config) { c.Concurrency = workers }))
 	for i := range events {
 		publish(t, g, stream, event(fmt.Sprint(i)))
 	}
@@ -271,15 +275,15 @@ func TestAnswersAreBounded(t *testing.T) {
 					}
 				}
 			}))
-			g := start(t, client, subscribed(oneStream(stream), url, func(c *gateway.SubscriptionConfig) { c.Delivery.Retry = 0 }))
+			g := start(t, client, subscribed(oneStream(stream), url, func(c *delivery.Config) { c.Delivery.Retry = 0 }))
 			publish(t, g, stream, event("1"))
 			redistest.Eventually(t, "it is dead-lettered", func() bool {
-				return client.XLen(context.Background(), gateway.DeadLetterStream(stream)).Val() == 1
+				return client.XLen(context.Background(), state.DeadLetterStream(stream)).Val() == 1
 			})
 			if n := sent.Load(); n > 64<<20 { // what the network and its buffers take
 				t.Errorf("%d bytes were read", n)
 			}
-			letter := readEvents(t, client, gateway.DeadLetterStream(stream))[0]
+			letter := readEvents(t, client, state.DeadLetterStream(stream))[0]
 			if data, _ := letter.Attribute("knativeerrordata"); len(data) > 1400 {
 				t.Errorf("the dead letter keeps %d bytes of it", len(data))
 			}
@@ -303,11 +307,11 @@ func TestSlowSink(t *testing.T) {
 				}
 				<-r.Context().Done()
 			}))
-			g := start(t, client, subscribed(oneStream(stream), url+"/?token=secret", func(c *gateway.SubscriptionConfig) {
-				c.Delivery.Retry, c.Delivery.Timeout = 0, gateway.Duration(100*time.Millisecond)
+			g := start(t, client, subscribed(oneStream(stream), url+"/?token=secret", func(c *delivery.Config) {
+				c.Delivery.Retry, c.Delivery.Timeout = 0, setting.Duration(100*time.Millisecond)
 			}))
 			publish(t, g, stream, event("1"))
-			dead := gateway.DeadLetterStream(stream)
+			dead := state.DeadLetterStream(stream)
 			redistest.Eventually(t, "it is dead-lettered", func() bool { return client.XLen(context.Background(), dead).Val() == 1 })
 			letter := readEvents(t, client, dead)[0]
 			if code, _ := letter.Attribute("knativeerrorcode"); code != "-1" {
@@ -336,7 +340,7 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 		publish(t, g, stream, event(fmt.Sprint(i)))
 	}
 	redistest.Eventually(t, "all are dead-lettered", func() bool {
-		return client.XLen(context.Background(), gateway.DeadLetterStream(stream)).Val() == int64(len(statuses))
+		return client.XLen(context.Background(), state.DeadLetterStream(stream)).Val() == int64(len(statuses))
 	})
 	if n := len(elsewhere.all()); n != 0 {
 		t.Errorf("%d redirects were followed", n)

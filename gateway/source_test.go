@@ -12,47 +12,49 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/streamgate/streamgate/gateway"
+	"github.com/streamgate/streamgate/gateway/setting"
+	"github.com/streamgate/streamgate/gateway/source"
 	"github.com/streamgate/streamgate/internal/redistest"
 )
 
 // funcSource is a source type whose Run is a function.
 type funcSource struct {
-	env gateway.SourceEnv
-	run func(ctx context.Context, env gateway.SourceEnv) error
+	env source.Env
+	run func(ctx context.Context, env source.Env) error
 }
 
-func (s *funcSource) Validate(string) gateway.Problems { return nil }
+func (s *funcSource) Validate(string) setting.Problems { return nil }
 
-func (s *funcSource) EventKinds() ([]gateway.EventKind, error) { return nil, nil }
+func (s *funcSource) EventKinds() ([]source.EventKind, error) { return nil, nil }
 
-func (s *funcSource) Report(map[string][]byte) (gateway.SourceReport, error) {
-	return gateway.SourceReport{}, nil
+func (s *funcSource) Report(map[string][]byte) (source.Report, error) {
+	return source.Report{}, nil
 }
 
-func (s *funcSource) RunOnce(context.Context) error { return gateway.ErrNotOnce }
+func (s *funcSource) RunOnce(context.Context) error { return source.ErrNotOnce }
 
-func (s *funcSource) NewSource(env gateway.SourceEnv) (gateway.Source, error) {
+func (s *funcSource) NewSource(env source.Env) (source.Source, error) {
 	return &funcSource{env, s.run}, nil
 }
 
 func (s *funcSource) Run(ctx context.Context) error { return s.run(ctx, s.env) }
 
 // withSource adds a source to a configuration.
-func withSource(c gateway.Config, run func(ctx context.Context, env gateway.SourceEnv) error) gateway.Config {
-	c.Sources = append(c.Sources, gateway.SourceBlock{Name: "src", Type: "func", Stream: c.Streams[0].Name, Config: &funcSource{run: run}})
+func withSource(c gateway.Config, run func(ctx context.Context, env source.Env) error) gateway.Config {
+	c.Sources = append(c.Sources, source.Block{Name: "src", Type: "func", Stream: c.Streams[0].Name, Config: &funcSource{run: run}})
 	return c
 }
 
-func emissions(from, to int) []gateway.Emission {
-	var list []gateway.Emission
+func emissions(from, to int) []source.Emission {
+	var list []source.Emission
 	for i := from; i < to; i++ {
-		list = append(list, gateway.Emission{Event: event(fmt.Sprint(i)), Key: fmt.Sprint("key-", i), Version: "1"})
+		list = append(list, source.Emission{Event: event(fmt.Sprint(i)), Key: fmt.Sprint("key-", i), Version: "1"})
 	}
 	return list
 }
 
-func pointers(list []gateway.Emission) []*gateway.Emission {
-	p := make([]*gateway.Emission, len(list))
+func pointers(list []source.Emission) []*source.Emission {
+	p := make([]*source.Emission, len(list))
 	for i := range list {
 		p[i] = &list[i]
 	}
@@ -65,7 +67,7 @@ func TestOutboxPublishesEachVersionOnce(t *testing.T) {
 	t.Parallel()
 	client, stream := redistest.Shared(t).Client(), redistest.Stream(t)
 	result := make(chan error, 1)
-	start(t, client, withSource(oneStream(stream), func(ctx context.Context, env gateway.SourceEnv) error {
+	start(t, client, withSource(oneStream(stream), func(ctx context.Context, env source.Env) error {
 		result <- tryOutbox(ctx, client, env)
 		<-ctx.Done()
 		return nil
@@ -75,13 +77,13 @@ func TestOutboxPublishesEachVersionOnce(t *testing.T) {
 	}
 }
 
-func tryOutbox(ctx context.Context, client redis.UniversalClient, env gateway.SourceEnv) error {
+func tryOutbox(ctx context.Context, client redis.UniversalClient, env source.Env) error {
 	o := env.Outbox
 	if saved, err := o.Checkpoint(ctx); saved != nil || err != nil {
 		return fmt.Errorf("checkpoint %q, %w", saved, err)
 	}
 	batch := emissions(0, 250)
-	ids, err := o.Publish(ctx, batch, gateway.Save{Data: []byte("one")})
+	ids, err := o.Publish(ctx, batch, source.Save{Data: []byte("one")})
 	if err != nil || len(ids) != 250 || slices.Contains(ids, "") {
 		return fmt.Errorf("%d ids, %w", len(ids), err)
 	}
@@ -106,7 +108,7 @@ func tryOutbox(ctx context.Context, client redis.UniversalClient, env gateway.So
 	if saved, err := o.Checkpoint(ctx); string(saved) != "one" || err != nil {
 		return fmt.Errorf("checkpoint %q, %w", saved, err)
 	}
-	if ids, err := o.Publish(ctx, nil, gateway.Save{Data: []byte("two")}); len(ids) != 0 || err != nil {
+	if ids, err := o.Publish(ctx, nil, source.Save{Data: []byte("two")}); len(ids) != 0 || err != nil {
 		return fmt.Errorf("%d ids, %w", len(ids), err)
 	}
 	saved, err := o.Checkpoint(ctx)
@@ -121,19 +123,19 @@ func TestFencedOutboxWritesNothing(t *testing.T) {
 	t.Parallel()
 	client, stream := redistest.Shared(t).Client(), redistest.Stream(t)
 	result := make(chan error, 1)
-	start(t, client, withSource(oneStream(stream), func(ctx context.Context, env gateway.SourceEnv) error {
+	start(t, client, withSource(oneStream(stream), func(ctx context.Context, env source.Env) error {
 		keys, err := client.Keys(ctx, "streamgate:{"+stream+"}:source:src:lease").Result()
 		if err != nil || len(keys) != 1 {
 			result <- fmt.Errorf("lease keys %v, %w", keys, err)
 			return nil
 		}
 		client.Set(ctx, keys[0], "999", 0) // somebody else has taken it
-		_, err = env.Outbox.Publish(ctx, emissions(0, 3), gateway.Save{Data: []byte("x")})
+		_, err = env.Outbox.Publish(ctx, emissions(0, 3), source.Save{Data: []byte("x")})
 		result <- err
 		<-ctx.Done()
 		return err
 	}))
-	if err := <-result; !errors.Is(err, gateway.ErrFenced) {
+	if err := <-result; !errors.Is(err, source.ErrFenced) {
 		t.Fatalf("error %v, want ErrFenced", err)
 	}
 	if n := client.Exists(context.Background(), stream, "streamgate:{"+stream+"}:source:src:checkpoint").Val(); n != 0 {
@@ -147,8 +149,8 @@ func TestOneGatewayRunsASource(t *testing.T) {
 	client, stream := redistest.Shared(t).Client(), redistest.Stream(t)
 	var active, most atomic.Int64
 	started := make(chan string, 10)
-	run := func(name string) func(ctx context.Context, env gateway.SourceEnv) error {
-		return func(ctx context.Context, _ gateway.SourceEnv) error {
+	run := func(name string) func(ctx context.Context, env source.Env) error {
+		return func(ctx context.Context, _ source.Env) error {
 			most.Store(max(most.Load(), active.Add(1)))
 			defer active.Add(-1)
 			started <- name
@@ -181,7 +183,7 @@ func TestFailingSourceIsStartedAgain(t *testing.T) {
 	client, stream := redistest.Shared(t).Client(), redistest.Stream(t)
 	var runs atomic.Int64
 	again := make(chan struct{})
-	g := start(t, client, withSource(oneStream(stream), func(ctx context.Context, _ gateway.SourceEnv) error {
+	g := start(t, client, withSource(oneStream(stream), func(ctx context.Context, _ source.Env) error {
 		if runs.Add(1) == 1 {
 			return errors.New("broken")
 		}
@@ -223,7 +225,7 @@ func TestLostReplyRepeatsNothing(t *testing.T) {
 	hook := &lostReply{}
 	client.AddHook(hook)
 	result := make(chan error, 1)
-	start(t, client, withSource(oneStream(stream), func(ctx context.Context, env gateway.SourceEnv) error {
+	start(t, client, withSource(oneStream(stream), func(ctx context.Context, env source.Env) error {
 		if _, err := env.Outbox.Publish(ctx, emissions(0, 1)); err != nil { // loads the script
 			result <- err
 			return nil

@@ -7,7 +7,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/streamgate/streamgate/gateway"
+	"github.com/streamgate/streamgate/gateway/delivery"
+	"github.com/streamgate/streamgate/gateway/setting"
+	"github.com/streamgate/streamgate/gateway/stream"
 	"github.com/streamgate/streamgate/internal/redistest"
 )
 
@@ -38,15 +40,15 @@ func jsonEvent(id string) string {
 // mode; and two subscriptions that fail to deliver it leave two dead letters.
 func TestPostedAgain(t *testing.T) {
 	t.Parallel()
-	client, stream := redistest.Shared(t).Client(), redistest.Stream(t)
+	client, streamName := redistest.Shared(t).Client(), redistest.Stream(t)
 	refusing := newSink(t, func(*http.Request, int) int { return http.StatusBadRequest })
-	c := oneStream(stream)
-	c.Streams[0].DedupWindow = gateway.Duration(time.Minute)
-	dead := gateway.NewStreamConfig()
-	dead.Name, dead.DedupWindow = stream+"-dead", gateway.Duration(time.Minute)
+	c := oneStream(streamName)
+	c.Streams[0].DedupWindow = setting.Duration(time.Minute)
+	dead := stream.NewConfig()
+	dead.Name, dead.DedupWindow = streamName+"-dead", setting.Duration(time.Minute)
 	c.Streams = append(c.Streams, dead)
-	toDead := func(name string) func(*gateway.SubscriptionConfig) {
-		return func(s *gateway.SubscriptionConfig) { s.Name, s.Delivery.DeadLetterSink.Stream = name, dead.Name }
+	toDead := func(name string) func(*delivery.Config) {
+		return func(s *delivery.Config) { s.Name, s.Delivery.DeadLetterSink.Stream = name, dead.Name }
 	}
 	g := start(t, client, subscribed(subscribed(c, refusing.url, toDead("a")), refusing.url, toDead("b")))
 
@@ -60,11 +62,11 @@ func TestPostedAgain(t *testing.T) {
 	if status, _, answer := postJSON(t, g.url, "["+jsonEvent("2")+","+jsonEvent("1")+"]"); status != 202 || !strings.Contains(answer, first) {
 		t.Errorf("posted again in a batch: %d %s", status, answer)
 	}
-	if n := client.XLen(t.Context(), stream).Val(); n != 2 {
+	if n := client.XLen(t.Context(), streamName).Val(); n != 2 {
 		t.Errorf("%d entries, want 2", n)
 	}
 	redistest.Eventually(t, "both subscriptions have buried both events", func() bool { return client.XLen(t.Context(), dead.Name).Val() == 4 })
-	if n := counter(t, g.registry, "streamgate_events_duplicate_total", stream); n != 2 {
+	if n := counter(t, g.registry, "streamgate_events_duplicate_total", streamName); n != 2 {
 		t.Errorf("%v duplicates are counted, want 2", n)
 	}
 }
@@ -95,7 +97,7 @@ func TestDurability(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t, redistest.WithAOF("always"))
 	c := oneStream("S")
-	c.Streams[0].Durability, c.Streams[0].DedupWindow = "fsync", gateway.Duration(time.Minute)
+	c.Streams[0].Durability, c.Streams[0].DedupWindow = "fsync", setting.Duration(time.Minute)
 	g := start(t, server.Client(), c)
 	for _, body := range []string{jsonEvent("1"), "[" + jsonEvent("2") + "," + jsonEvent("3") + "]"} {
 		if status, _, answer := postJSON(t, g.url, body); status != 202 {

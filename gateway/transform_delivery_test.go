@@ -6,7 +6,11 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/streamgate/streamgate/gateway"
+	"github.com/streamgate/streamgate/gateway/delivery"
+	"github.com/streamgate/streamgate/gateway/filter"
+	"github.com/streamgate/streamgate/gateway/source"
+	"github.com/streamgate/streamgate/gateway/state"
+	"github.com/streamgate/streamgate/gateway/transform"
 	"github.com/streamgate/streamgate/internal/redistest"
 )
 
@@ -16,9 +20,9 @@ func TestTransformedDelivery(t *testing.T) {
 	t.Parallel()
 	client, stream := redistest.Shared(t).Client(), redistest.Stream(t)
 	s := newSink(t, nil)
-	g := start(t, client, subscribed(oneStream(stream), s.url, func(c *gateway.SubscriptionConfig) {
-		c.Filters = []gateway.FilterConfig{{Exact: map[string]string{"type": "com.example.created"}}}
-		c.Transform = &gateway.TransformConfig{Set: map[string]string{"type": "{type}.v2", "place": "{data:place}"}, Wrap: "item"}
+	g := start(t, client, subscribed(oneStream(stream), s.url, func(c *delivery.Config) {
+		c.Filters = []filter.Config{{Exact: map[string]string{"type": "com.example.created"}}}
+		c.Transform = &transform.Config{Set: map[string]string{"type": "{type}.v2", "place": "{data:place}"}, Wrap: "item"}
 	}))
 	good, bad := event("good"), event("bad")
 	good.Data = []byte(`{"place":"Rome"}`)
@@ -28,7 +32,7 @@ func TestTransformedDelivery(t *testing.T) {
 	if place, _ := got.event.Attribute("place"); got.event.Type() != "com.example.created.v2" || place != "Rome" || string(got.body) != `{"item":{"place":"Rome"}}` {
 		t.Errorf("delivered %s", got.event.AppendJSON(nil))
 	}
-	dead := readEvents(t, client, gateway.DeadLetterStream(stream))
+	dead := readEvents(t, client, state.DeadLetterStream(stream))
 	if len(dead) != 1 || dead[0].ID() != "bad" || dead[0].Type() != "com.example.created" || string(dead[0].Data) != string(bad.Data) {
 		t.Fatalf("dead letters: %+v", dead)
 	}
@@ -45,7 +49,7 @@ func TestTransformedIntoAStream(t *testing.T) {
 	t.Parallel()
 	client, stream := redistest.Shared(t).Client(), redistest.Stream(t)
 	c := intoStream(stream, stream+"-to")
-	c.Subscriptions[0].Transform = &gateway.TransformConfig{Set: map[string]string{"subject": "{id}"}, Unwrap: "n"}
+	c.Subscriptions[0].Transform = &transform.Config{Set: map[string]string{"subject": "{id}"}, Unwrap: "n"}
 	g := start(t, client, c)
 	publish(t, g, stream, event("1"))
 	redistest.Eventually(t, "it is handed on", func() bool { return client.XLen(context.Background(), stream+"-to").Val() == 1 })
@@ -62,7 +66,7 @@ func TestTransformedIntoAStream(t *testing.T) {
 func TestTransformedSource(t *testing.T) {
 	t.Parallel()
 	client, stream := redistest.Shared(t).Client(), redistest.Stream(t)
-	c := withSource(oneStream(stream), func(ctx context.Context, env gateway.SourceEnv) error {
+	c := withSource(oneStream(stream), func(ctx context.Context, env source.Env) error {
 		list := emissions(0, 3)
 		list[1].Event.DataContentType, list[1].Event.Data = "text/plain", []byte("x")
 		for range 2 { // what was published is known by what the source says of it, not by what it has become
@@ -76,7 +80,7 @@ func TestTransformedSource(t *testing.T) {
 		<-ctx.Done()
 		return nil
 	})
-	c.Sources[0].Transform = &gateway.TransformConfig{Set: map[string]string{"subject": "{data:n}"}}
+	c.Sources[0].Transform = &transform.Config{Set: map[string]string{"subject": "{data:n}"}}
 	g := start(t, client, c)
 	redistest.Eventually(t, "all are published", func() bool { return client.XLen(context.Background(), stream).Val() == 3 })
 	redistest.Eventually(t, "the second round is through", func() bool {

@@ -9,7 +9,11 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/streamgate/streamgate/gateway"
+	"github.com/streamgate/streamgate/gateway/delivery"
+	"github.com/streamgate/streamgate/gateway/ingress"
+	"github.com/streamgate/streamgate/gateway/setting"
+	"github.com/streamgate/streamgate/gateway/state"
+	"github.com/streamgate/streamgate/gateway/webhook"
 	"github.com/streamgate/streamgate/internal/redistest"
 	"github.com/streamgate/streamgate/protocol/rawevent"
 )
@@ -19,9 +23,9 @@ import (
 func TestWebHookHandshake(t *testing.T) {
 	t.Parallel()
 	c := oneStream(redistest.Stream(t))
-	c.Server = gateway.NewServerConfig()
+	c.Server = ingress.NewConfig()
 	c.Server.Address = "127.0.0.1:0"
-	c.Server.WebHook = gateway.WebHookReceiverConfig{Origins: []string{"events.example.com", "*.trusted.example"}, Rate: 120}
+	c.Server.WebHook = webhook.ReceiverConfig{Origins: []string{"events.example.com", "*.trusted.example"}, Rate: 120}
 	g := start(t, redistest.Shared(t).Client(), c)
 	for name, r := range map[string]struct {
 		path, header string
@@ -59,9 +63,9 @@ func TestWebHookHandshake(t *testing.T) {
 func TestWebHookRate(t *testing.T) {
 	t.Parallel()
 	c := oneStream(redistest.Stream(t))
-	c.Server = gateway.NewServerConfig()
+	c.Server = ingress.NewConfig()
 	c.Server.Address = "127.0.0.1:0"
-	c.Server.WebHook = gateway.WebHookReceiverConfig{Origins: []string{"*.example.com"}, Rate: 60}
+	c.Server.WebHook = webhook.ReceiverConfig{Origins: []string{"*.example.com"}, Rate: 60}
 	g := start(t, redistest.Shared(t).Client(), c)
 	const binary = "Ce-Specversion: 1.0\nCe-Id: 1\nCe-Source: /s\nCe-Type: t\n"
 	send := func(origin string) (int, http.Header) {
@@ -144,9 +148,9 @@ func hooked(t *testing.T, s *hookSink) (g *running, stream string) {
 	t.Helper()
 	stream = redistest.Stream(t)
 	url := newServer(t, s)
-	g = start(t, redistest.Shared(t).Client(), subscribed(oneStream(stream), url+"/hook?x=1", func(c *gateway.SubscriptionConfig) {
-		c.Sink.WebHook = &gateway.WebHookSenderConfig{Validate: true, Origin: "gateway.example.com", Rate: 6000}
-		c.Delivery.BackoffDelay, c.Delivery.Retry = gateway.Duration(1e6), 100
+	g = start(t, redistest.Shared(t).Client(), subscribed(oneStream(stream), url+"/hook?x=1", func(c *delivery.Config) {
+		c.Sink.WebHook = &webhook.SenderConfig{Validate: true, Origin: "gateway.example.com", Rate: 6000}
+		c.Delivery.BackoffDelay, c.Delivery.Retry = setting.Duration(1e6), 100
 	}))
 	return g, stream
 }
@@ -191,7 +195,7 @@ func TestWebHookThatDoesNotAgree(t *testing.T) {
 				return slices.ContainsFunc(s.requests(), func(r string) bool { return strings.HasPrefix(r, "POST") })
 			})
 			client := redistest.Shared(t).Client()
-			if n := client.XLen(context.Background(), gateway.DeadLetterStream(stream)).Val(); n != 0 {
+			if n := client.XLen(context.Background(), state.DeadLetterStream(stream)).Val(); n != 0 {
 				t.Errorf("%d dead letters", n)
 			}
 		})
@@ -217,7 +221,7 @@ func TestWebHookThatIsGone(t *testing.T) {
 	if n := posts(); n > 2 { // both may have been under way
 		t.Errorf("%d deliveries", n)
 	}
-	if n := client.XLen(context.Background(), gateway.DeadLetterStream(stream)).Val(); n != 0 || nothingPending(client, stream, "sub") {
+	if n := client.XLen(context.Background(), state.DeadLetterStream(stream)).Val(); n != 0 || nothingPending(client, stream, "sub") {
 		t.Errorf("%d dead letters, and what waits is %t", n, !nothingPending(client, stream, "sub"))
 	}
 
@@ -225,7 +229,7 @@ func TestWebHookThatIsGone(t *testing.T) {
 	g, stream = hooked(t, unsupported)
 	publish(t, g, stream, event("1"))
 	redistest.Eventually(t, "it is a dead letter", func() bool {
-		return client.XLen(context.Background(), gateway.DeadLetterStream(stream)).Val() == 1
+		return client.XLen(context.Background(), state.DeadLetterStream(stream)).Val() == 1
 	})
 	if n := len(unsupported.requests()); n != 2 {
 		t.Errorf("%d requests: %q", n, unsupported.requests())

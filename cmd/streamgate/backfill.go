@@ -13,8 +13,8 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/spf13/cobra"
 
-	"github.com/streamgate/streamgate/gateway"
 	"github.com/streamgate/streamgate/gateway/backoff"
+	"github.com/streamgate/streamgate/gateway/source"
 	"github.com/streamgate/streamgate/gateway/source/stac"
 )
 
@@ -114,8 +114,8 @@ func (f *backfillFlags) run(c *cobra.Command, args []string) error {
 }
 
 // leave gives the order, unless the same one is there: then it returns the id of that.
-func (f *backfillFlags) leave(ctx context.Context, client redis.UniversalClient, block *gateway.SourceBlock, b *stac.Backfill) (string, error) {
-	orders, err := gateway.SourceCommands(ctx, client, block.Stream, block.Name)
+func (f *backfillFlags) leave(ctx context.Context, client redis.UniversalClient, block *source.Block, b *stac.Backfill) (string, error) {
+	orders, err := source.Commands(ctx, client, block.Stream, block.Name)
 	if err != nil {
 		return "", err
 	}
@@ -130,15 +130,15 @@ func (f *backfillFlags) leave(ctx context.Context, client redis.UniversalClient,
 	if err != nil {
 		return "", fmt.Errorf("encode the order: %w", err)
 	}
-	return id, gateway.SendSourceCommand(ctx, client, block.Stream, block.Name, stac.OrderBackfill(id), string(text))
+	return id, source.SendCommand(ctx, client, block.Stream, block.Name, stac.OrderBackfill(id), string(text))
 }
 
 // watch shows how far a backfill is, until it is done.
-func (f *backfillFlags) watch(c *cobra.Command, client redis.UniversalClient, block *gateway.SourceBlock, id string) error {
+func (f *backfillFlags) watch(c *cobra.Command, client redis.UniversalClient, block *source.Block, id string) error {
 	ctx, bar := c.Context(), newProgress(c.ErrOrStderr())
 	warned := false
 	for {
-		list, err := gateway.SourceStatuses(ctx, client, []gateway.SourceBlock{*block})
+		list, err := source.Statuses(ctx, client, []source.Block{*block})
 		if err != nil {
 			bar.end()
 			if ctx.Err() != nil {
@@ -150,7 +150,7 @@ func (f *backfillFlags) watch(c *cobra.Command, client redis.UniversalClient, bl
 			warned = true
 			_, _ = fmt.Fprintf(c.ErrOrStderr(), "no gateway runs the source %s at the moment; backfill %s begins when one does\n", block.Name, id)
 		}
-		at := slices.IndexFunc(list[0].Backfills, func(r gateway.BackfillReport) bool { return r.ID == id })
+		at := slices.IndexFunc(list[0].Backfills, func(r source.BackfillReport) bool { return r.ID == id })
 		if at >= 0 {
 			r := &list[0].Backfills[at]
 			bar.update(float64(r.Done)/float64(max(r.Windows, 1)), fmt.Sprintf("%d of %d windows, %d items, %d events", r.Done, r.Windows, r.Items, r.Events))
@@ -167,7 +167,7 @@ func (f *backfillFlags) watch(c *cobra.Command, client redis.UniversalClient, bl
 	return failed(fmt.Errorf("interrupted; backfill %s goes on. Look: streamgate sources list, stop it: streamgate sources cancel %s %s", id, block.Name, id))
 }
 
-func summarize(c *cobra.Command, r *gateway.BackfillReport) error {
+func summarize(c *cobra.Command, r *source.BackfillReport) error {
 	_, err := fmt.Fprintf(c.OutOrStdout(), "backfill %s is %s: %d of %d windows, %d items, %d events\n", r.ID, r.State, r.Done, r.Windows, r.Items, r.Events)
 	if err != nil {
 		return failed(err)
@@ -181,9 +181,9 @@ func summarize(c *cobra.Command, r *gateway.BackfillReport) error {
 	return failed(fmt.Errorf("%d windows could not be searched; the same command searches them again", len(r.Failed)))
 }
 
-func (f *backfillFlags) estimate(c *cobra.Command, block *gateway.SourceBlock, config *stac.Config, b *stac.Backfill) error {
+func (f *backfillFlags) estimate(c *cobra.Command, block *source.Block, config *stac.Config, b *stac.Backfill) error {
 	bar := newProgress(c.ErrOrStderr())
-	env := gateway.SourceEnv{Name: block.Name, Stream: block.Stream, Logger: slog.New(slog.DiscardHandler), UserAgent: userAgent()}
+	env := source.Env{Name: block.Name, Stream: block.Stream, Logger: slog.New(slog.DiscardHandler), UserAgent: userAgent()}
 	e, err := config.Estimate(c.Context(), b, env, func(done, total int) {
 		bar.update(float64(done)/float64(total), fmt.Sprintf("%d of %d windows", done, total))
 	})
@@ -222,7 +222,7 @@ func newBackfillChange(verb string) *cobra.Command {
 				return err
 			}
 			defer func() { _ = client.Close() }()
-			orders, err := gateway.SourceCommands(c.Context(), client, block.Stream, block.Name)
+			orders, err := source.Commands(c.Context(), client, block.Stream, block.Name)
 			if err != nil {
 				return f.fail(c.Context(), err)
 			}
@@ -234,7 +234,7 @@ func newBackfillChange(verb string) *cobra.Command {
 			b.Wanted = words.wanted
 			text, err := json.Marshal(b)
 			if err == nil {
-				err = gateway.SendSourceCommand(c.Context(), client, block.Stream, block.Name, order, string(text))
+				err = source.SendCommand(c.Context(), client, block.Stream, block.Name, order, string(text))
 			}
 			if err != nil {
 				return f.fail(c.Context(), err)

@@ -14,12 +14,13 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/time/rate"
 
-	"github.com/streamgate/streamgate/gateway"
+	"github.com/streamgate/streamgate/gateway/deadletter"
+	"github.com/streamgate/streamgate/gateway/state"
 )
 
 // deadFlags says which dead letters are meant.
 type deadFlags struct {
-	filter       gateway.DeadLetterFilter
+	filter       deadletter.Filter
 	since, until string
 	stream       string // the stream of dead letters
 	output       string
@@ -39,8 +40,8 @@ func newDeadLetters() *cobra.Command {
 			"where they name a stream of dead letters of their own, give that with --dead.",
 	}
 	c.AddCommand(newDeadList(), newDeadShow(),
-		newDeadChange("redrive", "Give dead letters back to the subscription that failed", "given back", (*gateway.DeadLetters).Redrive),
-		newDeadChange("discard", "Delete dead letters", "discarded", func(d *gateway.DeadLetters, ctx context.Context, l *gateway.DeadLetter) error {
+		newDeadChange("redrive", "Give dead letters back to the subscription that failed", "given back", (*deadletter.Store).Redrive),
+		newDeadChange("discard", "Delete dead letters", "discarded", func(d *deadletter.Store, ctx context.Context, l *deadletter.Letter) error {
 			return d.Discard(ctx, l.ID)
 		}))
 	return c
@@ -58,7 +59,7 @@ func (f *deadFlags) register(c *cobra.Command) {
 	f.redis.register(c)
 }
 
-func (f *deadFlags) open(args []string) (*gateway.DeadLetters, func(), error) {
+func (f *deadFlags) open(args []string) (*deadletter.Store, func(), error) {
 	for _, bound := range []struct {
 		text, flag string
 		to         *time.Time
@@ -77,19 +78,19 @@ func (f *deadFlags) open(args []string) (*gateway.DeadLetters, func(), error) {
 	}
 	stream := f.stream
 	if stream == "" {
-		stream = gateway.DeadLetterStream(args[0])
+		stream = state.DeadLetterStream(args[0])
 	}
 	client, err := f.redis.dial()
 	if err != nil {
 		return nil, nil, err
 	}
-	return gateway.NewDeadLetters(client, stream), func() { _ = client.Close() }, nil
+	return deadletter.NewStore(client, stream), func() { _ = client.Close() }, nil
 }
 
 // each calls do for every dead letter that is meant, oldest first.
-func (f *deadFlags) each(ctx context.Context, dead *gateway.DeadLetters, do func(*gateway.DeadLetter) error) error {
+func (f *deadFlags) each(ctx context.Context, dead *deadletter.Store, do func(*deadletter.Letter) error) error {
 	var own error
-	err := dead.Each(ctx, &f.filter, func(l *gateway.DeadLetter) error {
+	err := dead.Each(ctx, &f.filter, func(l *deadletter.Letter) error {
 		own = do(l)
 		return own
 	})
@@ -119,7 +120,7 @@ func newDeadList() *cobra.Command {
 			}
 			defer closeRedis()
 			n, last := 0, ""
-			err = f.each(c.Context(), dead, func(l *gateway.DeadLetter) error {
+			err = f.each(c.Context(), dead, func(l *deadletter.Letter) error {
 				if n++; n > f.limit {
 					return errEnough
 				}
@@ -139,7 +140,7 @@ func newDeadList() *cobra.Command {
 	return c
 }
 
-func (f *deadFlags) print(w io.Writer, l *gateway.DeadLetter) error {
+func (f *deadFlags) print(w io.Writer, l *deadletter.Letter) error {
 	if f.output == "json" {
 		line, err := json.Marshal(l)
 		if err != nil {
@@ -179,7 +180,7 @@ func newDeadShow() *cobra.Command {
 			defer closeRedis()
 			letter, err := dead.Get(c.Context(), args[1])
 			switch {
-			case errors.Is(err, gateway.ErrNoDeadLetter):
+			case errors.Is(err, deadletter.ErrNotFound):
 				return failed(fmt.Errorf("%w; streamgate deadletters list shows those that there are", err))
 			case err != nil:
 				return failed(fmt.Errorf("%w%s", err, redisRemedy))
@@ -200,7 +201,7 @@ func newDeadShow() *cobra.Command {
 }
 
 // newDeadChange returns a command that does something with each of the dead letters that are meant.
-func newDeadChange(name, short, done string, do func(*gateway.DeadLetters, context.Context, *gateway.DeadLetter) error) *cobra.Command {
+func newDeadChange(name, short, done string, do func(*deadletter.Store, context.Context, *deadletter.Letter) error) *cobra.Command {
 	var f deadFlags
 	c := &cobra.Command{
 		Use: name + " STREAM [ENTRY...]", Short: short, Args: cobra.MinimumNArgs(1),
@@ -229,7 +230,7 @@ func newDeadChange(name, short, done string, do func(*gateway.DeadLetters, conte
 	return c
 }
 
-func (f *deadFlags) change(c *cobra.Command, dead *gateway.DeadLetters, done string, do func(*gateway.DeadLetters, context.Context, *gateway.DeadLetter) error) error {
+func (f *deadFlags) change(c *cobra.Command, dead *deadletter.Store, done string, do func(*deadletter.Store, context.Context, *deadletter.Letter) error) error {
 	limiter := rate.NewLimiter(rate.Inf, 1)
 	if f.rate > 0 {
 		limiter = rate.NewLimiter(rate.Limit(f.rate), 1)
@@ -244,7 +245,7 @@ func (f *deadFlags) change(c *cobra.Command, dead *gateway.DeadLetters, done str
 	}
 	began, until := f.filter.Since, f.filter.Until
 	bar := newProgress(c.ErrOrStderr())
-	err := f.each(c.Context(), dead, func(l *gateway.DeadLetter) error {
+	err := f.each(c.Context(), dead, func(l *deadletter.Letter) error {
 		delete(missing, l.ID)
 		if f.dryRun {
 			changed++
@@ -255,7 +256,7 @@ func (f *deadFlags) change(c *cobra.Command, dead *gateway.DeadLetters, done str
 		}
 		err := do(dead, c.Context(), l)
 		switch {
-		case gateway.ConcernsOneDeadLetter(err):
+		case deadletter.ConcernsOne(err):
 			skipped++
 			_, _ = fmt.Fprintln(c.ErrOrStderr(), "skipped:", err)
 		case err != nil:

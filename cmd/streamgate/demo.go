@@ -18,8 +18,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/streamgate/streamgate/config"
-	"github.com/streamgate/streamgate/gateway"
-	"github.com/streamgate/streamgate/gateway/source"
+	"github.com/streamgate/streamgate/gateway/source/builtin"
+	"github.com/streamgate/streamgate/gateway/state"
 	"github.com/streamgate/streamgate/internal/stacsample"
 	"github.com/streamgate/streamgate/protocol/rawevent"
 	"github.com/streamgate/streamgate/protocol/redisstreams"
@@ -150,7 +150,7 @@ func (d *demo) printf(format string, args ...any) { _, _ = fmt.Fprintf(d.out, fo
 // startNode starts the gateway on the usual addresses, or on free ones where they are taken.
 func (d *demo) startNode(ctx context.Context, text string) (*node, error) {
 	c, err := config.Parse("demo", []byte(text), config.Options{
-		Types: source.Types(), LookupEnv: func(string) (string, bool) { return "", false }, // the demo is the same everywhere
+		Types: builtin.Types(), LookupEnv: func(string) (string, bool) { return "", false }, // the demo is the same everywhere
 	})
 	if err != nil {
 		return nil, err
@@ -283,7 +283,7 @@ func (d *demo) settle(n *node) string {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		stored, dead := n.length(ctx, demoStream), n.length(ctx, gateway.DeadLetterStream(demoStream))
+		stored, dead := n.length(ctx, demoStream), n.length(ctx, state.DeadLetterStream(demoStream))
 		found, delivered := n.sum("streamgate_source_events_total"), n.sum("streamgate_deliveries_total", "delivered")
 		summary := fmt.Sprintf("demo: found %d, stored %d, delivered %d, dead-lettered %d", found, stored, delivered, dead)
 		if delivered+dead >= stored {

@@ -13,8 +13,8 @@ import (
 	"testing"
 
 	"github.com/streamgate/streamgate/config"
-	"github.com/streamgate/streamgate/gateway"
-	"github.com/streamgate/streamgate/gateway/source"
+	"github.com/streamgate/streamgate/gateway/source/builtin"
+	"github.com/streamgate/streamgate/gateway/state"
 	"github.com/streamgate/streamgate/internal/redistest"
 )
 
@@ -52,7 +52,7 @@ func TestEveryYAMLBlockIsAConfiguration(t *testing.T) {
 		for _, m := range regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(text, -1) {
 			blocks++
 			_, err := config.Parse(file, []byte(m[1]), config.Options{
-				Types: source.Types(), LookupEnv: func(string) (string, bool) { return "", false },
+				Types: builtin.Types(), LookupEnv: func(string) (string, bool) { return "", false },
 			})
 			if err != nil {
 				t.Errorf("a block of %s is no valid configuration:\n%v\n%s", file, err, m[1])
@@ -140,7 +140,7 @@ func TestCommandsForDeadLettersOfTheDocs(t *testing.T) {
 		}
 	}
 	redistest.Eventually(t, "there are dead letters", func() bool {
-		return server.Client().XLen(t.Context(), gateway.DeadLetterStream("events")).Val() == 3
+		return server.Client().XLen(t.Context(), state.DeadLetterStream("events")).Val() == 3
 	})
 	self, err := os.Executable()
 	if err != nil {

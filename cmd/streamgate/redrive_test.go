@@ -16,7 +16,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/streamgate/streamgate/gateway"
+	"github.com/streamgate/streamgate/gateway/state"
 	"github.com/streamgate/streamgate/internal/redistest"
 	"github.com/streamgate/streamgate/protocol/rawevent"
 	"github.com/streamgate/streamgate/protocol/redisstreams"
@@ -88,7 +88,7 @@ func addGroup(t *testing.T, client redis.UniversalClient, stream string) {
 func bury(t *testing.T, client redis.UniversalClient, stream string, n int) []string {
 	t.Helper()
 	addGroup(t, client, stream)
-	return store(t, client, gateway.DeadLetterStream(stream), n, func(i int, e *rawevent.Event) {
+	return store(t, client, state.DeadLetterStream(stream), n, func(i int, e *rawevent.Event) {
 		code := "500"
 		if i <= 2 {
 			code = []string{"404", "-1"}[i-1]
@@ -103,7 +103,7 @@ func bury(t *testing.T, client redis.UniversalClient, stream string, n int) []st
 // inbox returns the ids of the events in the inbox of sub, in their order.
 func inbox(t *testing.T, client redis.UniversalClient, stream string) (ids []string) {
 	t.Helper()
-	entries, err := redisstreams.ReadAfter(t.Context(), client, gateway.InboxStream(stream, "sub"), "0", 10_000, -1)
+	entries, err := redisstreams.ReadAfter(t.Context(), client, state.InboxStream(stream, "sub"), "0", 10_000, -1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -236,7 +236,7 @@ func TestKillNineInTheMiddle(t *testing.T) {
 			server, stream := redistest.Shared(t), redistest.Stream(t)
 			client := server.Client()
 			want := c.setup(t, client, stream)
-			length := func() int64 { return client.XLen(context.Background(), gateway.InboxStream(stream, "sub")).Val() }
+			length := func() int64 { return client.XLen(context.Background(), state.InboxStream(stream, "sub")).Val() }
 			args := slices.Clone(c.args)
 			args[slices.Index(args, "STREAM")] = stream
 			args = append(args, "--redis", server.URL())
@@ -269,10 +269,10 @@ func TestInterruptedCommands(t *testing.T) {
 	for _, args := range [][]string{
 		{"deadletters", "redrive", stream, "--all"}, {"replay", stream, "--subscription", "sub", "--from", "earliest"},
 	} {
-		before := client.XLen(t.Context(), gateway.InboxStream(stream, "sub")).Val()
+		before := client.XLen(t.Context(), state.InboxStream(stream, "sub")).Val()
 		p := startProcess(t, append(args, "--rate", "2", "--redis", server.URL())...)
 		redistest.Eventually(t, "it is at work", func() bool {
-			return client.XLen(context.Background(), gateway.InboxStream(stream, "sub")).Val() > before
+			return client.XLen(context.Background(), state.InboxStream(stream, "sub")).Val() > before
 		})
 		if code := p.end(os.Interrupt); code != exitFailed {
 			t.Errorf("%v: exit code %d", args, code)

@@ -8,12 +8,14 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/streamgate/streamgate/gateway"
+	"github.com/streamgate/streamgate/gateway/filter"
+	"github.com/streamgate/streamgate/gateway/replay"
+	"github.com/streamgate/streamgate/gateway/state"
 )
 
 // replayFlags says what to deliver again.
 type replayFlags struct {
-	gateway.Replay
+	replay.Replay
 	filters []string
 	redis   redisFlags
 }
@@ -63,12 +65,12 @@ func (f *replayFlags) run(c *cobra.Command, args []string) error {
 	}
 	defer func() { _ = client.Close() }() // everything was answered
 	bar := newProgress(c.ErrOrStderr())
-	var last gateway.ReplayProgress
+	var last replay.Progress
 	verb := "replayed"
 	if f.DryRun {
 		verb = "would be replayed"
 	}
-	err = f.Run(c.Context(), client, func(p gateway.ReplayProgress) {
+	err = f.Run(c.Context(), client, func(p replay.Progress) {
 		last = p
 		bar.update(p.Done, fmt.Sprintf("%d %s", p.Replayed, verb))
 	})
@@ -86,17 +88,17 @@ func (f *replayFlags) run(c *cobra.Command, args []string) error {
 // withRemedy tells a wrong argument, what is wrong in Redis, and a Redis that cannot be reached.
 func withRemedy(err error) error {
 	switch {
-	case errors.Is(err, gateway.ErrPosition):
+	case errors.Is(err, state.ErrPosition):
 		return err
-	case errors.Is(err, gateway.ErrNoSubscription), errors.Is(err, gateway.ErrReplayRuns):
+	case errors.Is(err, state.ErrNoSubscription), errors.Is(err, replay.ErrRunning):
 		return failed(err)
 	default:
 		return failed(fmt.Errorf("%w%s", err, redisRemedy))
 	}
 }
 
-func parseFilters(texts []string) ([]gateway.FilterConfig, error) {
-	filters := make([]gateway.FilterConfig, len(texts))
+func parseFilters(texts []string) ([]filter.Config, error) {
+	filters := make([]filter.Config, len(texts))
 	for i, text := range texts {
 		decoder := json.NewDecoder(strings.NewReader(text))
 		decoder.DisallowUnknownFields()
@@ -133,7 +135,7 @@ func newRewind() *cobra.Command {
 				return err
 			}
 			defer func() { _ = client.Close() }()
-			position, behind, err := gateway.Rewind(c.Context(), client, args[0], subscription, to, dryRun)
+			position, behind, err := replay.Rewind(c.Context(), client, args[0], subscription, to, dryRun)
 			if err != nil {
 				return withRemedy(err)
 			}

@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/streamgate/streamgate/config"
-	"github.com/streamgate/streamgate/gateway/source"
+	"github.com/streamgate/streamgate/gateway/source/builtin"
 )
 
 // newRoot returns the whole tree of commands.
@@ -31,7 +31,7 @@ func newRoot() *cobra.Command {
 
 // loadConfig reads the file, or gives the defaults where none is named.
 func loadConfig(path string) (*config.Config, error) {
-	o := config.Options{Types: source.Types()}
+	o := config.Options{Types: builtin.Types()}
 	if path == "" {
 		return config.Default(o)
 	}

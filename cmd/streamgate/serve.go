@@ -19,6 +19,7 @@ import (
 	"github.com/streamgate/streamgate/config"
 	"github.com/streamgate/streamgate/gateway"
 	"github.com/streamgate/streamgate/gateway/admin"
+	"github.com/streamgate/streamgate/gateway/guard"
 	"github.com/streamgate/streamgate/gateway/subscriptions"
 	"github.com/streamgate/streamgate/internal/embeddedredis"
 	"github.com/streamgate/streamgate/protocol/redisstreams"
@@ -113,7 +114,7 @@ func (n *node) start(ctx context.Context) error {
 		return fmt.Errorf("%w; set server.address or STREAMGATE_SERVER_ADDRESS to another one", err)
 	}
 	n.eventsURL = "http://" + address.String()
-	guard, err := gateway.NewAddressGuard(n.config.Admin.AllowSinks)
+	guard, err := guard.New(n.config.Admin.AllowSinks)
 	if err != nil {
 		return err
 	}

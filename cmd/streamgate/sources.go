@@ -15,7 +15,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/spf13/cobra"
 
-	"github.com/streamgate/streamgate/gateway"
+	"github.com/streamgate/streamgate/gateway/source"
 	"github.com/streamgate/streamgate/protocol/rawevent"
 )
 
@@ -39,7 +39,7 @@ func (f *sourceFlags) register(c *cobra.Command) {
 }
 
 // find returns a source of the configuration.
-func (f *sourceFlags) find(name string) (*gateway.SourceBlock, error) {
+func (f *sourceFlags) find(name string) (*source.Block, error) {
 	loaded, err := loadConfig(f.redis.file)
 	if err != nil {
 		return nil, err
@@ -84,7 +84,7 @@ func newSourcesList() *cobra.Command {
 				return err
 			}
 			defer func() { _ = client.Close() }()
-			list, err := gateway.SourceStatuses(c.Context(), client, loaded.Gateway.Sources)
+			list, err := source.Statuses(c.Context(), client, loaded.Gateway.Sources)
 			if err != nil {
 				return f.fail(c.Context(), err)
 			}
@@ -104,7 +104,7 @@ func newSourcesList() *cobra.Command {
 	return c
 }
 
-func printSource(w io.Writer, s *gateway.SourceStatus) error {
+func printSource(w io.Writer, s *source.Status) error {
 	var b strings.Builder
 	running := "not running"
 	if s.Running {
@@ -180,8 +180,8 @@ func newSourcesRun() *cobra.Command {
 }
 
 // preview prints what a source would publish.
-func preview(c *cobra.Command, block *gateway.SourceBlock, client redis.UniversalClient) error {
-	env := gateway.SourceEnv{
+func preview(c *cobra.Command, block *source.Block, client redis.UniversalClient) error {
+	env := source.Env{
 		Name: block.Name, Stream: block.Stream, Redis: client, UserAgent: userAgent(),
 		Logger: slog.New(slog.NewTextHandler(c.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn})),
 	}
@@ -195,12 +195,12 @@ func preview(c *cobra.Command, block *gateway.SourceBlock, client redis.Universa
 	if err != nil {
 		return err
 	}
-	source, err := block.Config.NewSource(env)
+	src, err := block.Config.NewSource(env)
 	if err != nil {
 		return fmt.Errorf("build source %q: %w", block.Name, err)
 	}
-	err = source.RunOnce(c.Context())
-	if errors.Is(err, gateway.ErrNotOnce) {
+	err = src.RunOnce(c.Context())
+	if errors.Is(err, source.ErrNotOnce) {
 		return fmt.Errorf("sources of type %s cannot be tried; streamgate tail shows what they have published", block.Type)
 	}
 	if err != nil {
@@ -232,7 +232,7 @@ func newUpdates() *cobra.Command {
 				return err
 			}
 			defer func() { _ = client.Close() }()
-			if err := gateway.SendSourceCommand(c.Context(), client, block.Stream, block.Name, "updates/"+args[1], args[2]); err != nil {
+			if err := source.SendCommand(c.Context(), client, block.Stream, block.Name, "updates/"+args[1], args[2]); err != nil {
 				return f.fail(c.Context(), err)
 			}
 			_, err = fmt.Fprintf(c.OutOrStdout(), "updates of %s: %s, at the next poll\n", args[1], args[2])

@@ -19,6 +19,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/streamgate/streamgate/gateway"
+	"github.com/streamgate/streamgate/gateway/delivery"
+	"github.com/streamgate/streamgate/gateway/source"
 )
 
 const (
@@ -32,9 +34,9 @@ type Subject interface {
 	// Ready says whether it can do its work; nil means that it can.
 	Ready(ctx context.Context) error
 	// Subscriptions tells the state of each subscription.
-	Subscriptions() []gateway.SubscriptionStatus
+	Subscriptions() []delivery.Status
 	// Sources tells the state of each source.
-	Sources(ctx context.Context) ([]gateway.SourceStatus, error)
+	Sources(ctx context.Context) ([]source.Status, error)
 }
 
 var _ Subject = (*gateway.Gateway)(nil)

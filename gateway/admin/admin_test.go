@@ -11,8 +11,9 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/streamgate/streamgate/gateway"
 	"github.com/streamgate/streamgate/gateway/admin"
+	"github.com/streamgate/streamgate/gateway/delivery"
+	"github.com/streamgate/streamgate/gateway/source"
 	"github.com/streamgate/streamgate/internal/redistest"
 )
 
@@ -22,12 +23,12 @@ type readiness struct{ err error }
 
 func (r readiness) Ready(context.Context) error { return r.err }
 
-func (r readiness) Sources(context.Context) ([]gateway.SourceStatus, error) {
-	return []gateway.SourceStatus{{Name: "watch", Type: "stac", Stream: "events", Running: true, SeenItems: 7}}, nil
+func (r readiness) Sources(context.Context) ([]source.Status, error) {
+	return []source.Status{{Name: "watch", Type: "stac", Stream: "events", Running: true, SeenItems: 7}}, nil
 }
 
-func (r readiness) Subscriptions() []gateway.SubscriptionStatus {
-	return []gateway.SubscriptionStatus{{Name: "one", Stream: "events", Sink: "http://sink/", Circuit: "open", OpenedBy: "status 503"}}
+func (r readiness) Subscriptions() []delivery.Status {
+	return []delivery.Status{{Name: "one", Stream: "events", Sink: "http://sink/", Circuit: "open", OpenedBy: "status 503"}}
 }
 
 func TestAnswers(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/streamgate/streamgate/gateway"
+	"github.com/streamgate/streamgate/gateway/deadletter"
 )
 
 // Bounds of the API.
@@ -27,7 +28,7 @@ const (
 // DeadLetterSource gives the dead letters of the subscriptions to a stream: of the stream of dead letters that is named, or
 // of the default one. Nothing else can be named. It must not block.
 type DeadLetterSource interface {
-	DeadLetters(stream, dead string) (*gateway.DeadLetters, error)
+	DeadLetters(stream, dead string) (*deadletter.Store, error)
 }
 
 var _ DeadLetterSource = (*gateway.Gateway)(nil)
@@ -43,22 +44,22 @@ func (d *deadLetters) register(mux *http.ServeMux) {
 	guard.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		refuse(w, http.StatusForbidden, "this came from a page of another site; ask from the command line or from a page of this address")
 	}))
-	mux.Handle("POST /api/v1/deadletters/redrive", guard.Handler(d.change((*gateway.DeadLetters).Redrive)))
+	mux.Handle("POST /api/v1/deadletters/redrive", guard.Handler(d.change((*deadletter.Store).Redrive)))
 	mux.Handle("POST /api/v1/deadletters/discard", guard.Handler(d.change(
-		func(dead *gateway.DeadLetters, ctx context.Context, l *gateway.DeadLetter) error {
+		func(dead *deadletter.Store, ctx context.Context, l *deadletter.Letter) error {
 			return dead.Discard(ctx, l.ID)
 		})))
 }
 
 // open returns the dead letters that a request is about, or answers that there are none such.
-func (d *deadLetters) open(w http.ResponseWriter, o *order) (*gateway.DeadLetters, bool) {
+func (d *deadLetters) open(w http.ResponseWriter, o *order) (*deadletter.Store, bool) {
 	dead, err := d.source.DeadLetters(o.Stream, o.Dead)
 	switch {
 	case err == nil:
 		return dead, true
 	case o.Stream == "":
 		refuse(w, http.StatusBadRequest, "stream is missing; name the one whose subscriptions failed, like stream=events")
-	case errors.Is(err, gateway.ErrNotDeadLetters):
+	case errors.Is(err, deadletter.ErrOtherStream):
 		refuse(w, http.StatusNotFound, err.Error()+"; leave dead out, or name a deadLetterSink.stream of the configuration")
 	default:
 		refuse(w, http.StatusNotFound, err.Error()+"; name one of those under streams in the configuration")
@@ -68,8 +69,8 @@ func (d *deadLetters) open(w http.ResponseWriter, o *order) (*gateway.DeadLetter
 
 // page is the answer to a list.
 type page struct {
-	DeadLetters []gateway.DeadLetter `json:"deadLetters"`
-	Next        string               `json:"next,omitempty"` // give it as after to go on
+	DeadLetters []deadletter.Letter `json:"deadLetters"`
+	Next        string              `json:"next,omitempty"` // give it as after to go on
 }
 
 func (d *deadLetters) list(w http.ResponseWriter, r *http.Request) {
@@ -82,10 +83,10 @@ func (d *deadLetters) list(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	answer := page{DeadLetters: []gateway.DeadLetter{}}
+	answer := page{DeadLetters: []deadletter.Letter{}}
 	for {
-		var some []gateway.DeadLetter
-		some, answer.Next, err = dead.List(r.Context(), &o.DeadLetterFilter, answer.Next, min(o.Limit-len(answer.DeadLetters), pageSize))
+		var some []deadletter.Letter
+		some, answer.Next, err = dead.List(r.Context(), &o.Filter, answer.Next, min(o.Limit-len(answer.DeadLetters), pageSize))
 		if err != nil {
 			unavailable(w, err)
 			return
@@ -116,7 +117,7 @@ func (d *deadLetters) show(w http.ResponseWriter, r *http.Request) {
 	}
 	letter, err := dead.Get(r.Context(), o.IDs[0])
 	switch {
-	case errors.Is(err, gateway.ErrNoDeadLetter):
+	case errors.Is(err, deadletter.ErrNotFound):
 		refuse(w, http.StatusNotFound, err.Error()+"; GET /api/v1/deadletters lists those that there are")
 	case err != nil:
 		unavailable(w, err)
@@ -129,12 +130,12 @@ func (d *deadLetters) show(w http.ResponseWriter, r *http.Request) {
 
 // report is the answer to a redrive or a discard.
 type report struct {
-	Done    int                  `json:"done"`              // with dryRun: would be
-	Skipped []skipped            `json:"skipped,omitempty"` // the first of them
-	Missing []string             `json:"missing,omitempty"` // entries that were named and are not among the dead letters
-	Chosen  []gateway.DeadLetter `json:"deadLetters,omitempty"`
-	DryRun  bool                 `json:"dryRun,omitempty"`
-	More    bool                 `json:"more,omitempty"` // the time was up: ask again
+	Done    int                 `json:"done"`              // with dryRun: would be
+	Skipped []skipped           `json:"skipped,omitempty"` // the first of them
+	Missing []string            `json:"missing,omitempty"` // entries that were named and are not among the dead letters
+	Chosen  []deadletter.Letter `json:"deadLetters,omitempty"`
+	DryRun  bool                `json:"dryRun,omitempty"`
+	More    bool                `json:"more,omitempty"` // the time was up: ask again
 }
 
 type skipped struct {
@@ -143,7 +144,7 @@ type skipped struct {
 }
 
 // change answers with what do has done to the dead letters that a request chooses.
-func (d *deadLetters) change(do func(*gateway.DeadLetters, context.Context, *gateway.DeadLetter) error) http.Handler {
+func (d *deadLetters) change(do func(*deadletter.Store, context.Context, *deadletter.Letter) error) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		o, status, err := readOrder(w, r)
 		if err != nil {
@@ -174,7 +175,7 @@ func (d *deadLetters) change(do func(*gateway.DeadLetters, context.Context, *gat
 var errNoTime = errors.New("no time is left")
 
 func (a *report) run(
-	ctx context.Context, dead *gateway.DeadLetters, o *order, do func(*gateway.DeadLetters, context.Context, *gateway.DeadLetter) error,
+	ctx context.Context, dead *deadletter.Store, o *order, do func(*deadletter.Store, context.Context, *deadletter.Letter) error,
 ) error {
 	limiter := rate.NewLimiter(rate.Inf, 1)
 	if o.Rate > 0 {
@@ -187,7 +188,7 @@ func (a *report) run(
 	for _, id := range o.IDs {
 		missing[id] = true
 	}
-	err := dead.Each(ctx, &o.DeadLetterFilter, func(l *gateway.DeadLetter) error {
+	err := dead.Each(ctx, &o.Filter, func(l *deadletter.Letter) error {
 		delete(missing, l.ID)
 		if o.DryRun {
 			if a.Done++; len(a.Chosen) < o.Limit {
@@ -199,7 +200,7 @@ func (a *report) run(
 			return errNoTime
 		}
 		err := do(dead, ctx, l)
-		if gateway.ConcernsOneDeadLetter(err) {
+		if deadletter.ConcernsOne(err) {
 			if len(a.Skipped) < maxLimit {
 				a.Skipped = append(a.Skipped, skipped{l.ID, err.Error()})
 			}

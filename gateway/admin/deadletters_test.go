@@ -17,6 +17,10 @@ import (
 
 	"github.com/streamgate/streamgate/gateway"
 	"github.com/streamgate/streamgate/gateway/admin"
+	"github.com/streamgate/streamgate/gateway/deadletter"
+	"github.com/streamgate/streamgate/gateway/delivery"
+	"github.com/streamgate/streamgate/gateway/state"
+	"github.com/streamgate/streamgate/gateway/stream"
 	"github.com/streamgate/streamgate/internal/redistest"
 	"github.com/streamgate/streamgate/protocol/rawevent"
 	"github.com/streamgate/streamgate/protocol/redisstreams"
@@ -35,12 +39,12 @@ type api struct {
 func newAPI(t *testing.T, n int) *api {
 	t.Helper()
 	a := &api{t: t, client: redistest.Shared(t).Client(), stream: redistest.Stream(t)}
-	stream, subscription := gateway.NewStreamConfig(), gateway.NewSubscriptionConfig()
-	stream.Name = a.stream
+	st, subscription := stream.NewConfig(), delivery.NewConfig()
+	st.Name = a.stream
 	subscription.Name, subscription.Stream, subscription.Sink.URI = "sub", a.stream, "http://127.0.0.1:1/"
 	other := subscription
 	other.Name, other.Delivery.DeadLetterSink.Stream = "other", a.stream+"-failures"
-	g, err := gateway.New(gateway.Config{Streams: []gateway.StreamConfig{stream}, Subscriptions: []gateway.SubscriptionConfig{subscription, other}},
+	g, err := gateway.New(gateway.Config{Streams: []stream.Config{st}, Subscriptions: []delivery.Config{subscription, other}},
 		gateway.Env{Redis: a.client, Logger: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry()})
 	if err != nil {
 		t.Fatal(err)
@@ -81,7 +85,7 @@ func (a *api) store(i int, stream, subscription string) {
 	e.Set("dlsubscription", subscription)
 	e.Set("dlattempts", "3")
 	err := a.client.XAdd(a.t.Context(), &redis.XAddArgs{
-		Stream: gateway.DeadLetterStream(a.stream), ID: fmt.Sprintf("%d-0", i), Values: redisstreams.AppendFields(nil, &e, nil),
+		Stream: state.DeadLetterStream(a.stream), ID: fmt.Sprintf("%d-0", i), Values: redisstreams.AppendFields(nil, &e, nil),
 	}).Err()
 	if err != nil {
 		a.t.Fatal(err)
@@ -126,7 +130,7 @@ func (a *api) entries(stream string) (ids []string) {
 		a.t.Fatal(err)
 	}
 	for _, e := range entries {
-		if stream == gateway.DeadLetterStream(a.stream) {
+		if stream == state.DeadLetterStream(a.stream) {
 			ids = append(ids, e.ID)
 		} else {
 			ids = append(ids, fmt.Sprint(e.Values["ce_id"], " ", e.Values["ce_redrive"]))
@@ -163,7 +167,7 @@ func TestListDeadLetters(t *testing.T) {
 					}
 					status, _, text := a.ask("GET", path, "")
 					var answer struct {
-						DeadLetters []gateway.DeadLetter
+						DeadLetters []deadletter.Letter
 						Next        string
 					}
 					if err := json.Unmarshal([]byte(text), &answer); err != nil || status != 200 || answer.DeadLetters == nil {
@@ -229,8 +233,8 @@ func TestRedriveAndDiscard(t *testing.T) {
 		{"discard", `{"stream":"STREAM","all":true}`, `{"done":2}`, "", "e1 1 e3 1 e2 1 e4 1 e6 1"},
 	} {
 		status, answer := a.post("/api/v1/deadletters/"+c.path, c.body)
-		left := strings.ReplaceAll(strings.Join(a.entries(gateway.DeadLetterStream(a.stream)), " "), "-0", "")
-		inbox := strings.Join(a.entries(gateway.InboxStream(a.stream, "sub")), " ")
+		left := strings.ReplaceAll(strings.Join(a.entries(state.DeadLetterStream(a.stream)), " "), "-0", "")
+		inbox := strings.Join(a.entries(state.InboxStream(a.stream, "sub")), " ")
 		if status != 200 || !strings.HasPrefix(answer, c.want) || left != c.left || inbox != c.inbox {
 			t.Fatalf("%d: %s %s: %d %s, want %s\nleft %q, want %q\ninbox %q, want %q", i, c.path, c.body, status, answer, c.want, left, c.left, inbox, c.inbox)
 		}
@@ -288,7 +292,7 @@ func TestRefusals(t *testing.T) {
 			if status != c.status || problem.Status != c.status || problem.Title != http.StatusText(c.status) || !strings.Contains(problem.Detail, c.says) {
 				t.Errorf("%d %s", status, answer)
 			}
-			if n := len(a.entries(gateway.DeadLetterStream(a.stream))); n != 2 {
+			if n := len(a.entries(state.DeadLetterStream(a.stream))); n != 2 {
 				t.Errorf("%d dead letters are left", n)
 			}
 		})
@@ -302,7 +306,7 @@ func TestRefusals(t *testing.T) {
 func TestWithoutRedis(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t, 0)
-	if err := a.client.Set(t.Context(), gateway.DeadLetterStream(a.stream), "no stream", 0).Err(); err != nil {
+	if err := a.client.Set(t.Context(), state.DeadLetterStream(a.stream), "no stream", 0).Err(); err != nil {
 		t.Fatal(err)
 	}
 	for method, path := range map[string]string{"GET": "?stream=STREAM", "POST": "/discard?stream=STREAM&all=true"} {

@@ -13,7 +13,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/streamgate/streamgate/gateway"
+	"github.com/streamgate/streamgate/gateway/deadletter"
 )
 
 // order is what a request says: in the query of any, or in the JSON body of a POST, by the same names. They are those of
@@ -21,7 +21,7 @@ import (
 type order struct {
 	Stream string `json:"stream"`
 	Dead   string `json:"dead"` // the stream of dead letters; default is that of Stream
-	gateway.DeadLetterFilter
+	deadletter.Filter
 	Limit  int     `json:"limit"`
 	All    bool    `json:"all"` // where nothing else chooses
 	Rate   float64 `json:"rate"`

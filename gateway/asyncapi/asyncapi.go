@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	"github.com/streamgate/streamgate/gateway"
+	"github.com/streamgate/streamgate/gateway/delivery"
+	"github.com/streamgate/streamgate/gateway/source"
 	"github.com/streamgate/streamgate/protocol/rawevent"
 )
 
@@ -98,7 +100,7 @@ func (d *document) stream(name string) {
 	}
 }
 
-func (d *document) source(block *gateway.SourceBlock) error {
+func (d *document) source(block *source.Block) error {
 	kinds, err := block.EventKinds()
 	if err != nil || kinds == nil { // none for a source of any events
 		return err
@@ -120,7 +122,7 @@ func (d *document) source(block *gateway.SourceBlock) error {
 	return nil
 }
 
-func (d *document) subscription(c *gateway.SubscriptionConfig) {
+func (d *document) subscription(c *delivery.Config) {
 	name := d.key("sink-", c.Name)
 	channel := object{
 		"title": "Sink of subscription " + c.Name, "address": c.Sink.Describe(),
@@ -133,7 +135,7 @@ func (d *document) subscription(c *gateway.SubscriptionConfig) {
 	}
 }
 
-func message(kind *gateway.EventKind) object {
+func message(kind *source.EventKind) object {
 	properties := object{"type": object{"const": kind.Example.Type()}}
 	if kind.AnyType {
 		properties["type"] = object{"type": "string", "examples": []any{kind.Example.Type()}}

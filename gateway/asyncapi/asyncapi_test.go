@@ -10,7 +10,11 @@ import (
 
 	"github.com/streamgate/streamgate/gateway"
 	"github.com/streamgate/streamgate/gateway/asyncapi"
+	"github.com/streamgate/streamgate/gateway/delivery"
+	"github.com/streamgate/streamgate/gateway/ingress"
+	"github.com/streamgate/streamgate/gateway/source"
 	"github.com/streamgate/streamgate/gateway/source/stac"
+	"github.com/streamgate/streamgate/gateway/stream"
 )
 
 type object = map[string]any
@@ -18,18 +22,18 @@ type object = map[string]any
 // generate returns the document of a gateway with sources of every profile, as a reader of the JSON sees it.
 func generate(t *testing.T) object {
 	t.Helper()
-	c := gateway.Config{Server: gateway.NewServerConfig()}
+	c := gateway.Config{Server: ingress.NewConfig()}
 	for _, name := range []string{"STREAM", "a:b", "a/b", "sink-one"} {
-		stream := gateway.NewStreamConfig()
+		stream := stream.NewConfig()
 		stream.Name = name
 		c.Streams = append(c.Streams, stream)
 	}
 	for _, profile := range []string{"link", "origin", "summary", "item"} {
 		config := stac.NewConfig()
 		config.URL, config.Collections, config.Event.Profile = "https://stac.example.com/v1?key=secret", []string{"c"}, profile
-		c.Sources = append(c.Sources, gateway.SourceBlock{Name: "stac-" + profile, Type: "stac", Stream: "a:b", Config: config})
+		c.Sources = append(c.Sources, source.Block{Name: "stac-" + profile, Type: "stac", Stream: "a:b", Config: config})
 	}
-	subscription := gateway.NewSubscriptionConfig()
+	subscription := delivery.NewConfig()
 	subscription.Name, subscription.Stream, subscription.Sink.URI = "one", "a/b", "https://user:secret@sink.example.com/x?key=secret"
 	c.Subscriptions = append(c.Subscriptions, subscription)
 	document, err := asyncapi.Document(&c, "1.2.3")

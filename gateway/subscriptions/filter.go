@@ -4,12 +4,13 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"github.com/streamgate/streamgate/gateway"
+	"github.com/streamgate/streamgate/gateway/filter"
+	"github.com/streamgate/streamgate/gateway/setting"
 )
 
 // parseFilter reads a filter: an object with exactly one member, which names the dialect (section 3.2.4). An unknown
 // dialect is refused. left is how many more filters there may be.
-func parseFilter(raw json.RawMessage, depth int, left *int) (f gateway.FilterConfig, p gateway.Problems) {
+func parseFilter(raw json.RawMessage, depth int, left *int) (f filter.Config, p setting.Problems) {
 	if *left--; *left < 0 || depth == 0 {
 		p.Add("", fmt.Sprintf("there are more than %d filters, or more than %d levels", maxFilters, maxDepth), "use fewer")
 		return f, p
@@ -51,7 +52,7 @@ func parseFilter(raw json.RawMessage, depth int, left *int) (f gateway.FilterCon
 }
 
 // parseArea reads {"bbox": [west, south, east, north]}, or GeoJSON as it is or under geometry.
-func parseArea(raw json.RawMessage) (*gateway.IntersectsConfig, error) {
+func parseArea(raw json.RawMessage) (*filter.IntersectsConfig, error) {
 	var members struct {
 		Type     string          `json:"type"`
 		BBox     []float64       `json:"bbox"`
@@ -60,7 +61,7 @@ func parseArea(raw json.RawMessage) (*gateway.IntersectsConfig, error) {
 	if err := json.Unmarshal(raw, &members); err != nil {
 		return nil, err
 	}
-	c := &gateway.IntersectsConfig{BBox: members.BBox}
+	c := &filter.IntersectsConfig{BBox: members.BBox}
 	switch {
 	case members.Type != "":
 		c.BBox, c.Geometry = nil, string(raw)
@@ -70,14 +71,14 @@ func parseArea(raw json.RawMessage) (*gateway.IntersectsConfig, error) {
 	return c, nil
 }
 
-func parseList(dialect string, raw json.RawMessage, depth int, left *int, p *gateway.Problems) ([]gateway.FilterConfig, error) {
+func parseList(dialect string, raw json.RawMessage, depth int, left *int, p *setting.Problems) ([]filter.Config, error) {
 	var items []json.RawMessage
 	if err := json.Unmarshal(raw, &items); err != nil {
 		return nil, err
 	}
-	list := make([]gateway.FilterConfig, len(items))
+	list := make([]filter.Config, len(items))
 	for i, item := range items {
-		var problems gateway.Problems
+		var problems setting.Problems
 		list[i], problems = parseFilter(item, depth-1, left)
 		p.AddAll(fmt.Sprintf("%s[%d]", dialect, i), problems)
 	}
@@ -85,8 +86,8 @@ func parseList(dialect string, raw json.RawMessage, depth int, left *int, p *gat
 }
 
 // encodeFilter is the reverse, for the subscriptions of the configuration.
-func encodeFilter(f *gateway.FilterConfig) map[string]any {
-	list := func(filters []gateway.FilterConfig) []any {
+func encodeFilter(f *filter.Config) map[string]any {
+	list := func(filters []filter.Config) []any {
 		encoded := make([]any, len(filters))
 		for i := range filters {
 			encoded[i] = encodeFilter(&filters[i])

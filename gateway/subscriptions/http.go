@@ -17,7 +17,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/streamgate/streamgate/gateway"
+	"github.com/streamgate/streamgate/gateway/setting"
 )
 
 // Pages of a list.
@@ -287,7 +287,7 @@ type problemMember struct {
 	Remedy  string `json:"remedy"`
 }
 
-func refuse(w http.ResponseWriter, status int, detail string, problems gateway.Problems) {
+func refuse(w http.ResponseWriter, status int, detail string, problems setting.Problems) {
 	document := problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Detail: detail}
 	for _, p := range problems {
 		document.Problems = append(document.Problems, problemMember(p))

@@ -21,7 +21,12 @@ import (
 
 	"golang.org/x/net/http/httpguts"
 
-	"github.com/streamgate/streamgate/gateway"
+	"github.com/streamgate/streamgate/gateway/delivery"
+	"github.com/streamgate/streamgate/gateway/filter"
+	"github.com/streamgate/streamgate/gateway/schema"
+	"github.com/streamgate/streamgate/gateway/setting"
+	"github.com/streamgate/streamgate/gateway/transform"
+	"github.com/streamgate/streamgate/gateway/webhook"
 )
 
 // Object is a subscription as the API has it (section 3.2.1 of the specification).
@@ -39,20 +44,20 @@ type Object struct {
 
 // Settings are what a subscription may have beside what the specification names: the keys of the configuration.
 type Settings struct {
-	Stream        string                  `json:"stream,omitempty"`
-	Concurrency   *int                    `json:"concurrency,omitempty"`
-	LeaseDuration *gateway.Duration       `json:"leaseDuration,omitempty"`
-	StartFrom     *string                 `json:"startFrom,omitempty"`
-	OnGroupLost   *string                 `json:"onGroupLost,omitempty"`
-	Forget        *bool                   `json:"forget,omitempty"`
-	Order         *string                 `json:"order,omitempty"`
-	RateLimit     *float64                `json:"rateLimit,omitempty"`
-	MaxParked     *int                    `json:"maxParked,omitempty"`
-	ReplyStream   *string                 `json:"replyStream,omitempty"`
-	Delivery      *gateway.DeliveryConfig `json:"delivery,omitempty"`
+	Stream        string            `json:"stream,omitempty"`
+	Concurrency   *int              `json:"concurrency,omitempty"`
+	LeaseDuration *setting.Duration `json:"leaseDuration,omitempty"`
+	StartFrom     *string           `json:"startFrom,omitempty"`
+	OnGroupLost   *string           `json:"onGroupLost,omitempty"`
+	Forget        *bool             `json:"forget,omitempty"`
+	Order         *string           `json:"order,omitempty"`
+	RateLimit     *float64          `json:"rateLimit,omitempty"`
+	MaxParked     *int              `json:"maxParked,omitempty"`
+	ReplyStream   *string           `json:"replyStream,omitempty"`
+	Delivery      *delivery.Spec    `json:"delivery,omitempty"`
 
-	Transform *gateway.TransformConfig     `json:"transform,omitempty"`
-	WebHook   *gateway.WebHookSenderConfig `json:"webHook,omitempty"`
+	Transform *transform.Config     `json:"transform,omitempty"`
+	WebHook   *webhook.SenderConfig `json:"webHook,omitempty"`
 }
 
 // Credential is what the sink asks for. It is never given back.
@@ -144,9 +149,9 @@ func (o *Object) stream(other string) string {
 
 // configuration translates the object. stream is that of subscriptions that name none. The result is not validated yet;
 // the problems are what cannot be translated.
-func (o *Object) configuration(stream string) (gateway.SubscriptionConfig, gateway.Problems) {
-	var p gateway.Problems
-	c := gateway.NewSubscriptionConfig()
+func (o *Object) configuration(stream string) (delivery.Config, setting.Problems) {
+	var p setting.Problems
+	c := delivery.NewConfig()
 	c.Name, c.Stream = o.ID, stream
 	if len(o.Config) > 0 {
 		settings, err := parseSettings(o.Config)
@@ -158,7 +163,7 @@ func (o *Object) configuration(stream string) (gateway.SubscriptionConfig, gatew
 	}
 	o.sink(&c, &p)
 	if o.Source != "" {
-		c.Filters = append(c.Filters, gateway.FilterConfig{Exact: map[string]string{"source": o.Source}})
+		c.Filters = append(c.Filters, filter.Config{Exact: map[string]string{"source": o.Source}})
 	}
 	if o.Types != nil {
 		c.Filters = append(c.Filters, anyType(o.Types, &p))
@@ -172,7 +177,7 @@ func (o *Object) configuration(stream string) (gateway.SubscriptionConfig, gatew
 	return c, p
 }
 
-func (s *Settings) apply(c *gateway.SubscriptionConfig) {
+func (s *Settings) apply(c *delivery.Config) {
 	if s.Stream != "" {
 		c.Stream = s.Stream
 	}
@@ -197,14 +202,14 @@ func set[T any](to, from *T) {
 
 // parseSettings reads them over the defaults of delivery, of which only some may be given.
 func parseSettings(data []byte) (*Settings, error) {
-	delivery := gateway.NewSubscriptionConfig().Delivery
+	delivery := delivery.NewConfig().Delivery
 	s := Settings{Delivery: &delivery}
 	decoder := json.NewDecoder(bytes.NewReader(data))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&s); err != nil {
 		return nil, err
 	}
-	if s.Transform != nil && slices.ContainsFunc(s.Transform.Schemas, func(c gateway.SchemaConfig) bool { return c.File != "" }) {
+	if s.Transform != nil && slices.ContainsFunc(s.Transform.Schemas, func(c schema.Config) bool { return c.File != "" }) {
 		return nil, errors.New("transform.schemas: files are not for who speaks to the API; give the schema itself")
 	}
 	if s.Delivery == nil {
@@ -213,18 +218,18 @@ func parseSettings(data []byte) (*Settings, error) {
 	return &s, nil
 }
 
-func anyType(types []string, p *gateway.Problems) gateway.FilterConfig {
+func anyType(types []string, p *setting.Problems) filter.Config {
 	if len(types) == 0 {
 		p.Add("types", "the list is empty", "give at least one type, or leave types out")
 	}
-	var any gateway.FilterConfig
+	var any filter.Config
 	for _, t := range types {
-		any.Any = append(any.Any, gateway.FilterConfig{Exact: map[string]string{"type": t}})
+		any.Any = append(any.Any, filter.Config{Exact: map[string]string{"type": t}})
 	}
 	return any
 }
 
-func (o *Object) sink(c *gateway.SubscriptionConfig, p *gateway.Problems) {
+func (o *Object) sink(c *delivery.Config, p *setting.Problems) {
 	switch o.Protocol {
 	case protocolHTTP:
 		o.httpSink(c, p)
@@ -248,7 +253,7 @@ func (o *Object) sink(c *gateway.SubscriptionConfig, p *gateway.Problems) {
 	}
 }
 
-func (o *Object) httpSink(c *gateway.SubscriptionConfig, p *gateway.Problems) {
+func (o *Object) httpSink(c *delivery.Config, p *setting.Problems) {
 	c.Sink.URI, c.Sink.Header = o.Sink, map[string]string{}
 	if s := o.ProtocolSettings; s != nil {
 		if s.Method != "" && s.Method != "POST" {
@@ -276,7 +281,7 @@ func isReserved(name string) bool {
 	}, name)
 }
 
-func (k *Credential) authorize(header map[string]string, p *gateway.Problems) {
+func (k *Credential) authorize(header map[string]string, p *setting.Problems) {
 	value := ""
 	switch k.CredentialType {
 	case "PLAIN":

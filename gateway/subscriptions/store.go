@@ -2,7 +2,7 @@ package subscriptions
 
 import (
 	"context"
-	"crypto/sha1" //nolint:gosec // see tagOf
+	"crypto/sha1"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -11,7 +11,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/streamgate/streamgate/gateway"
+	"github.com/streamgate/streamgate/gateway/state"
 )
 
 // maxObjects bounds how many subscriptions there may be beside those of the configuration.
@@ -73,9 +73,11 @@ for i = 1, #all, 2 do
 end
 return out`)
 
-func objectsKey() string { return gateway.SubscriptionsKey("objects") }
-func versionKey() string { return gateway.SubscriptionsKey("version") }
-func deletedKey() string { return gateway.SubscriptionsKey("deleted") }
+func objectsKey() string { return state.SubscriptionsKey("objects") }
+
+func versionKey() string { return state.SubscriptionsKey("version") }
+
+func deletedKey() string { return state.SubscriptionsKey("deleted") }
 
 // version changes when the objects do.
 func (s *store) version(ctx context.Context) (string, error) {

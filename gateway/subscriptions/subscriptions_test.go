@@ -18,6 +18,11 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/streamgate/streamgate/gateway"
+	"github.com/streamgate/streamgate/gateway/delivery"
+	"github.com/streamgate/streamgate/gateway/filter"
+	"github.com/streamgate/streamgate/gateway/guard"
+	"github.com/streamgate/streamgate/gateway/ingress"
+	"github.com/streamgate/streamgate/gateway/stream"
 	"github.com/streamgate/streamgate/gateway/subscriptions"
 	"github.com/streamgate/streamgate/internal/redistest"
 	"github.com/streamgate/streamgate/protocol/rawevent"
@@ -36,16 +41,16 @@ type replica struct {
 
 func startReplica(t *testing.T, client redis.UniversalClient) *replica {
 	t.Helper()
-	c := gateway.Config{Server: gateway.NewServerConfig()}
+	c := gateway.Config{Server: ingress.NewConfig()}
 	c.Server.Address = "127.0.0.1:0"
 	for _, name := range []string{"events", "other"} {
-		stream := gateway.NewStreamConfig()
+		stream := stream.NewConfig()
 		stream.Name = name
 		c.Streams = append(c.Streams, stream)
 	}
-	fixed := gateway.NewSubscriptionConfig()
+	fixed := delivery.NewConfig()
 	fixed.Name, fixed.Stream, fixed.Sink.Channel = "fixed", "events", "channel"
-	fixed.Filters = []gateway.FilterConfig{{Not: &gateway.FilterConfig{All: []gateway.FilterConfig{{Prefix: map[string]string{"type": "x"}}}}}}
+	fixed.Filters = []filter.Config{{Not: &filter.Config{All: []filter.Config{{Prefix: map[string]string{"type": "x"}}}}}}
 	c.Subscriptions = append(c.Subscriptions, fixed)
 	if problems := c.Validate(); len(problems) > 0 {
 		t.Fatal(problems)
@@ -56,7 +61,7 @@ func startReplica(t *testing.T, client redis.UniversalClient) *replica {
 	if r.gateway, err = gateway.New(c, gateway.Env{Redis: client, Logger: log, Registry: prometheus.NewRegistry(), UserAgent: "test"}); err != nil {
 		t.Fatal(err)
 	}
-	guard, err := gateway.NewAddressGuard([]string{"127.0.0.1"})
+	guard, err := guard.New([]string{"127.0.0.1"})
 	if err != nil {
 		t.Fatal(err)
 	}

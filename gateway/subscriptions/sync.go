@@ -14,6 +14,10 @@ import (
 
 	"github.com/streamgate/streamgate/gateway"
 	"github.com/streamgate/streamgate/gateway/backoff"
+	"github.com/streamgate/streamgate/gateway/delivery"
+	"github.com/streamgate/streamgate/gateway/guard"
+	"github.com/streamgate/streamgate/gateway/setting"
+	"github.com/streamgate/streamgate/gateway/stream"
 )
 
 // Periods of the exchange between replicas.
@@ -32,13 +36,13 @@ type Service struct {
 	gateway *gateway.Gateway
 	config  *gateway.Config
 	store   store
-	guard   *gateway.AddressGuard
+	guard   *guard.Guard
 	log     *slog.Logger
 }
 
 // New returns a service. It does no I/O. The client stays the caller's. guard says which addresses the subscriptions may
 // deliver to.
-func New(g *gateway.Gateway, config *gateway.Config, client redis.UniversalClient, guard *gateway.AddressGuard, log *slog.Logger) *Service {
+func New(g *gateway.Gateway, config *gateway.Config, client redis.UniversalClient, guard *guard.Guard, log *slog.Logger) *Service {
 	return &Service{gateway: g, config: config, store: store{client}, guard: guard, log: log}
 }
 
@@ -98,7 +102,7 @@ func (s *Service) look(ctx context.Context, r *running) error {
 // apply makes the gateway run what it can of the objects. What is for a stream that this gateway does not have is another
 // gateway's.
 func (s *Service) apply(ctx context.Context, r *running, objects map[string]*Object) error {
-	var configs []gateway.SubscriptionConfig
+	var configs []delivery.Config
 	var failures []error
 	streams := make(map[string]string, len(objects))
 	for _, id := range slices.Sorted(maps.Keys(objects)) {
@@ -154,7 +158,7 @@ func (s *Service) forget(ctx context.Context, r *running) error {
 }
 
 // configuration translates an object for this gateway.
-func (s *Service) configuration(o *Object) (gateway.SubscriptionConfig, gateway.Problems) {
+func (s *Service) configuration(o *Object) (delivery.Config, setting.Problems) {
 	c, p := o.configuration(s.defaultStream())
 	c.Sink.Guard = s.guard
 	for _, address := range []string{c.Sink.URI, c.Delivery.DeadLetterSink.URI} {
@@ -170,5 +174,5 @@ func (s *Service) configuration(o *Object) (gateway.SubscriptionConfig, gateway.
 func (s *Service) defaultStream() string { return s.config.Streams[0].Name }
 
 func (s *Service) hasStream(name string) bool {
-	return slices.ContainsFunc(s.config.Streams, func(c gateway.StreamConfig) bool { return c.Name == name })
+	return slices.ContainsFunc(s.config.Streams, func(c stream.Config) bool { return c.Name == name })
 }

@@ -11,13 +11,13 @@ import (
 
 	"github.com/streamgate/streamgate/cmd/streamgate/knative"
 	"github.com/streamgate/streamgate/config"
-	"github.com/streamgate/streamgate/gateway/source"
+	"github.com/streamgate/streamgate/gateway/source/builtin"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
 
 func load(text []byte) (*config.Config, error) {
-	return config.Parse("result", text, config.Options{Types: source.Types(), LookupEnv: func(string) (string, bool) { return "", false }})
+	return config.Parse("result", text, config.Options{Types: builtin.Types(), LookupEnv: func(string) (string, bool) { return "", false }})
 }
 
 // TestImport: each file of testdata gives the configuration that stands beside it, which is valid.

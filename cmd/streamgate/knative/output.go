@@ -9,7 +9,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/streamgate/streamgate/config"
-	"github.com/streamgate/streamgate/gateway/source"
+	"github.com/streamgate/streamgate/gateway/source/builtin"
 )
 
 // The part of a configuration that manifests can say.
@@ -97,7 +97,7 @@ func (d *document) check() []string {
 	text, err := d.encode()
 	if err == nil {
 		_, err = config.Parse("", text, config.Options{
-			Types: source.Types(), LookupEnv: func(string) (string, bool) { return "", false },
+			Types: builtin.Types(), LookupEnv: func(string) (string, bool) { return "", false },
 		})
 	}
 	var wrong *config.Error

@@ -60,7 +60,7 @@ func (l *look) watchForMassChange(ctx context.Context) error {
 }
 
 // readOrders takes what operators ask for.
-func (s *source) readOrders(ctx context.Context) (err error) {
+func (s *src) readOrders(ctx context.Context) (err error) {
 	if s.orders, err = s.outbox.Commands(ctx); err != nil {
 		return err
 	}
@@ -83,7 +83,7 @@ func (s *source) readOrders(ctx context.Context) (err error) {
 	return nil
 }
 
-func (s *source) endAlarm(ctx context.Context, collection, text string) error {
+func (s *src) endAlarm(ctx context.Context, collection, text string) error {
 	state := s.states[collection]
 	if state == nil || state.Alarm == nil {
 		return nil

@@ -15,7 +15,7 @@ import (
 
 	"golang.org/x/net/http/httpguts"
 
-	"github.com/streamgate/streamgate/gateway"
+	"github.com/streamgate/streamgate/gateway/setting"
 )
 
 // AuthConfig says how requests to the host of url authenticate: with a bearer token, from one of its keys. Secrets are best
@@ -50,8 +50,8 @@ const (
 	tokenDefault  = 5 * time.Minute // of a server that does not say how long a token lasts
 )
 
-func (c *AuthConfig) validate() gateway.Problems {
-	var p gateway.Problems
+func (c *AuthConfig) validate() setting.Problems {
+	var p setting.Problems
 	given := 0
 	for _, is := range []bool{c.Token != "", c.TokenFile != "", c.OAuth2 != nil} {
 		if is {
@@ -70,8 +70,8 @@ func (c *AuthConfig) validate() gateway.Problems {
 	return p
 }
 
-func (c *OAuth2Config) validate() gateway.Problems {
-	var p gateway.Problems
+func (c *OAuth2Config) validate() setting.Problems {
+	var p setting.Problems
 	u, err := url.Parse(c.TokenURL)
 	switch {
 	case err != nil || u.Host == "" || u.User != nil || u.Scheme != "https" && u.Scheme != "http":

@@ -10,8 +10,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/streamgate/streamgate/gateway"
 	"github.com/streamgate/streamgate/gateway/backoff"
+	"github.com/streamgate/streamgate/gateway/setting"
+	"github.com/streamgate/streamgate/gateway/source"
 )
 
 // Backfill is an order to search windows of the past, which `streamgate sources backfill` leaves. Neighbouring windows share
@@ -20,7 +21,7 @@ type Backfill struct {
 	// From and To are the ends; Step is the length of a window.
 	From time.Time        `json:"from"`
 	To   time.Time        `json:"to"`
-	Step gateway.Duration `json:"step"`
+	Step setting.Duration `json:"step"`
 	// Rate is how many events a second; 0 is no limit.
 	Rate float64 `json:"rate,omitempty"`
 	// Seed tells that what is found is only noted: it is not new.
@@ -109,7 +110,7 @@ const (
 )
 
 // stepBackfills searches the next window of the oldest backfill that is to run, and reports whether there was one.
-func (s *source) stepBackfills(ctx context.Context) (worked bool, err error) {
+func (s *src) stepBackfills(ctx context.Context) (worked bool, err error) {
 	if s.now().Sub(s.ordersRead) > ordersEvery {
 		if err := s.readOrders(ctx); err != nil {
 			return false, err
@@ -134,7 +135,7 @@ func (s *source) stepBackfills(ctx context.Context) (worked bool, err error) {
 }
 
 // dropBackfills ends what was ordered of a catalogue that cannot be searched.
-func (s *source) dropBackfills(ctx context.Context) error {
+func (s *src) dropBackfills(ctx context.Context) error {
 	for _, id := range s.ordered() {
 		l := &ledger{Backfill: s.backfills[id], Started: s.now().UTC(), Failed: []failedWindow{{Error: "a static catalogue cannot be searched; every crawl reads all of it"}}}
 		s.ledgers[id] = l
@@ -146,14 +147,14 @@ func (s *source) dropBackfills(ctx context.Context) error {
 }
 
 // stepConfigured searches a window of the configuration's backfill for one collection.
-func (s *source) stepConfigured(ctx context.Context, w interval) (worked bool, err error) {
+func (s *src) stepConfigured(ctx context.Context, w interval) (worked bool, err error) {
 	for _, collection := range s.listing.Watched {
 		state := s.state(collection)
 		if !s.healthy[collection] || state.Covered.cover(w) {
 			continue
 		}
 		l := &look{source: s, collection: collection, isSlow: true, job: &ledger{}, query: query{window: w}}
-		err := l.run(ctx, func() []gateway.Save {
+		err := l.run(ctx, func() []source.Save {
 			state.Covered = state.Covered.with(w)
 			return nil
 		})
@@ -166,7 +167,7 @@ func (s *source) stepConfigured(ctx context.Context, w interval) (worked bool, e
 }
 
 // failSlowly leaves a collection alone until the next poll.
-func (s *source) failSlowly(ctx context.Context, collection string, err error) error {
+func (s *src) failSlowly(ctx context.Context, collection string, err error) error {
 	if !isFinal(ctx, err) {
 		delete(s.healthy, collection)
 	}
@@ -174,7 +175,7 @@ func (s *source) failSlowly(ctx context.Context, collection string, err error) e
 }
 
 // ordered returns the ids of the backfills that were ordered, the oldest first.
-func (s *source) ordered() []string {
+func (s *src) ordered() []string {
 	ids := slices.Collect(maps.Keys(s.backfills))
 	slices.SortFunc(ids, func(a, b string) int {
 		return cmpOr(s.backfills[a].Ordered.Compare(s.backfills[b].Ordered), strings.Compare(a, b))
@@ -190,7 +191,7 @@ func cmpOr(a, b int) int {
 }
 
 // takeBackfills reads the orders of backfills, and drops what was finished long ago.
-func (s *source) takeBackfills(ctx context.Context) error {
+func (s *src) takeBackfills(ctx context.Context) error {
 	s.backfills = map[string]*Backfill{}
 	for order, text := range s.orders {
 		id, isBackfill := strings.CutPrefix(order, orderBackfill)
@@ -224,7 +225,7 @@ func (s *source) takeBackfills(ctx context.Context) error {
 		if err := s.outbox.Done(ctx, orderBackfill+id); err != nil {
 			return err
 		}
-		if _, err := s.outbox.Publish(ctx, nil, gateway.Save{Part: partJob + id}); err != nil {
+		if _, err := s.outbox.Publish(ctx, nil, source.Save{Part: partJob + id}); err != nil {
 			return err
 		}
 	}
@@ -232,7 +233,7 @@ func (s *source) takeBackfills(ctx context.Context) error {
 }
 
 // stepOrdered searches the next window of a backfill for one collection.
-func (s *source) stepOrdered(ctx context.Context, id string) (worked bool, err error) {
+func (s *src) stepOrdered(ctx context.Context, id string) (worked bool, err error) {
 	b, l := s.backfills[id], s.ledgers[id]
 	if l == nil {
 		l = &ledger{Backfill: b, Covered: map[string]spans{}, Started: s.now().UTC(), State: backfillRunning}
@@ -274,7 +275,7 @@ func (s *source) stepOrdered(ctx context.Context, id string) (worked bool, err e
 	return true, s.finishBackfill(ctx, id, backfillDone)
 }
 
-func (s *source) searchWindow(ctx context.Context, id, collection string, w interval) error {
+func (s *src) searchWindow(ctx context.Context, id, collection string, w interval) error {
 	ledger := s.ledgers[id]
 	l := &look{source: s, collection: collection, isSlow: true, job: ledger, query: query{window: w}}
 	if ledger.Backfill.Seed {
@@ -288,20 +289,20 @@ func (s *source) searchWindow(ctx context.Context, id, collection string, w inte
 	var saveErr error
 	before := *ledger
 	before.Covered = maps.Clone(ledger.Covered)
-	err := l.run(ctx, func() []gateway.Save {
+	err := l.run(ctx, func() []source.Save {
 		note()
 		ledger.Items += l.items
 		ledger.Events += l.emitted + l.pendingEvents()
 		save, err := encodePart(partJob+id, ledger)
 		saveErr = err
-		return []gateway.Save{save}
+		return []source.Save{save}
 	})
 	if err = errors.Join(err, saveErr); err == nil {
 		return nil
 	}
 	before.attempts = ledger.attempts
 	*ledger = before // what is not published is not done
-	if isFinal(ctx, err) || errors.Is(err, gateway.ErrSeenFull) {
+	if isFinal(ctx, err) || errors.Is(err, source.ErrSeenFull) {
 		return s.failSlowly(ctx, collection, err)
 	}
 	if ledger.attempts == nil {
@@ -318,7 +319,7 @@ func (s *source) searchWindow(ctx context.Context, id, collection string, w inte
 	return s.failSlowly(ctx, collection, fmt.Errorf("backfill %s of %s: %w", id, w, err))
 }
 
-func (s *source) setBackfillState(ctx context.Context, id, state string) error {
+func (s *src) setBackfillState(ctx context.Context, id, state string) error {
 	if s.ledgers[id].State == state && !s.ledgers[id].Changed.IsZero() {
 		return nil
 	}
@@ -326,7 +327,7 @@ func (s *source) setBackfillState(ctx context.Context, id, state string) error {
 	return s.storeLedger(ctx, id)
 }
 
-func (s *source) finishBackfill(ctx context.Context, id, state string) error {
+func (s *src) finishBackfill(ctx context.Context, id, state string) error {
 	l := s.ledgers[id]
 	l.State, l.Finished, l.Changed, l.Covered = state, s.now().UTC(), s.now().UTC(), nil
 	s.log.Info("a backfill has ended", "id", id, "state", state, "windows", l.Done, "items", l.Items, "events", l.Events, "failed", len(l.Failed))
@@ -337,7 +338,7 @@ func (s *source) finishBackfill(ctx context.Context, id, state string) error {
 	return s.outbox.Done(ctx, orderBackfill+id)
 }
 
-func (s *source) storeLedger(ctx context.Context, id string) error {
+func (s *src) storeLedger(ctx context.Context, id string) error {
 	save, err := encodePart(partJob+id, s.ledgers[id])
 	if err == nil {
 		_, err = s.outbox.Publish(ctx, nil, save)
@@ -348,7 +349,7 @@ func (s *source) storeLedger(ctx context.Context, id string) error {
 // pendingEvents counts the events that are held back.
 func (l *look) pendingEvents() (n int) {
 	for i := range l.emissions {
-		if l.emissions[i].Action != gateway.Note {
+		if l.emissions[i].Action != source.Note {
 			n++
 		}
 	}

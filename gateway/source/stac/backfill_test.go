@@ -14,7 +14,7 @@ import (
 
 	"pgregory.net/rapid"
 
-	"github.com/streamgate/streamgate/gateway"
+	"github.com/streamgate/streamgate/gateway/setting"
 	"github.com/streamgate/streamgate/internal/redistest"
 	"github.com/streamgate/streamgate/internal/stacsample"
 )
@@ -51,8 +51,8 @@ func TestBackfillFindsWhatIsInItsWindows(t *testing.T) {
 			start := time.Date(2021, 12, 30, 0, 0, 0, 0, time.UTC)
 			b := BackfillConfig{
 				Start: "2021-12-30", Count: 1 + random.IntN(3), Windows: 1 + random.IntN(4),
-				Every:  gateway.Duration(time.Duration(1+random.IntN(30)) * time.Hour),
-				Window: gateway.Duration(time.Duration(1+random.IntN(8)) * time.Hour),
+				Every:  setting.Duration(time.Duration(1+random.IntN(30)) * time.Hour),
+				Window: setting.Duration(time.Duration(1+random.IntN(8)) * time.Hour),
 			}
 			f := newFixture(t, 0)
 			f.catalogue.SetQuirks(stacsample.Quirks{

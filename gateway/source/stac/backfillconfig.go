@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/streamgate/streamgate/gateway"
+	"github.com/streamgate/streamgate/gateway/setting"
 )
 
 // BackfillConfig names windows of the past by stepping back from a date: count dates, one every so often, and from each
@@ -13,15 +13,15 @@ type BackfillConfig struct {
 	// From and To are ends, dates or times in RFC 3339, in place of Start. Step is the length of a window between them; default 24h.
 	From string           `mapstructure:"from"`
 	To   string           `mapstructure:"to"`
-	Step gateway.Duration `mapstructure:"step"`
+	Step setting.Duration `mapstructure:"step"`
 	// Start is the newest end, a date or a time in RFC 3339.
 	Start string `mapstructure:"start"`
 	// Count is the number of dates; default 1.
 	Count int `mapstructure:"count"`
 	// Every is the step between two dates, backwards; default 24h.
-	Every gateway.Duration `mapstructure:"every"`
+	Every setting.Duration `mapstructure:"every"`
 	// Window is the length of one window; default 6h.
-	Window gateway.Duration `mapstructure:"window"`
+	Window setting.Duration `mapstructure:"window"`
 	// Windows is the number of windows back from each date; default 4.
 	Windows int `mapstructure:"windows"`
 }
@@ -38,10 +38,10 @@ func (b *BackfillConfig) withDefaults() *BackfillConfig {
 		d.Count = 1
 	}
 	if d.Every == 0 {
-		d.Every = gateway.Duration(24 * time.Hour)
+		d.Every = setting.Duration(24 * time.Hour)
 	}
 	if d.Window == 0 {
-		d.Window = gateway.Duration(6 * time.Hour)
+		d.Window = setting.Duration(6 * time.Hour)
 	}
 	if d.Windows == 0 {
 		d.Windows = 4
@@ -67,8 +67,8 @@ func (b *BackfillConfig) span() (*Backfill, error) {
 	return span, span.Validate()
 }
 
-func (b *BackfillConfig) validate() gateway.Problems {
-	var p gateway.Problems
+func (b *BackfillConfig) validate() setting.Problems {
+	var p setting.Problems
 	if b.From != "" || b.To != "" || b.Step != 0 {
 		if b.Start != "" {
 			p.Add("start", "a backfill has start, or from and to, not both", "remove one of them")

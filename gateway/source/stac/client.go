@@ -18,8 +18,8 @@ import (
 
 	"golang.org/x/time/rate"
 
-	"github.com/streamgate/streamgate/gateway"
 	"github.com/streamgate/streamgate/gateway/backoff"
+	"github.com/streamgate/streamgate/gateway/guard"
 )
 
 // Limits towards a server and by it.
@@ -70,7 +70,7 @@ func newClient(c *Config, userAgent string) (*client, error) {
 		return nil, fmt.Errorf("parse the address of the STAC API: %w", err)
 	}
 	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, MaxIdleConnsPerHost: 2, IdleConnTimeout: 90 * time.Second, ForceAttemptHTTP2: true}
-	if err := guard(transport, base, c.AllowHosts); err != nil {
+	if err := g(transport, base, c.AllowHosts); err != nil {
 		return nil, err
 	}
 	client := &client{
@@ -89,13 +89,13 @@ func newClient(c *Config, userAgent string) (*client, error) {
 }
 
 // guard keeps what a server's links lead to away from what is not public, unless the server itself is not.
-func guard(transport *http.Transport, base *url.URL, allowed []string) error {
-	g, err := gateway.NewAddressGuard(append([]string{base.Hostname()}, allowed...))
+func g(transport *http.Transport, base *url.URL, allowed []string) error {
+	g, err := guard.New(append([]string{base.Hostname()}, allowed...))
 	if err != nil {
 		return fmt.Errorf("allowHosts: %w", err)
 	}
 	g.Key = "allowHosts"
-	anything, err := gateway.NewAddressGuard(nil)
+	anything, err := guard.New(nil)
 	if err != nil {
 		return err
 	}

@@ -16,7 +16,7 @@ import (
 
 	"golang.org/x/time/rate"
 
-	"github.com/streamgate/streamgate/gateway"
+	"github.com/streamgate/streamgate/gateway/setting"
 )
 
 // roundTripper answers requests without a socket, so that time can be virtual.
@@ -450,7 +450,7 @@ func TestCollectionsThatAreNotThere(t *testing.T) {
 				_, _ = io.WriteString(w, "{}")
 			}))
 			t.Cleanup(server.Close)
-			client := testClient(t, server.URL+"/v1/?key=k", func(c *Config) { c.Timeout = gateway.Duration(time.Second) })
+			client := testClient(t, server.URL+"/v1/?key=k", func(c *Config) { c.Timeout = setting.Duration(time.Second) })
 			if err := client.checkCollection(t.Context(), "a/b"); (err != nil) != c.fails {
 				t.Errorf("error %v", err)
 			}

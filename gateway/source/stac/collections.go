@@ -13,7 +13,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/streamgate/streamgate/gateway"
+	"github.com/streamgate/streamgate/gateway/source"
 )
 
 // Bounds of a list of collections.
@@ -54,7 +54,7 @@ func (c *Config) matches(collection string) bool {
 }
 
 // collections returns what is to be watched. With an error, it is what was known before.
-func (s *source) collections(ctx context.Context) ([]string, error) {
+func (s *src) collections(ctx context.Context) ([]string, error) {
 	if !s.config.needsList() {
 		s.listing.Watched = s.config.Collections
 		return s.config.Collections, s.dropStates(ctx)
@@ -73,7 +73,7 @@ func (s *source) collections(ctx context.Context) ([]string, error) {
 }
 
 // listingIsOf tells whether the list was made by this configuration: each plain name of it is watched, and nothing else.
-func (s *source) listingIsOf(c *Config) bool {
+func (s *src) listingIsOf(c *Config) bool {
 	return !slices.ContainsFunc(s.listing.Watched, func(name string) bool { return !c.matches(name) }) &&
 		!slices.ContainsFunc(c.Collections, func(name string) bool {
 			return !isPattern(name) && !slices.Contains(s.listing.Watched, name)
@@ -81,10 +81,10 @@ func (s *source) listingIsOf(c *Config) bool {
 }
 
 // takeListing compares a complete list with the one before, and publishes what happened to collections.
-func (s *source) takeListing(ctx context.Context, documents []collectionDocument) error {
+func (s *src) takeListing(ctx context.Context, documents []collectionDocument) error {
 	isFirst := s.listing.Read.IsZero()
 	next := listing{Read: s.now().UTC(), New: s.listing.New}
-	var emissions []gateway.Emission
+	var emissions []source.Emission
 	for _, d := range documents {
 		if !s.config.matches(d.ID) {
 			continue
@@ -129,13 +129,13 @@ func (s *source) takeListing(ctx context.Context, documents []collectionDocument
 }
 
 // collectionEmission returns what a document of a collection gives rise to.
-func (s *source) collectionEmission(ctx context.Context, d collectionDocument, noteOnly bool) ([]gateway.Emission, error) {
+func (s *src) collectionEmission(ctx context.Context, d collectionDocument, noteOnly bool) ([]source.Emission, error) {
 	version, err := collectionVersion(d.raw)
 	if err != nil {
 		return nil, err
 	}
-	e := gateway.Emission{Key: collectionKey(d.ID), Version: version}
-	known, err := s.outbox.Seen().Recall(ctx, []*gateway.Emission{&e})
+	e := source.Emission{Key: collectionKey(d.ID), Version: version}
+	known, err := s.outbox.Seen().Recall(ctx, []*source.Emission{&e})
 	if err != nil {
 		return nil, err
 	}
@@ -144,15 +144,15 @@ func (s *source) collectionEmission(ctx context.Context, d collectionDocument, n
 	case known[0].Exists && known[0].SameVersion && time.Since(known[0].Found) < s.refreshAfter():
 		return nil, nil
 	case known[0].Exists && known[0].SameVersion, !known[0].Exists && noteOnly:
-		e.Action = gateway.Note
-		return []gateway.Emission{e}, nil
+		e.Action = source.Note
+		return []source.Emission{e}, nil
 	case known[0].Exists:
 		op = opUpdate
 	}
 	if e.Event, err = s.mapper.collection(collectionChange{d.ID, d.raw, version, op}); err != nil {
 		return nil, err
 	}
-	return []gateway.Emission{e}, nil
+	return []source.Emission{e}, nil
 }
 
 func collectionKey(collection string) string { return "\x00" + collection }
@@ -161,7 +161,7 @@ func collectionKey(collection string) string { return "\x00" + collection }
 const goneAfter = 2
 
 // goneCollections withdraws collections that are not there any more, and keeps watching those of which that is not sure.
-func (s *source) goneCollections(ctx context.Context, next *listing) (emissions []gateway.Emission, err error) {
+func (s *src) goneCollections(ctx context.Context, next *listing) (emissions []source.Emission, err error) {
 	for _, name := range s.listing.Watched {
 		state := s.states[name]
 		if slices.Contains(next.Watched, name) || !s.config.matches(name) || state == nil {
@@ -188,18 +188,18 @@ func (s *source) goneCollections(ctx context.Context, next *listing) (emissions 
 		if err != nil {
 			return nil, err
 		}
-		emissions = append(emissions, gateway.Emission{Action: gateway.Withdraw, Key: collectionKey(name), Event: event})
+		emissions = append(emissions, source.Emission{Action: source.Withdraw, Key: collectionKey(name), Event: event})
 	}
 	return emissions, nil
 }
 
 // dropStates removes the checkpoints of collections that are not watched any more.
-func (s *source) dropStates(ctx context.Context) error {
-	var saves []gateway.Save
+func (s *src) dropStates(ctx context.Context) error {
+	var saves []source.Save
 	for name := range s.states {
 		if !slices.Contains(s.listing.Watched, name) {
 			delete(s.states, name)
-			saves = append(saves, gateway.Save{Part: partCollection + name})
+			saves = append(saves, source.Save{Part: partCollection + name})
 		}
 	}
 	_, err := s.outbox.Publish(ctx, nil, saves...)

@@ -21,13 +21,15 @@ import (
 	"golang.org/x/net/http/httpguts"
 	"golang.org/x/time/rate"
 
-	"github.com/streamgate/streamgate/gateway"
+	"github.com/streamgate/streamgate/gateway/guard"
+	"github.com/streamgate/streamgate/gateway/setting"
+	"github.com/streamgate/streamgate/gateway/source"
 )
 
 // Type returns the source type, for the list of a gateway. Sources of one type share their manners towards each host.
-func Type() gateway.SourceType {
+func Type() source.Type {
 	shared := newHosts()
-	return gateway.SourceType{Name: "stac", NewConfig: func(defaults gateway.SourceDefaults) gateway.SourceConfig {
+	return source.Type{Name: "stac", NewConfig: func(defaults source.Defaults) source.Config {
 		c := NewConfig()
 		c.hosts = shared
 		c.Event.Producer = cmp.Or(defaults.Producer, c.Event.Producer)
@@ -49,21 +51,21 @@ type Config struct {
 	// poll searches from lookback before the last complete one, with an open end.
 	Datetime string `mapstructure:"datetime"`
 	// Lookback is how far back each poll searches; default 72h. Only without datetime.
-	Lookback gateway.Duration `mapstructure:"lookback"`
+	Lookback setting.Duration `mapstructure:"lookback"`
 	// Filter is a CQL2 filter: a JSON object as text (cql2-json), or an expression (cql2-text).
 	Filter string `mapstructure:"filter"`
 	// Limit is the number of items that are asked for in one page; default 100. It is lowered where the server fails.
 	Limit int `mapstructure:"limit"`
 	// Interval is the time between the beginnings of two polls; default 1m.
-	Interval gateway.Duration `mapstructure:"interval"`
+	Interval setting.Duration `mapstructure:"interval"`
 	// Timeout is how long one request may take; default 60s.
-	Timeout gateway.Duration `mapstructure:"timeout"`
+	Timeout setting.Duration `mapstructure:"timeout"`
 	// Headers are sent with every request to the host of url, such as an API key; to no other host.
 	Headers []Header `mapstructure:"headers"`
 	// Auth is how requests to that host authenticate.
 	Auth AuthConfig `mapstructure:"auth"`
 	// AllowHosts are hosts, patterns of them and networks that links may lead to although they are not public; see
-	// [gateway.NewAddressGuard]. Default none; where the host of url is itself not public, links may lead anywhere.
+	// [guard.New]. Default none; where the host of url is itself not public, links may lead anywhere.
 	AllowHosts []string `mapstructure:"allowHosts"`
 	// RequestsPerSecond is how often a host is asked, by all sources together; default 2. The lowest of them counts.
 	RequestsPerSecond float64 `mapstructure:"requestsPerSecond"`
@@ -90,7 +92,7 @@ type Config struct {
 	// CollectionEvents publishes changes of the collections themselves.
 	CollectionEvents bool `mapstructure:"collectionEvents"`
 	// CollectionsInterval is the time between two looks for collections that match a pattern; default 10m.
-	CollectionsInterval gateway.Duration `mapstructure:"collectionsInterval"`
+	CollectionsInterval setting.Duration `mapstructure:"collectionsInterval"`
 	// MaxRemembered is how many items are remembered at most, at 36 bytes of Redis each; default 5000000. At nine tenths only
 	// polls go on.
 	MaxRemembered int64 `mapstructure:"maxRemembered"`
@@ -118,9 +120,9 @@ type Header struct {
 // TierConfig says how far back to look, and how often.
 type TierConfig struct {
 	// Back is how old items may be; 0 is without an end (sweep only).
-	Back gateway.Duration `mapstructure:"back"`
+	Back setting.Duration `mapstructure:"back"`
 	// Every is the time between the beginnings of two looks; 0 is never.
-	Every gateway.Duration `mapstructure:"every"`
+	Every setting.Duration `mapstructure:"every"`
 }
 
 // MassChangeConfig says when updates of a collection are held back: servers have changed all of their items by a new release.
@@ -130,7 +132,7 @@ type MassChangeConfig struct {
 	// Share is how much of what it looked at that has to be; default 0.5.
 	Share float64 `mapstructure:"share"`
 	// Quiet is how long no new alarm is raised after updates were released; default 24h.
-	Quiet gateway.Duration `mapstructure:"quiet"`
+	Quiet setting.Duration `mapstructure:"quiet"`
 }
 
 // DeletesConfig says how deletions are found: what a complete sweep has missed, and the server twice says is not there.
@@ -151,17 +153,17 @@ const (
 // NewConfig returns the defaults.
 func NewConfig() *Config {
 	return &Config{
-		Lookback: gateway.Duration(72 * time.Hour), Limit: 100, Interval: gateway.Duration(time.Minute),
-		Timeout: gateway.Duration(time.Minute), Event: newEventConfig(),
+		Lookback: setting.Duration(72 * time.Hour), Limit: 100, Interval: setting.Duration(time.Minute),
+		Timeout: setting.Duration(time.Minute), Event: newEventConfig(),
 		Engine: engineAuto, Warm: TierConfig{Back: hours(720), Every: hours(1)}, Cold: TierConfig{Back: hours(8760), Every: hours(24)},
 		Sweep: TierConfig{Every: hours(168)}, MassChange: MassChangeConfig{AtLeast: 1000, Share: 0.5, Quiet: hours(24)},
-		Deletes: DeletesConfig{MaxShare: 0.1}, CollectionsInterval: gateway.Duration(10 * time.Minute),
-		MaxRemembered: gateway.DefaultSeenLimit, Static: StaticConfig{Every: hours(1), MaxItems: 1_000_000},
+		Deletes: DeletesConfig{MaxShare: 0.1}, CollectionsInterval: setting.Duration(10 * time.Minute),
+		MaxRemembered: source.DefaultSeenLimit, Static: StaticConfig{Every: hours(1), MaxItems: 1_000_000},
 		pace: pace{pause: minPause}, RequestsPerSecond: requestsPerSecond, hosts: newHosts(),
 	}
 }
 
-func hours(n int) gateway.Duration { return gateway.Duration(time.Duration(n) * time.Hour) }
+func hours(n int) setting.Duration { return setting.Duration(time.Duration(n) * time.Hour) }
 
 // scope returns the interval of the configuration, or the zero one.
 func (c *Config) scope() interval {
@@ -176,14 +178,14 @@ func (c *Config) scope() interval {
 }
 
 // Validate returns everything that is wrong.
-func (c *Config) Validate(string) gateway.Problems {
-	var p gateway.Problems
+func (c *Config) Validate(string) setting.Problems {
+	var p setting.Problems
 	c.validateTarget(&p)
 	c.validateSearch(&p)
 	c.validateTiers(&p)
 	for _, d := range []struct {
 		path  string
-		value gateway.Duration
+		value setting.Duration
 	}{{"interval", c.Interval}, {"timeout", c.Timeout}, {"lookback", c.Lookback}, {"collectionsInterval", c.CollectionsInterval}} {
 		if d.value.Std() < time.Second {
 			p.Add(d.path, fmt.Sprintf("%s is shorter than 1s", d.value), "set a time like 1m")
@@ -191,7 +193,7 @@ func (c *Config) Validate(string) gateway.Problems {
 	}
 	p.AddAll("auth", c.Auth.validate())
 	for i, host := range c.AllowHosts {
-		if _, err := gateway.NewAddressGuard([]string{host}); err != nil {
+		if _, err := guard.New([]string{host}); err != nil {
 			p.Add(fmt.Sprintf("allowHosts[%d]", i), err.Error(), "write a host like data.example.com, a pattern like *.example.com, or a network like 10.0.0.0/8")
 		}
 	}
@@ -210,7 +212,7 @@ func (c *Config) Validate(string) gateway.Problems {
 	return p
 }
 
-func (c *Config) validateSearch(p *gateway.Problems) {
+func (c *Config) validateSearch(p *setting.Problems) {
 	c.validateArea(p)
 	if c.Datetime != "" {
 		if _, err := parseInterval(c.Datetime); err != nil {
@@ -225,7 +227,7 @@ func (c *Config) validateSearch(p *gateway.Problems) {
 	}
 }
 
-func (c *Config) validateTiers(p *gateway.Problems) {
+func (c *Config) validateTiers(p *setting.Problems) {
 	if _, err := parseTime(c.StartFrom); err != nil && c.StartFrom != "" && c.StartFrom != startNow && c.StartFrom != startBeginning {
 		p.Add("startFrom", fmt.Sprintf("%q is no beginning", c.StartFrom), "write now, beginning, or a time like 2026-11-23T00:00:00Z")
 	}
@@ -269,7 +271,7 @@ func (c *Config) validateTiers(p *gateway.Problems) {
 	}
 }
 
-func (c *Config) validateTarget(p *gateway.Problems) {
+func (c *Config) validateTarget(p *setting.Problems) {
 	u, err := url.Parse(c.URL)
 	switch {
 	case c.URL == "" || err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https":
@@ -290,7 +292,7 @@ func (c *Config) validateTarget(p *gateway.Problems) {
 	}
 }
 
-func (c *Config) validateArea(p *gateway.Problems) {
+func (c *Config) validateArea(p *setting.Problems) {
 	if len(c.BBox) > 0 && c.Intersects != "" {
 		p.Add("bbox", "a search has bbox or intersects, not both (STAC API item search)", "remove one of them")
 	}

@@ -15,7 +15,7 @@ import (
 
 	"golang.org/x/time/rate"
 
-	"github.com/streamgate/streamgate/gateway"
+	"github.com/streamgate/streamgate/gateway/source"
 	"github.com/streamgate/streamgate/internal/redistest"
 	"github.com/streamgate/streamgate/internal/stacsample"
 	"github.com/streamgate/streamgate/protocol/rawevent"
@@ -24,7 +24,7 @@ import (
 // days drives a source through virtual time, against a server to which items are added, and counts what it asks for.
 type days struct {
 	t         testing.TB
-	source    *source
+	source    *src
 	catalogue *stacsample.Catalog
 	now       time.Time
 	requests  atomic.Int64
@@ -63,13 +63,13 @@ func newDays(t testing.TB, stamps bool, delay time.Duration) *days {
 	c := NewConfig()
 	c.URL, c.Collections = server.URL, []string{collection}
 	c.pace = pace{perSecond: rate.Inf, pause: time.Millisecond}
-	env := gateway.SourceEnv{Name: "watch", Logger: slog.New(slog.DiscardHandler)}
-	env.Outbox = gateway.NewPreview(nil, env, func(*rawevent.Event) error { d.events++; return nil })
+	env := source.Env{Name: "watch", Logger: slog.New(slog.DiscardHandler)}
+	env.Outbox = source.NewPreview(nil, env, func(*rawevent.Event) error { d.events++; return nil })
 	made, err := c.NewSource(env)
 	if err != nil {
 		t.Fatal(err)
 	}
-	d.source = made.(*source)
+	d.source = made.(*src)
 	t.Cleanup(d.source.client.close)
 	d.source.now = func() time.Time { return d.now }
 	if err := d.source.load(t.Context()); err != nil {

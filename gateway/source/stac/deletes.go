@@ -12,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/streamgate/streamgate/gateway"
+	"github.com/streamgate/streamgate/gateway/source"
 )
 
 // No STAC API tells what was deleted (stac-api-spec issue 417). What a complete sweep has not found is suspected; it is taken
@@ -33,7 +33,7 @@ type suspect struct {
 
 // reference is what is remembered of an item to be able to tell that it was deleted: its address only where it is not what
 // the API should call it.
-func (s *source) reference(collection string, i *item, p *page) string {
+func (s *src) reference(collection string, i *item, p *page) string {
 	reference := collection + "\x00" + i.ID
 	if href := i.href(s.client.base, collection, p.from); href != itemURL(s.client.base, collection, i.ID) {
 		reference += "\x00" + href
@@ -42,7 +42,7 @@ func (s *source) reference(collection string, i *item, p *page) string {
 }
 
 // afterSweep looks for what a complete sweep has not found.
-func (s *source) afterSweep(ctx context.Context, collection string, p *pass) error {
+func (s *src) afterSweep(ctx context.Context, collection string, p *pass) error {
 	if !s.config.Deletes.Enabled || p.First || p.Items == 0 { // nothing at all is no proof of anything
 		return nil
 	}
@@ -76,7 +76,7 @@ func (s *source) afterSweep(ctx context.Context, collection string, p *pass) err
 }
 
 // confirmDeletions asks for one item that may be gone, and publishes that it is when that is sure.
-func (s *source) confirmDeletions(ctx context.Context) (worked bool, err error) {
+func (s *src) confirmDeletions(ctx context.Context) (worked bool, err error) {
 	if len(s.suspects) == 0 || s.now().Before(s.suspects[0].next) {
 		return false, nil
 	}
@@ -108,12 +108,12 @@ func (s *source) confirmDeletions(ctx context.Context) (worked bool, err error) 
 }
 
 // withdraw publishes that an item is gone.
-func (s *source) withdraw(ctx context.Context, one suspect) error {
+func (s *src) withdraw(ctx context.Context, one suspect) error {
 	event, err := s.mapper.deleted(deletedItem{one.id, one.collection, one.href, one.state})
 	if err != nil {
 		return fmt.Errorf("the deletion of item %q makes no event: %w", one.id, err)
 	}
-	_, err = s.outbox.Publish(ctx, []gateway.Emission{{Action: gateway.Withdraw, Key: itemKey(one.collection, one.id), Event: event}})
+	_, err = s.outbox.Publish(ctx, []source.Emission{{Action: source.Withdraw, Key: itemKey(one.collection, one.id), Event: event}})
 	return err
 }
 

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/streamgate/streamgate/gateway"
+	"github.com/streamgate/streamgate/gateway/source"
 )
 
 // engine is how changes of a collection are found.
@@ -28,7 +28,7 @@ const (
 )
 
 // every returns how often a tier is looked at; 0 is never.
-func (s *source) every(state *collectionState, t tier) time.Duration {
+func (s *src) every(state *collectionState, t tier) time.Duration {
 	c := s.config
 	switch {
 	case state.Engine == engineCrawl:
@@ -52,7 +52,7 @@ func (s *source) every(state *collectionState, t tier) time.Duration {
 const overlaps = 4
 
 // pollQuery returns what a poll searches.
-func (s *source) pollQuery(state *collectionState, now time.Time) query {
+func (s *src) pollQuery(state *collectionState, now time.Time) query {
 	switch state.Engine {
 	case engineUpdated:
 		return s.updatedQuery(state, s.config.Interval.Std())
@@ -71,7 +71,7 @@ func (s *source) pollQuery(state *collectionState, now time.Time) query {
 	return query{window: interval{from: since.Add(-s.config.Lookback.Std())}}
 }
 
-func (s *source) updatedQuery(state *collectionState, every time.Duration) query {
+func (s *src) updatedQuery(state *collectionState, every time.Duration) query {
 	since := state.Watermark
 	if since.IsZero() { // what was to be found before is the sweep's, which goes in pieces
 		since = laterOf(state.From, state.Began.Add(-s.config.Lookback.Std()))
@@ -81,7 +81,7 @@ func (s *source) updatedQuery(state *collectionState, every time.Duration) query
 }
 
 // newPass returns what a slow tier searches.
-func (s *source) newPass(state *collectionState, t tier, now time.Time) *pass {
+func (s *src) newPass(state *collectionState, t tier, now time.Time) *pass {
 	p := &pass{Started: now, Size: firstPiece, First: !state.isSeeded(t)}
 	scope := s.config.scope()
 	if scope.from.IsZero() && scope.to.IsZero() && t != tierSweep {
@@ -112,7 +112,7 @@ func laterOf(a, b time.Time) time.Time {
 }
 
 // pollCollection looks for what is new in a collection.
-func (s *source) pollCollection(ctx context.Context, collection string) error {
+func (s *src) pollCollection(ctx context.Context, collection string) error {
 	if err := s.check(ctx, collection); err != nil {
 		return err
 	}
@@ -128,7 +128,7 @@ func (s *source) pollCollection(ctx context.Context, collection string) error {
 	if !state.isSeeded(tierPoll) {
 		l.noteOnly = state.isOld
 	}
-	return l.run(ctx, func() []gateway.Save {
+	return l.run(ctx, func() []source.Save {
 		l.complete(state, started)
 		return nil
 	})
@@ -187,7 +187,7 @@ func (l *look) checkBound(i *item) error {
 }
 
 // stepTiers does a piece of the work of a slow tier that is due, and reports whether there was one.
-func (s *source) stepTiers(ctx context.Context, collection string) (worked bool, err error) {
+func (s *src) stepTiers(ctx context.Context, collection string) (worked bool, err error) {
 	state := s.state(collection)
 	if state.Engine == engineCrawl {
 		return false, nil
@@ -210,7 +210,7 @@ const sweepGap = 2 * time.Second
 
 // nextTier returns the tier that is due and has waited longest: where there is more work than can be done, each gets its
 // share.
-func (s *source) nextTier(collection string, state *collectionState) (next tier, found bool) {
+func (s *src) nextTier(collection string, state *collectionState) (next tier, found bool) {
 	served := s.served[collection]
 	if served == nil {
 		served = map[tier]int{}
@@ -234,20 +234,20 @@ func (s *source) nextTier(collection string, state *collectionState) (next tier,
 }
 
 // lookBack asks for what was updated since a longer time than a poll does.
-func (s *source) lookBack(ctx context.Context, collection string, state *collectionState, t tier, every time.Duration) error {
+func (s *src) lookBack(ctx context.Context, collection string, state *collectionState, t tier, every time.Duration) error {
 	started := s.now().UTC()
 	l := &look{source: s, collection: collection, tier: t, isSlow: true, query: s.updatedQuery(state, every)}
 	if !state.isSeeded(t) {
 		l.noteOnly = state.isOld
 	}
-	return l.run(ctx, func() []gateway.Save {
+	return l.run(ctx, func() []source.Save {
 		l.complete(state, started)
 		return nil
 	})
 }
 
 // stepPass searches the next piece of a slow tier.
-func (s *source) stepPass(ctx context.Context, collection string, state *collectionState, t tier) error {
+func (s *src) stepPass(ctx context.Context, collection string, state *collectionState, t tier) error {
 	p := state.Passes[t]
 	if p == nil {
 		p = s.newPass(state, t, s.now().UTC())
@@ -264,7 +264,7 @@ func (s *source) stepPass(ctx context.Context, collection string, state *collect
 	if p.First {
 		l.noteOnly = state.isOld
 	}
-	err := l.run(ctx, func() []gateway.Save {
+	err := l.run(ctx, func() []source.Save {
 		p.advance(w, l.items, s.config.Limit)
 		if last {
 			l.complete(state, p.Started)

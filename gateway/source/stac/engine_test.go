@@ -13,7 +13,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/streamgate/streamgate/gateway"
+	"github.com/streamgate/streamgate/gateway/setting"
+	"github.com/streamgate/streamgate/gateway/source"
 	"github.com/streamgate/streamgate/internal/redistest"
 	"github.com/streamgate/streamgate/internal/stacsample"
 )
@@ -399,7 +400,7 @@ func TestMassChange(t *testing.T) {
 				f.catalogue.Put(f.item(kind, fmt.Sprint("item-", i), at, 0))
 			}
 			c := f.watchConfig()
-			c.MassChange = MassChangeConfig{AtLeast: 8, Share: 0.5, Quiet: gateway.Duration(time.Hour)}
+			c.MassChange = MassChangeConfig{AtLeast: 8, Share: 0.5, Quiet: setting.Duration(time.Hour)}
 			f.run(c)
 			f.expectAll()
 			changed := make([]stacsample.Item, 20)
@@ -422,7 +423,7 @@ func TestMassChange(t *testing.T) {
 			if held > 14 { // what was found before there were so many
 				t.Errorf("%d updates in spite of the alarm", held)
 			}
-			if err := gateway.SendSourceCommand(t.Context(), f.client, f.stream, "watch", orderUpdates+collection, decision); err != nil {
+			if err := source.SendCommand(t.Context(), f.client, f.stream, "watch", orderUpdates+collection, decision); err != nil {
 				t.Fatal(err)
 			}
 			redistest.Eventually(t, "the alarm is over", func() bool { return f.state().Alarm == nil })

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/streamgate/streamgate/gateway"
+	"github.com/streamgate/streamgate/gateway/setting"
 	"github.com/streamgate/streamgate/gateway/template"
 	"github.com/streamgate/streamgate/protocol/rawevent"
 )
@@ -76,7 +76,7 @@ func placeholders() []string {
 }
 
 // parse returns the templates, and what is wrong with them.
-func (c *EventConfig) parse() (t templates, p gateway.Problems) {
+func (c *EventConfig) parse() (t templates, p setting.Problems) {
 	parse := func(path, text, otherwise string, names []string) template.Template {
 		if text == "" {
 			text = otherwise
@@ -98,7 +98,7 @@ func (c *EventConfig) parse() (t templates, p gateway.Problems) {
 	return t, p
 }
 
-func (c *EventConfig) validate() gateway.Problems {
+func (c *EventConfig) validate() setting.Problems {
 	t, p := c.parse()
 	if len(p) == 0 {
 		c.tryAttributes(&t, &p)
@@ -122,7 +122,7 @@ func (c *EventConfig) validate() gateway.Problems {
 }
 
 // tryAttributes finds what no item can make right, such as a control character in the text of a template.
-func (c *EventConfig) tryAttributes(t *templates, p *gateway.Problems) {
+func (c *EventConfig) tryAttributes(t *templates, p *setting.Problems) {
 	for _, attribute := range []struct {
 		name, path, text string
 		template         template.Template
@@ -162,7 +162,7 @@ func reserved() []string {
 	}
 }
 
-func (c *EventConfig) validateExtensions(p *gateway.Problems) {
+func (c *EventConfig) validateExtensions(p *setting.Problems) {
 	if len(c.Extensions) > maxExtensions {
 		p.Add("extensions", fmt.Sprintf("there are %d attributes, more than %d", len(c.Extensions), maxExtensions), "put what is no metadata into the data")
 	}
@@ -183,7 +183,7 @@ func (c *EventConfig) validateExtensions(p *gateway.Problems) {
 	}
 }
 
-func validatePatterns(p *gateway.Problems, path string, patterns []string, example string) {
+func validatePatterns(p *setting.Problems, path string, patterns []string, example string) {
 	if len(patterns) > maxPatterns {
 		p.Add(path, fmt.Sprintf("there are %d names, more than %d", len(patterns), maxPatterns), "use * for any characters")
 	}

@@ -18,6 +18,10 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/streamgate/streamgate/gateway"
+	"github.com/streamgate/streamgate/gateway/ingress"
+	"github.com/streamgate/streamgate/gateway/setting"
+	"github.com/streamgate/streamgate/gateway/source"
+	"github.com/streamgate/streamgate/gateway/stream"
 	"github.com/streamgate/streamgate/internal/redistest"
 	"github.com/streamgate/streamgate/internal/stacsample"
 	"github.com/streamgate/streamgate/protocol/rawevent"
@@ -82,7 +86,7 @@ func (f *fixture) onRequest(i interceptor) { f.intercept.Store(&i) }
 func (f *fixture) config() *Config {
 	c := NewConfig()
 	c.URL, c.Collections, c.Limit = f.server.URL, []string{collection}, 7
-	c.Datetime, c.Interval = "2020-01-01T00:00:00Z/..", gateway.Duration(time.Second)
+	c.Datetime, c.Interval = "2020-01-01T00:00:00Z/..", setting.Duration(time.Second)
 	c.Engine, c.Sweep.Every = string(engineWindows), 0
 	c.pace = pace{perSecond: rate.Inf, pause: time.Millisecond}
 	return c
@@ -108,21 +112,21 @@ func (f *fixture) runAs(userAgent string, c *Config) (stop func()) {
 		f.t.Fatal(problems)
 	}
 	fast := *c
-	fast.Interval, fast.Timeout = gateway.Duration(f.interval), gateway.Duration(f.timeout)
+	fast.Interval, fast.Timeout = setting.Duration(f.interval), setting.Duration(f.timeout)
 	if f.crawls > 0 {
-		fast.Static.Every = gateway.Duration(f.crawls)
+		fast.Static.Every = setting.Duration(f.crawls)
 	}
 	if f.tiers > 0 {
-		fast.Warm.Every, fast.Cold.Every, fast.Sweep.Every = gateway.Duration(f.tiers), gateway.Duration(f.tiers), gateway.Duration(f.tiers)
-		fast.CollectionsInterval = gateway.Duration(f.tiers)
+		fast.Warm.Every, fast.Cold.Every, fast.Sweep.Every = setting.Duration(f.tiers), setting.Duration(f.tiers), setting.Duration(f.tiers)
+		fast.CollectionsInterval = setting.Duration(f.tiers)
 	}
-	server := gateway.NewServerConfig()
+	server := ingress.NewConfig()
 	server.Address = "127.0.0.1:0"
-	stream := gateway.NewStreamConfig()
-	stream.Name = f.stream
+	st := stream.NewConfig()
+	st.Name = f.stream
 	g, err := gateway.New(gateway.Config{
-		Server: server, Streams: []gateway.StreamConfig{stream},
-		Sources: []gateway.SourceBlock{{Name: "watch", Type: "stac", Stream: f.stream, Config: &fast}},
+		Server: server, Streams: []stream.Config{st},
+		Sources: []source.Block{{Name: "watch", Type: "stac", Stream: f.stream, Config: &fast}},
 	}, gateway.Env{
 		Redis: f.client, Logger: slog.New(slog.NewTextHandler(f.logs, nil)), Registry: prometheus.NewRegistry(), UserAgent: userAgent,
 	})

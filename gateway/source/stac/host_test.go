@@ -14,7 +14,7 @@ import (
 
 	"golang.org/x/time/rate"
 
-	"github.com/streamgate/streamgate/gateway"
+	"github.com/streamgate/streamgate/gateway/source"
 	"github.com/streamgate/streamgate/internal/redistest"
 )
 
@@ -121,7 +121,7 @@ func TestHostsAreShared(t *testing.T) {
 		stac := Type()
 		var clients []*client
 		for _, perSecond := range []float64{10, 2} {
-			c := stac.NewConfig(gateway.SourceDefaults{}).(*Config)
+			c := stac.NewConfig(source.Defaults{}).(*Config)
 			c.URL, c.RequestsPerSecond = "https://example.com/", perSecond
 			one, err := newClient(c, "streamgate/test")
 			if err != nil {

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/streamgate/streamgate/gateway"
+	"github.com/streamgate/streamgate/gateway/source"
 )
 
 // exampleItem is a small valid item.
@@ -20,8 +20,8 @@ const exampleItem = `{"type":"Feature","stac_version":"1.1.0","id":"S2A_10TFK_20
 const exampleCollection = `{"type":"Collection","stac_version":"1.1.0","description":"Scenes of the Earth.","license":"other",` +
 	`"extent":{"spatial":{"bbox":[[-180,-90,180,90]]},"temporal":{"interval":[["2015-06-27T10:25:31Z",null]]}},"links":[]}`
 
-// EventKinds implements gateway.SourceConfig: an item or a collection was created, changed or deleted.
-func (c *Config) EventKinds() ([]gateway.EventKind, error) {
+// EventKinds implements source.Config: an item or a collection was created, changed or deleted.
+func (c *Config) EventKinds() ([]source.EventKind, error) {
 	api, err := url.Parse(c.URL)
 	if err != nil {
 		return nil, fmt.Errorf("parse url: %w", err)
@@ -39,7 +39,7 @@ func (c *Config) EventKinds() ([]gateway.EventKind, error) {
 	return append(items, collections...), err
 }
 
-func (m *mapper) itemKinds() ([]gateway.EventKind, error) {
+func (m *mapper) itemKinds() ([]source.EventKind, error) {
 	i, err := parseItem(json.RawMessage(exampleItem))
 	if err != nil {
 		return nil, err
@@ -63,12 +63,12 @@ func (m *mapper) itemKinds() ([]gateway.EventKind, error) {
 	}
 	data := m.config.dataSchema()
 	isAny := strings.Contains(strings.NewReplacer("{operation}", "", "{{", "").Replace(m.config.Event.Type), "{")
-	kinds := []gateway.EventKind{
+	kinds := []source.EventKind{
 		{Name: "item-create", Summary: "An item was added to the catalogue.", Data: data, Example: created, AnyType: isAny},
 		{Name: "item-update", Summary: "An item of the catalogue has changed.", Data: data, Example: updated, AnyType: isAny},
 	}
 	if m.config.Deletes.Enabled {
-		kinds = append(kinds, gateway.EventKind{
+		kinds = append(kinds, source.EventKind{
 			Name: "item-delete", Summary: "An item was removed from the catalogue.", Data: linkSchema(), Example: deleted, AnyType: isAny,
 		})
 	}
@@ -80,7 +80,7 @@ func (c *Config) exampleName() string {
 	return strings.NewReplacer("*", "", "?", "", "[", "", "]", "").Replace(c.Collections[0]) + map[bool]string{true: "example"}[isPattern(c.Collections[0])]
 }
 
-func (m *mapper) collectionKinds() ([]gateway.EventKind, error) {
+func (m *mapper) collectionKinds() ([]source.EventKind, error) {
 	if !m.config.CollectionEvents {
 		return nil, nil
 	}
@@ -89,7 +89,7 @@ func (m *mapper) collectionKinds() ([]gateway.EventKind, error) {
 	if err != nil {
 		return nil, err
 	}
-	var kinds []gateway.EventKind
+	var kinds []source.EventKind
 	for _, kind := range []struct {
 		operation operation
 		summary   string
@@ -110,7 +110,7 @@ func (m *mapper) collectionKinds() ([]gateway.EventKind, error) {
 		if profile := m.config.Event.Profile; kind.operation != opDelete && (profile == profileSummary || profile == profileItem) {
 			data = map[string]any{"type": "object"} // the document, or a link where it is too large
 		}
-		kinds = append(kinds, gateway.EventKind{Name: "collection-" + string(kind.operation), Summary: kind.summary, Data: data, Example: example})
+		kinds = append(kinds, source.EventKind{Name: "collection-" + string(kind.operation), Summary: kind.summary, Data: data, Example: example})
 	}
 	return kinds, nil
 }

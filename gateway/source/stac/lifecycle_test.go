@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/streamgate/streamgate/gateway"
+	"github.com/streamgate/streamgate/gateway/source"
 	"github.com/streamgate/streamgate/internal/redistest"
 	"github.com/streamgate/streamgate/internal/stacsample"
 )
@@ -199,7 +199,7 @@ func (f *fixture) order(id string, b Backfill) (read func() *ledger) {
 	f.t.Helper()
 	text, err := json.Marshal(b)
 	if err == nil {
-		err = gateway.SendSourceCommand(context.Background(), f.client, f.stream, "watch", OrderBackfill(id), string(text))
+		err = source.SendCommand(context.Background(), f.client, f.stream, "watch", OrderBackfill(id), string(text))
 	}
 	if err != nil {
 		f.t.Fatal(err)
@@ -289,7 +289,7 @@ func TestBackfillIsPausedAndCanceled(t *testing.T) {
 	f.order("one", b)
 	redistest.Eventually(t, "it is canceled", func() bool { return read().State == backfillCanceled })
 	redistest.Eventually(t, "the order is taken away", func() bool {
-		orders, err := gateway.SourceCommands(context.Background(), f.client, f.stream, "watch")
+		orders, err := source.Commands(context.Background(), f.client, f.stream, "watch")
 		return err == nil && len(orders) == 0
 	})
 	if l := read(); l.Done >= l.Total {
@@ -320,7 +320,7 @@ func TestImpossibleOrdersAreDropped(t *testing.T) {
 	f.order("wrong", Backfill{From: time.Now(), To: time.Now().Add(-time.Hour), Step: hours(1)})
 	f.run(f.pastWatch())
 	redistest.Eventually(t, "it is dropped", func() bool {
-		orders, err := gateway.SourceCommands(context.Background(), f.client, f.stream, "watch")
+		orders, err := source.Commands(context.Background(), f.client, f.stream, "watch")
 		return err == nil && len(orders) == 0 && strings.Contains(f.logs.String(), "is dropped")
 	})
 }

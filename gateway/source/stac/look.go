@@ -9,13 +9,13 @@ import (
 	"slices"
 	"time"
 
-	"github.com/streamgate/streamgate/gateway"
+	"github.com/streamgate/streamgate/gateway/source"
 )
 
 // look is one search of one collection, and what comes of it. The events of a page are held back until the next page is
 // there, so that the last ones go with the checkpoint.
 type look struct {
-	source     *source
+	source     *src
 	collection string
 	tier       tier
 	query      query
@@ -29,8 +29,8 @@ type look struct {
 	started  time.Time // of a pass or a crawl
 	remember bool      // keep what is remembered of the items of the page at hand
 
-	remembered []gateway.Emission
-	emissions  []gateway.Emission
+	remembered []source.Emission
+	emissions  []source.Emission
 	unseen     int // of what is held back, and some that makes no event
 	skipped    int
 	lastErr    error
@@ -48,7 +48,7 @@ type look struct {
 
 // run searches. When everything was seen, done changes the state of the collection, which is saved in the step of the last
 // events.
-func (l *look) run(ctx context.Context, done func() []gateway.Save) error {
+func (l *look) run(ctx context.Context, done func() []source.Save) error {
 	s := l.source
 	before := s.client.isSlow
 	s.client.isSlow = l.isSlow
@@ -93,7 +93,7 @@ func (l *look) add(ctx context.Context, p *page) error {
 		l.serverStart = l.source.client.serverTime
 	}
 	items := make([]*item, 0, len(p.items))
-	emissions := make([]gateway.Emission, 0, len(p.items))
+	emissions := make([]source.Emission, 0, len(p.items))
 	for _, raw := range p.items {
 		i, emission, err := l.read(raw, p)
 		if errors.Is(err, errNotBounded) {
@@ -111,7 +111,7 @@ func (l *look) add(ctx context.Context, p *page) error {
 	}
 	l.items += len(items)
 	l.changed = map[string]bool{}
-	pointers := make([]*gateway.Emission, len(emissions))
+	pointers := make([]*source.Emission, len(emissions))
 	for i := range emissions {
 		pointers[i] = &emissions[i]
 	}
@@ -150,13 +150,13 @@ func (l *look) skip(err error) {
 }
 
 // read makes what is to be remembered of an item.
-func (l *look) read(raw json.RawMessage, p *page) (*item, gateway.Emission, error) {
+func (l *look) read(raw json.RawMessage, p *page) (*item, source.Emission, error) {
 	i, err := parseItem(raw)
 	if err != nil {
-		return nil, gateway.Emission{}, err
+		return nil, source.Emission{}, err
 	}
 	if i.Collection != "" && i.Collection != l.collection {
-		return nil, gateway.Emission{}, fmt.Errorf("item %q is of collection %q, which was not asked for", i.ID, i.Collection)
+		return nil, source.Emission{}, fmt.Errorf("item %q is of collection %q, which was not asked for", i.ID, i.Collection)
 	}
 	if p.isFile {
 		file := url.URL{Scheme: p.from.Scheme, Host: p.from.Host, Path: p.from.Path} // without what may be secret
@@ -166,12 +166,12 @@ func (l *look) read(raw json.RawMessage, p *page) (*item, gateway.Emission, erro
 		i.address = file.String()
 	}
 	if err := l.checkBound(i); err != nil {
-		return nil, gateway.Emission{}, err
+		return nil, source.Emission{}, err
 	}
 	if i.isUndated() {
 		l.undated = i
 	}
-	e := gateway.Emission{Key: itemKey(l.collection, i.ID)}
+	e := source.Emission{Key: itemKey(l.collection, i.ID)}
 	if e.Content, err = i.contentHash(); err != nil {
 		return nil, e, err
 	}
@@ -190,7 +190,7 @@ func (l *look) read(raw json.RawMessage, p *page) (*item, gateway.Emission, erro
 func itemKey(collection, id string) string { return collection + "\x00" + id }
 
 // decide holds back what an item gives rise to.
-func (l *look) decide(i *item, e gateway.Emission, known gateway.Known, p *page) error {
+func (l *look) decide(i *item, e source.Emission, known source.Known, p *page) error {
 	if !known.Exists {
 		l.unseen++
 	}
@@ -201,7 +201,7 @@ func (l *look) decide(i *item, e gateway.Emission, known gateway.Known, p *page)
 	switch {
 	case known.Exists && isSame:
 		if time.Since(known.Found) > l.source.refreshAfter() || l.provesPresence() && known.Found.Before(l.started) {
-			e.Action = gateway.Note
+			e.Action = source.Note
 			l.emissions = append(l.emissions, e)
 		}
 		return nil
@@ -213,12 +213,12 @@ func (l *look) decide(i *item, e gateway.Emission, known gateway.Known, p *page)
 				l.held++
 				return nil // and not noted: it is found again
 			}
-			e.Action = gateway.Note
+			e.Action = source.Note
 			l.emissions = append(l.emissions, e)
 			return nil
 		}
 	case l.noteOnly != nil && l.noteOnly(i):
-		e.Action = gateway.Note
+		e.Action = source.Note
 		l.emissions = append(l.emissions, e)
 		return nil
 	}
@@ -257,7 +257,7 @@ func (l *look) flush(ctx context.Context) error {
 	return l.publish(ctx)
 }
 
-func (l *look) publish(ctx context.Context, saves ...gateway.Save) error {
+func (l *look) publish(ctx context.Context, saves ...source.Save) error {
 	emissions := l.emissions
 	l.emissions = nil
 	if len(emissions) == 0 && len(saves) == 0 {

@@ -31,7 +31,7 @@ const (
 
 // choose finds out by which engine a collection is watched: at the beginning, and again every day where the better one was
 // not possible.
-func (s *source) choose(ctx context.Context, collection string, state *collectionState) error {
+func (s *src) choose(ctx context.Context, collection string, state *collectionState) error {
 	switch {
 	case s.config.Engine == string(engineWindows):
 		s.switchTo(collection, state, s.otherwise(), "", "the configuration says so")
@@ -50,14 +50,14 @@ func (s *source) choose(ctx context.Context, collection string, state *collectio
 	return nil
 }
 
-func (s *source) probeAgain(state *collectionState) time.Duration {
+func (s *src) probeAgain(state *collectionState) time.Duration {
 	if state.Reason == reasonEmpty {
 		return probeSoon
 	}
 	return probeEvery
 }
 
-func (s *source) switchTo(collection string, state *collectionState, e engine, r rung, reason string) {
+func (s *src) switchTo(collection string, state *collectionState, e engine, r rung, reason string) {
 	if state.Engine != e || state.Rung != r {
 		s.log.Info("chose how to watch a collection", "collection", collection, "engine", e, "rung", r, "reason", reason)
 		if state.Engine != "" {
@@ -69,7 +69,7 @@ func (s *source) switchTo(collection string, state *collectionState, e engine, r
 }
 
 // otherwise is the engine for a server that does not tell what was updated.
-func (s *source) otherwise() engine {
+func (s *src) otherwise() engine {
 	if s.config.Datetime != "" {
 		return engineInterval
 	}
@@ -77,7 +77,7 @@ func (s *source) otherwise() engine {
 }
 
 // demote gives up on a server's filter that has let through what it should not.
-func (s *source) demote(collection string, state *collectionState, err error) {
+func (s *src) demote(collection string, state *collectionState, err error) {
 	state.Probed = s.now().UTC()
 	s.switchTo(collection, state, s.otherwise(), "", err.Error())
 }
@@ -92,7 +92,7 @@ const reasonEmpty = "the collection shows no item to try it on"
 
 // probe tries the rungs. One is accepted only if it gives nothing for tomorrow, something for ever, and only what it should
 // for a time in between.
-func (s *source) probe(ctx context.Context, collection string) (probed, error) {
+func (s *src) probe(ctx context.Context, collection string) (probed, error) {
 	sample, err := s.first(ctx, query{collection: collection, window: s.config.scope(), limit: min(probeSample, s.config.Limit)})
 	if err != nil {
 		return probed{}, err
@@ -149,7 +149,7 @@ func inspect(p *page) (stamps int, latest time.Time, undated *item) {
 }
 
 // try returns why a rung cannot be relied on, or "".
-func (s *source) try(ctx context.Context, collection string, r rung, latest time.Time) (why string, err error) {
+func (s *src) try(ctx context.Context, collection string, r rung, latest time.Time) (why string, err error) {
 	for _, c := range []struct {
 		since time.Time
 		want  func(n int) string
@@ -193,7 +193,7 @@ func (s *source) try(ctx context.Context, collection string, r rung, latest time
 }
 
 // probeUndated finds out whether the server leaves items without a time out of searches by time.
-func (s *source) probeUndated(ctx context.Context, collection string, found probed, undated *item) (probed, error) {
+func (s *src) probeUndated(ctx context.Context, collection string, found probed, undated *item) (probed, error) {
 	if undated == nil {
 		return found, nil
 	}
@@ -213,7 +213,7 @@ func (s *source) probeUndated(ctx context.Context, collection string, found prob
 }
 
 // chooseForUndated looks whether the tiers can find an item without a time at all.
-func (s *source) chooseForUndated(ctx context.Context, collection string, state *collectionState, undated *item) error {
+func (s *src) chooseForUndated(ctx context.Context, collection string, state *collectionState, undated *item) error {
 	found, err := s.probeUndated(ctx, collection, probed{state.Engine, state.Rung, state.Reason}, undated)
 	if err == nil && found.engine != state.Engine {
 		s.switchTo(collection, state, found.engine, found.rung, found.reason)
@@ -223,7 +223,7 @@ func (s *source) chooseForUndated(ctx context.Context, collection string, state 
 }
 
 // first reads the first page of a search.
-func (s *source) first(ctx context.Context, q query) (p *page, err error) {
+func (s *src) first(ctx context.Context, q query) (p *page, err error) {
 	q.config = s.config
 	r := q.first(s.client.endpointFor(&q))
 	err = s.client.get(ctx, r, true, func(body io.Reader, from *url.URL) (err error) {

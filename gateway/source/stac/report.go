@@ -10,13 +10,13 @@ import (
 	"strings"
 	"time"
 
-	"github.com/streamgate/streamgate/gateway"
+	"github.com/streamgate/streamgate/gateway/source"
 )
 
-var _ gateway.SourceConfig = (*Config)(nil)
+var _ source.Config = (*Config)(nil)
 
-// Report implements gateway.SourceConfig.
-func (c *Config) Report(parts map[string][]byte) (report gateway.SourceReport, err error) {
+// Report implements source.Config.
+func (c *Config) Report(parts map[string][]byte) (report source.Report, err error) {
 	for _, part := range slices.Sorted(maps.Keys(parts)) {
 		if name, found := strings.CutPrefix(part, partCollection); found {
 			state := &collectionState{}
@@ -35,8 +35,8 @@ func (c *Config) Report(parts map[string][]byte) (report gateway.SourceReport, e
 	return report, nil
 }
 
-func (s *collectionState) report(name string) gateway.Watched {
-	w := gateway.Watched{
+func (s *collectionState) report(name string) source.Watched {
+	w := source.Watched{
 		Name: name, Engine: string(s.Engine), Reason: s.Reason,
 		Complete: map[string]time.Time{}, Underway: map[string]time.Time{},
 	}
@@ -56,8 +56,8 @@ func (s *collectionState) report(name string) gateway.Watched {
 	return w
 }
 
-func (l *ledger) report(id string) gateway.BackfillReport {
-	r := gateway.BackfillReport{
+func (l *ledger) report(id string) source.BackfillReport {
+	r := source.BackfillReport{
 		ID: id, State: l.State, Windows: l.Total, Done: l.Done, Items: l.Items, Events: l.Events,
 		Started: l.Started, Changed: l.Changed, Finished: l.Finished,
 	}
@@ -67,10 +67,10 @@ func (l *ledger) report(id string) gateway.BackfillReport {
 	return r
 }
 
-var _ gateway.Source = (*source)(nil)
+var _ source.Source = (*src)(nil)
 
-// RunOnce implements gateway.Source: it polls every collection once. The slow tiers are left out.
-func (s *source) RunOnce(ctx context.Context) error {
+// RunOnce implements source.Source: it polls every collection once. The slow tiers are left out.
+func (s *src) RunOnce(ctx context.Context) error {
 	defer s.client.close()
 	if err := s.load(ctx); err != nil {
 		return err
@@ -87,13 +87,13 @@ type Estimate struct {
 
 // Estimate asks the server how many items there are in the windows of a backfill, with one small request each. progress is
 // called after each of them. It blocks until all is known or ctx ends.
-func (c *Config) Estimate(ctx context.Context, b *Backfill, env gateway.SourceEnv, progress func(done, total int)) (e Estimate, err error) {
+func (c *Config) Estimate(ctx context.Context, b *Backfill, env source.Env, progress func(done, total int)) (e Estimate, err error) {
 	client, err := newClient(c, env.UserAgent)
 	if err != nil {
 		return e, err
 	}
 	defer client.close()
-	s := &source{config: c, client: client, log: env.Logger, now: time.Now, outbox: gateway.NewPreview(nil, env, nil)}
+	s := &src{config: c, client: client, log: env.Logger, now: time.Now, outbox: source.NewPreview(nil, env, nil)}
 	if err := client.discover(ctx); err != nil {
 		return e, err
 	}

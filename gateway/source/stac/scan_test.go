@@ -18,7 +18,7 @@ import (
 
 	"pgregory.net/rapid"
 
-	"github.com/streamgate/streamgate/gateway"
+	"github.com/streamgate/streamgate/gateway/setting"
 	"github.com/streamgate/streamgate/internal/stacsample"
 )
 
@@ -311,7 +311,7 @@ func TestPagesAreMadeSmaller(t *testing.T) {
 				catalogue.ServeHTTP(w, r)
 			}))
 			defer s.Close()
-			w := walkAll(t, s, func(c *Config) { c.Limit, c.Timeout = 40, gateway.Duration(100*time.Millisecond) })
+			w := walkAll(t, s, func(c *Config) { c.Limit, c.Timeout = 40, setting.Duration(100*time.Millisecond) })
 			if w.err != nil || len(w.ids) != 20 || w.scan.limit != 5 {
 				t.Errorf("%d items, limit %d, %v", len(w.ids), w.scan.limit, w.err)
 			}

@@ -184,7 +184,7 @@ func TestKeysOfRequests(t *testing.T) {
 // TestBackoffAfterFailures: a poll that fails may take longer than the interval, so the pause is counted from its end.
 func TestBackoffAfterFailures(t *testing.T) {
 	t.Parallel()
-	s := &source{client: &client{pause: minPause}, healthy: map[string]bool{}}
+	s := &src{client: &client{pause: minPause}, healthy: map[string]bool{}}
 	last := time.Duration(0)
 	for n := range 20 {
 		wait := s.backoff()

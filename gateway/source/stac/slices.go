@@ -4,7 +4,7 @@ import (
 	"context"
 	"time"
 
-	"github.com/streamgate/streamgate/gateway"
+	"github.com/streamgate/streamgate/gateway/source"
 )
 
 // A poll by windows reads everything since lookback, which most of the time is what it has read a minute before. Where that
@@ -32,7 +32,7 @@ type slice struct {
 type sliced map[time.Time]*slice
 
 // pollWindow searches what a poll by windows has to.
-func (s *source) pollWindow(ctx context.Context, collection string, state *collectionState, started time.Time) error {
+func (s *src) pollWindow(ctx context.Context, collection string, state *collectionState, started time.Time) error {
 	q := s.pollQuery(state, started)
 	size := max(s.config.Lookback.Std()/sliceCount, minSlice).Truncate(time.Minute)
 	isShort := started.Sub(q.window.from) <= s.config.Lookback.Std()+sliceSlack*size // else it catches up after an outage
@@ -43,7 +43,7 @@ func (s *source) pollWindow(ctx context.Context, collection string, state *colle
 	if !state.isSeeded(tierPoll) {
 		l.noteOnly = state.isOld
 	}
-	err := l.run(ctx, func() []gateway.Save {
+	err := l.run(ctx, func() []source.Save {
 		l.complete(state, started)
 		return nil
 	})
@@ -54,7 +54,7 @@ func (s *source) pollWindow(ctx context.Context, collection string, state *colle
 }
 
 // pollSlices searches the slices that are due, the newest first.
-func (s *source) pollSlices(ctx context.Context, collection string, state *collectionState, started, oldest time.Time, size time.Duration) error {
+func (s *src) pollSlices(ctx context.Context, collection string, state *collectionState, started, oldest time.Time, size time.Duration) error {
 	parts, total := s.slices[collection], 0
 	newest, earliest := started.Truncate(size), started
 	for begin := newest; !begin.Before(oldest); begin = begin.Add(-size) {
@@ -90,9 +90,9 @@ func (s *source) pollSlices(ctx context.Context, collection string, state *colle
 	return s.store(ctx, collection)
 }
 
-func (s *source) pollSlice(ctx context.Context, collection string, state *collectionState, started time.Time, one *slice, w interval) error {
+func (s *src) pollSlice(ctx context.Context, collection string, state *collectionState, started time.Time, one *slice, w interval) error {
 	l := &look{source: s, collection: collection, tier: tierPoll, query: query{window: w}}
-	if err := l.run(ctx, func() []gateway.Save { return nil }); err != nil {
+	if err := l.run(ctx, func() []source.Save { return nil }); err != nil {
 		return err
 	}
 	interval := s.config.Interval.Std()

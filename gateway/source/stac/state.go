@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/streamgate/streamgate/gateway"
+	"github.com/streamgate/streamgate/gateway/source"
 )
 
 // A tier is one of the ways in which a collection is looked at again and again: what is young often, what is old seldom.
@@ -145,7 +145,7 @@ func (s *collectionState) isSeeded(t tier) bool {
 }
 
 // load reads the checkpoint.
-func (s *source) load(ctx context.Context) error {
+func (s *src) load(ctx context.Context) error {
 	parts, err := s.outbox.Checkpoints(ctx)
 	if err != nil {
 		return err
@@ -181,7 +181,7 @@ func (s *source) load(ctx context.Context) error {
 }
 
 // state returns the state of a collection that is watched, which it begins if there is none.
-func (s *source) state(collection string) *collectionState {
+func (s *src) state(collection string) *collectionState {
 	state, query := s.states[collection], s.queryKey(collection)
 	if state == nil || state.Query != query {
 		now := s.now().UTC()
@@ -221,7 +221,7 @@ func (c *Config) from(now time.Time, isNewCollection bool) time.Time {
 }
 
 // queryKey names a search, so that another area or filter is another search, and finds nothing done.
-func (s *source) queryKey(collection string) string {
+func (s *src) queryKey(collection string) string {
 	c := s.config
 	text := fmt.Sprintf("%s\n%v\n%s\n%s\n%s", collectionURL(s.client.base, collection), c.BBox, c.Intersects, c.Filter, c.Datetime)
 	sum := sha256.Sum256([]byte(text))
@@ -241,20 +241,20 @@ func (s *collectionState) snapshot() (undo func(), err error) {
 }
 
 // save returns the part of the checkpoint that holds the state of a collection.
-func (s *source) save(collection string) (gateway.Save, error) {
+func (s *src) save(collection string) (source.Save, error) {
 	return encodePart(partCollection+collection, s.states[collection])
 }
 
-func encodePart(part string, v any) (gateway.Save, error) {
+func encodePart(part string, v any) (source.Save, error) {
 	data, err := json.Marshal(v)
 	if err != nil {
-		return gateway.Save{}, fmt.Errorf("encode the part %q of the checkpoint: %w", part, err)
+		return source.Save{}, fmt.Errorf("encode the part %q of the checkpoint: %w", part, err)
 	}
-	return gateway.Save{Part: part, Data: data}, nil
+	return source.Save{Part: part, Data: data}, nil
 }
 
 // store saves the state of a collection.
-func (s *source) store(ctx context.Context, collection string) error {
+func (s *src) store(ctx context.Context, collection string) error {
 	save, err := s.save(collection)
 	if err == nil {
 		_, err = s.outbox.Publish(ctx, nil, save)

@@ -15,8 +15,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/streamgate/streamgate/gateway"
 	"github.com/streamgate/streamgate/gateway/area"
+	"github.com/streamgate/streamgate/gateway/setting"
+	"github.com/streamgate/streamgate/gateway/source"
 )
 
 // A static catalogue is files: it cannot be searched, only read, from its root along the links. Each crawl reads it from the
@@ -25,7 +26,7 @@ import (
 // StaticConfig says how a catalogue without a search is read.
 type StaticConfig struct {
 	// Every is the time between the beginnings of two crawls; default 1h.
-	Every gateway.Duration `mapstructure:"every"`
+	Every setting.Duration `mapstructure:"every"`
 	// Hosts are those beside that of url that links are followed to, as patterns (path.Match); default none.
 	Hosts []string `mapstructure:"hosts"`
 	// MaxItems is how many items are read at most; default 1000000. More are an error.
@@ -44,12 +45,12 @@ const (
 type validator struct {
 	etag, modified string
 	collection     string
-	emissions      []gateway.Emission // what was remembered of it
+	emissions      []source.Emission // what was remembered of it
 }
 
 // crawl is one reading of a static catalogue.
 type crawl struct {
-	s        *source
+	s        *src
 	area     *area.Area // nil: everywhere
 	seed     maphash.Seed
 	seen     map[uint64]struct{} // addresses
@@ -69,7 +70,7 @@ type place struct {
 }
 
 // pollStatic reads the catalogue if it is time.
-func (s *source) pollStatic(ctx context.Context) error {
+func (s *src) pollStatic(ctx context.Context) error {
 	if s.now().Before(s.nextCrawl) {
 		for _, name := range s.listing.Watched {
 			s.healthy[name] = true
@@ -111,7 +112,7 @@ func (c *crawl) run(ctx context.Context) error {
 		next := c.queue[0]
 		c.queue = c.queue[1:]
 		err := c.readCatalog(ctx, next)
-		if isFinal(ctx, err) || errors.Is(err, gateway.ErrSeenFull) {
+		if isFinal(ctx, err) || errors.Is(err, source.ErrSeenFull) {
 			return err
 		}
 		if err != nil {
@@ -225,7 +226,7 @@ func (c *crawl) readCatalog(ctx context.Context, p place) error {
 			c.enqueue(place{target, collection, p.depth + 1})
 		case "item", "items":
 			err := c.readItem(ctx, target, collection)
-			if isFinal(ctx, err) || errors.Is(err, gateway.ErrSeenFull) {
+			if isFinal(ctx, err) || errors.Is(err, source.ErrSeenFull) {
 				return err
 			}
 			if err != nil {
@@ -286,7 +287,7 @@ func (c *crawl) renew(ctx context.Context, v *validator) error {
 	}
 	l := c.look(v.collection)
 	l.items += len(v.emissions)
-	pointers := make([]*gateway.Emission, len(v.emissions))
+	pointers := make([]*source.Emission, len(v.emissions))
 	for i := range v.emissions {
 		pointers[i] = &v.emissions[i]
 	}
@@ -297,7 +298,7 @@ func (c *crawl) renew(ctx context.Context, v *validator) error {
 	for i := range known {
 		if known[i].Exists && (time.Since(known[i].Found) > c.s.refreshAfter() || l.provesPresence() && known[i].Found.Before(l.started)) {
 			e := v.emissions[i]
-			e.Action = gateway.Note
+			e.Action = source.Note
 			l.emissions = append(l.emissions, e)
 		}
 	}

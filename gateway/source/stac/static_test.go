@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/streamgate/streamgate/gateway"
+	"github.com/streamgate/streamgate/gateway/source"
 	"github.com/streamgate/streamgate/internal/redistest"
 )
 
@@ -253,7 +253,7 @@ func TestMassChangeOfAStaticCatalogue(t *testing.T) {
 	redistest.Eventually(t, "everything is found", func() bool { return len(f.keys()) == 20 })
 	put(1)
 	redistest.Eventually(t, "the alarm is raised", func() bool { return f.stateOf("all").Alarm != nil })
-	if err := gateway.SendSourceCommand(t.Context(), f.client, f.stream, "watch", orderUpdates+"all", updatesRelease); err != nil {
+	if err := source.SendCommand(t.Context(), f.client, f.stream, "watch", orderUpdates+"all", updatesRelease); err != nil {
 		t.Fatal(err)
 	}
 	redistest.Eventually(t, "all updates are there", func() bool { return len(f.keys()) == 40 })

@@ -10,7 +10,7 @@ import (
 
 	"pgregory.net/rapid"
 
-	"github.com/streamgate/streamgate/gateway"
+	"github.com/streamgate/streamgate/gateway/setting"
 )
 
 const sampleItem = `{"type":"Feature","stac_version":"1.0.0","id":"S2B 1/x","collection":"c","bbox":[1,2,3,4],
@@ -261,7 +261,7 @@ func TestHalvesShareTheirEnd(t *testing.T) {
 // each; here they share their ends.
 func TestWindowsOfTheNotebook(t *testing.T) {
 	t.Parallel()
-	b := BackfillConfig{Start: "2021-12-30", Count: 10, Every: gateway.Duration(120 * time.Hour), Window: gateway.Duration(6 * time.Hour), Windows: 4}
+	b := BackfillConfig{Start: "2021-12-30", Count: 10, Every: setting.Duration(120 * time.Hour), Window: setting.Duration(6 * time.Hour), Windows: 4}
 	windows := b.windows()
 	var texts []string
 	var covered spans
@@ -310,8 +310,8 @@ func TestBackfillWindowsHaveNoHoles(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		b := BackfillConfig{
 			Start: "2021-12-30", Count: rapid.IntRange(1, 5).Draw(t, "count"), Windows: rapid.IntRange(1, 6).Draw(t, "windows"),
-			Every:  gateway.Duration(time.Duration(rapid.IntRange(1, 48).Draw(t, "every")) * time.Hour),
-			Window: gateway.Duration(time.Duration(rapid.IntRange(1, 12).Draw(t, "window")) * time.Hour),
+			Every:  setting.Duration(time.Duration(rapid.IntRange(1, 48).Draw(t, "every")) * time.Hour),
+			Window: setting.Duration(time.Duration(rapid.IntRange(1, 12).Draw(t, "window")) * time.Hour),
 		}
 		start := time.Date(2021, 12, 30, 0, 0, 0, 0, time.UTC)
 		windows := b.windows()

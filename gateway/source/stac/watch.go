@@ -7,12 +7,12 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/streamgate/streamgate/gateway"
 	"github.com/streamgate/streamgate/gateway/backoff"
+	"github.com/streamgate/streamgate/gateway/source"
 )
 
-// NewSource implements gateway.SourceConfig.
-func (c *Config) NewSource(env gateway.SourceEnv) (gateway.Source, error) {
+// NewSource implements source.Config.
+func (c *Config) NewSource(env source.Env) (source.Source, error) {
 	client, err := newClient(c, env.UserAgent)
 	if err != nil {
 		return nil, err
@@ -22,7 +22,7 @@ func (c *Config) NewSource(env gateway.SourceEnv) (gateway.Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &source{
+	return &src{
 		config: c, client: client, outbox: env.Outbox, log: env.Logger, now: time.Now,
 		validators: map[string]*validator{}, slices: map[string]sliced{}, served: map[string]map[tier]int{},
 		limits: map[string]int{}, checked: map[string]bool{}, skipped: map[string]int{},
@@ -35,10 +35,10 @@ func (c *Config) NewSource(env gateway.SourceEnv) (gateway.Source, error) {
 // thing at a time, and all of it is a [look]: it recalls which items are new or changed, makes their events, and publishes
 // them with the note that they were seen, and how far it has come, in one step. A crash before that step makes the next look
 // find the same items; a crash after it makes it skip them.
-type source struct {
+type src struct {
 	config *Config
 	client *client
-	outbox gateway.Outbox
+	outbox source.Outbox
 	mapper mapper
 	log    *slog.Logger
 	now    func() time.Time
@@ -69,10 +69,10 @@ type source struct {
 	full       bool      // that the memory is full was logged
 }
 
-var _ gateway.Source = (*source)(nil)
+var _ source.Source = (*src)(nil)
 
-// Run implements gateway.Source.
-func (s *source) Run(ctx context.Context) error {
+// Run implements source.Source.
+func (s *src) Run(ctx context.Context) error {
 	defer s.client.close()
 	if err := s.load(ctx); err != nil {
 		return err
@@ -103,11 +103,11 @@ func (s *source) Run(ctx context.Context) error {
 
 // isFinal tells whether there is nothing left to do on this replica.
 func isFinal(ctx context.Context, err error) bool {
-	return errors.Is(err, gateway.ErrFenced) || ctx.Err() != nil
+	return errors.Is(err, source.ErrFenced) || ctx.Err() != nil
 }
 
 // interlude does the poll that has become due in the middle of slow work: the next page can wait.
-func (s *source) interlude(ctx context.Context) error {
+func (s *src) interlude(ctx context.Context) error {
 	if s.polling || s.now().Before(s.nextPoll) {
 		return nil
 	}
@@ -120,7 +120,7 @@ func (s *source) interlude(ctx context.Context) error {
 }
 
 // poll looks for what is new in every collection; the failure of one does not keep the others from being searched.
-func (s *source) poll(ctx context.Context) (err error) {
+func (s *src) poll(ctx context.Context) (err error) {
 	s.polling = true
 	began := s.now()
 	defer func() {
@@ -159,7 +159,7 @@ func (s *source) poll(ctx context.Context) (err error) {
 }
 
 // judge draws the consequences of a failure.
-func (s *source) judge(collection string, err error) error {
+func (s *src) judge(collection string, err error) error {
 	if errors.Is(err, errNotBounded) {
 		s.demote(collection, s.states[collection], err)
 	}
@@ -168,7 +168,7 @@ func (s *source) judge(collection string, err error) error {
 
 // workSlowly does a piece of what has no hurry, for one collection after the other, and reports whether there was any. It
 // leaves out collections that the poll could not search: there is no use in asking their server more.
-func (s *source) workSlowly(ctx context.Context) (worked bool, err error) {
+func (s *src) workSlowly(ctx context.Context) (worked bool, err error) {
 	if len(s.healthy) == 0 {
 		return false, nil
 	}
@@ -183,7 +183,7 @@ func (s *source) workSlowly(ctx context.Context) (worked bool, err error) {
 }
 
 // stepAnyTier does a piece of a tier of one collection after the other.
-func (s *source) stepAnyTier(ctx context.Context) (worked bool, err error) {
+func (s *src) stepAnyTier(ctx context.Context) (worked bool, err error) {
 	watched := s.listing.Watched
 	for range watched {
 		s.turn++
@@ -202,7 +202,7 @@ func (s *source) stepAnyTier(ctx context.Context) (worked bool, err error) {
 }
 
 // backoff returns how long to wait at least.
-func (s *source) backoff() time.Duration {
+func (s *src) backoff() time.Duration {
 	if len(s.healthy) > 0 {
 		s.failures = 0
 		return 0
@@ -212,7 +212,7 @@ func (s *source) backoff() time.Duration {
 }
 
 // report logs an outage once when it begins and once when it ends.
-func (s *source) report(err error) {
+func (s *src) report(err error) {
 	switch {
 	case err != nil && !s.failing:
 		s.log.Warn("the STAC API could not be searched completely; nothing is skipped, the search is repeated", "err", err)
@@ -223,7 +223,7 @@ func (s *source) report(err error) {
 }
 
 // check asks once whether there is such a collection, until the answer is yes.
-func (s *source) check(ctx context.Context, collection string) error {
+func (s *src) check(ctx context.Context, collection string) error {
 	if s.checked[collection] {
 		return nil
 	}
@@ -234,7 +234,7 @@ func (s *source) check(ctx context.Context, collection string) error {
 
 // refreshAfter is how old the note of an item may be before it is renewed: half of the shortest time in which two looks at
 // it tell that it is gone, and at most a day, so that what is looked at often is not written often.
-func (s *source) refreshAfter() time.Duration {
+func (s *src) refreshAfter() time.Duration {
 	after := 24 * time.Hour
 	for _, every := range []time.Duration{s.config.Warm.Every.Std(), s.config.Cold.Every.Std(), s.config.Sweep.Every.Std()} {
 		if every > 0 {
@@ -246,7 +246,7 @@ func (s *source) refreshAfter() time.Duration {
 
 // forgetOld removes from the memory what no tier has found when it last looked at everything: nothing will ask for it
 // again, so that it need not be told from what is new.
-func (s *source) forgetOld(ctx context.Context) error {
+func (s *src) forgetOld(ctx context.Context) error {
 	horizon := s.now()
 	for _, collection := range s.listing.Watched {
 		state := s.states[collection]
@@ -284,7 +284,7 @@ func (s *source) forgetOld(ctx context.Context) error {
 const slowShare = 0.9
 
 // admitSlow refuses to remember what slow work has found where that would leave no room for what is new.
-func (s *source) admitSlow(ctx context.Context, added int) error {
+func (s *src) admitSlow(ctx context.Context, added int) error {
 	if added == 0 {
 		return nil
 	}
@@ -302,5 +302,5 @@ func (s *source) admitSlow(ctx context.Context, added int) error {
 		s.log.Error("the memory of the source is full; only polls go on, and what they find is still published as long as there is room for it; "+
 			"watch less (bbox, filter, sweep.back) or raise maxRemembered", "items", remembered, "max_remembered", s.outbox.Seen().Limit())
 	}
-	return fmt.Errorf("%w: %d of %d, of which the last tenth is kept for what is new", gateway.ErrSeenFull, remembered, s.outbox.Seen().Limit())
+	return fmt.Errorf("%w: %d of %d, of which the last tenth is kept for what is new", source.ErrSeenFull, remembered, s.outbox.Seen().Limit())
 }

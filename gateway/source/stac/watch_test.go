@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/streamgate/streamgate/gateway"
+	"github.com/streamgate/streamgate/gateway/setting"
 	"github.com/streamgate/streamgate/internal/redistest"
 	"github.com/streamgate/streamgate/internal/stacsample"
 )
@@ -370,7 +370,7 @@ func TestLiveWindow(t *testing.T) {
 		"configured":      {"2020-01-01T00:00:00Z/..", at(11), at(2), "2020-01-01T00:00:00Z/.."},
 		"polled long ago": {"", at(11).AddDate(0, -1, 0), at(2), "2026-10-20T10:00:00Z/.."},
 	} {
-		s := &source{config: &Config{Datetime: c.datetime, Lookback: gateway.Duration(time.Hour)}}
+		s := &src{config: &Config{Datetime: c.datetime, Lookback: setting.Duration(time.Hour)}}
 		state := &collectionState{Engine: s.otherwise(), Began: c.began}
 		if !c.complete.IsZero() {
 			state.Complete = map[tier]time.Time{tierPoll: c.complete}

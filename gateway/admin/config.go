@@ -1,0 +1,36 @@
+package admin
+
+import (
+	"fmt"
+
+	"github.com/streamgate/streamgate/gateway/guard"
+	"github.com/streamgate/streamgate/gateway/setting"
+)
+
+// Config is the listener for operators: health, readiness and metrics.
+type Config struct {
+	// Address is host:port to listen on; default 127.0.0.1:8081. Port 0 takes a free one.
+	Address string `mapstructure:"address"`
+	// AllowAnonymous permits an address other than loopback; default false.
+	AllowAnonymous bool `mapstructure:"allowAnonymous"`
+	// AllowSinks names what subscriptions of the API may deliver to although it is not public: host names, patterns like
+	// *.svc.cluster.local, addresses and networks; default none. See [guard.New].
+	AllowSinks []string `mapstructure:"allowSinks"`
+}
+
+// NewConfig returns the defaults.
+func NewConfig() Config { return Config{Address: "127.0.0.1:8081"} }
+
+// Validate returns everything that is wrong.
+func (c *Config) Validate() setting.Problems {
+	var p setting.Problems
+	if problem := setting.CheckAddress(c.Address, c.AllowAnonymous, "look at the gateway"); problem != nil {
+		p = append(p, *problem)
+	}
+	for i, one := range c.AllowSinks {
+		if _, err := guard.New([]string{one}); err != nil {
+			p.Add(fmt.Sprintf("allowSinks[%d]", i), err.Error(), "write one like localhost, *.svc.cluster.local, 10.1.2.3 or 10.0.0.0/8")
+		}
+	}
+	return p
+}

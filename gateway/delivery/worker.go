@@ -1,0 +1,155 @@
+package delivery
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/streamgate/streamgate/gateway/deadletter"
+	"github.com/streamgate/streamgate/gateway/sink"
+	"github.com/streamgate/streamgate/protocol/rawevent"
+)
+
+// worker delivers the jobs of a session and settles what follows from each attempt. It is safe for concurrent use: all
+// goroutines that deliver share it.
+type worker struct {
+	*session
+	dead         *deadLetterWriter
+	deliveryTime atomic.Int64 // recently, in ns
+}
+
+func newWorker(s *session) *worker { return &worker{session: s, dead: &deadLetterWriter{session: s}} }
+
+// work makes one attempt to deliver, and settles what follows from it.
+func (w *worker) work(ctx context.Context, j *job) {
+	w.figures.inFlight.Inc()
+	defer w.figures.inFlight.Dec()
+	defer w.gauge()
+	if ctx.Err() != nil { // the time to finish is over: others get it
+		w.giveUp(j)
+		w.uncount(ctx, j)
+		return
+	}
+	if o, failed := w.retries.takeVerdict(j.Entry); failed { // only its dead letter could not be stored yet
+		w.giveUp(j)
+		w.dead.store(ctx, j.delivery, &j.Event, &o)
+		return
+	}
+	ttl := sink.FirstTTL
+	if w.config.Sink.URI != "" {
+		ttl = sink.TakeTTL(&j.Event)
+	}
+	item, ok := w.transformed(ctx, j)
+	if !ok {
+		return
+	}
+	started := time.Now()
+	o := w.sink.Deliver(ctx, item)
+	if o.Gone || ctx.Err() != nil && o.Code == sink.NoResponse { // cut off by the shutdown, which is no failure of the event
+		w.giveUp(j)
+		if o.Gone {
+			w.retryAt(j.Entry, time.Now()) // reading it again finds out who has it
+		} else {
+			w.uncount(ctx, j)
+		}
+		return
+	}
+	took := time.Since(started)
+	w.deliveryTime.Add((took.Nanoseconds() - w.deliveryTime.Load()) / 8)
+	w.figures.seconds.Observe(took.Seconds())
+	counts, changed := w.circuit.settle(j.Entry, &o, j.probe)
+	if changed {
+		w.noteCircuit(&o)
+	}
+	w.settle(ctx, j, &o, ttl, counts)
+}
+
+// transformed returns the item as the sink is to have it; the event as it was is what becomes a dead letter. It reports false
+// if that has happened already, because the event cannot be transformed.
+func (w *worker) transformed(ctx context.Context, j *job) (*sink.Item, bool) {
+	if w.transform == nil {
+		return &j.Item, true
+	}
+	event, err := w.transform.Apply(&j.Event, j.Entry)
+	if err == nil {
+		item := j.Item
+		item.Event = event
+		return &item, true
+	}
+	w.giveUp(j)
+	o := sink.Outcome{
+		Code: http.StatusUnprocessableEntity, Detail: []byte("the subscription's transformation: " + err.Error()), Final: true,
+	}
+	if w.dead.store(ctx, j.delivery, &j.Event, &o) {
+		w.metrics.transformErrors.WithLabelValues(w.config.Name).Inc()
+		w.log.Error("an event could not be transformed and was dead-lettered", "event_id", j.Event.ID(), "event_type", j.Event.Type(),
+			"entry_id", j.Entry, "err", err)
+	}
+	return nil, false
+}
+
+func (w *worker) giveUp(j *job) {
+	if j.probe {
+		w.circuit.release()
+	}
+}
+
+// settle does what an attempt's outcome asks for. counts says whether a failure counts against the event.
+func (w *worker) settle(ctx context.Context, j *job, o *sink.Outcome, ttl int, counts bool) {
+	attempt, delivery := j.delivery.Attempt, &w.config.Delivery
+	verdict := o.Verdict()
+	if verdict == sink.Delivered && w.publishReply(ctx, j, o.Reply, ttl) {
+		w.figures.success.Inc()
+		w.finish(j.delivery, w.figures.delivered)
+		return
+	}
+	delay := delivery.delay(max(attempt, 1), o.RetryAfter)
+	late := delivery.Deadline > 0 && time.Since(deadletter.StoredAt(j.Entry))+delay > delivery.Deadline.Std()
+	switch {
+	case verdict == sink.Delivered: // and the reply could not be stored, because Redis is away
+		w.retryAt(j.Entry, time.Now().Add(rereadPause))
+	case verdict == sink.Retryable && !late && (!counts || attempt <= delivery.Retry), !w.consumer.Held(j.Entry):
+		// Where another replica has taken the entry over, because this one was silent, reading it again will find that out.
+		w.figures.retry.Inc()
+		if !counts {
+			w.uncount(ctx, j)
+		}
+		w.log.Debug("delivery failed and will be tried again", "entry_id", j.Entry, "attempt", attempt, "counts", counts,
+			"delay", delay, "reason", o.Describe())
+		w.retryAt(j.Entry, time.Now().Add(delay))
+	default:
+		w.figures.failure.Inc()
+		w.log.Error("an event could not be delivered and will be dead-lettered", "event_id", j.Event.ID(), "event_type", j.Event.Type(),
+			"entry_id", j.Entry, "sink", w.config.Sink.Describe(), "attempt", attempt, "reason", o.Describe())
+		w.dead.store(ctx, j.delivery, &j.Event, o)
+	}
+}
+
+// uncount takes an attempt back that failed because the sink was down, or that a stop cut off. If Redis is away, too, it
+// counts.
+func (w *worker) uncount(ctx context.Context, j *job) {
+	if err := w.consumer.Recount(context.WithoutCancel(ctx), j.Entry, j.delivery.Attempt-1); err != nil {
+		w.log.Debug("an attempt counts although it is not the event's fault that it failed", "entry_id", j.Entry, "err", err)
+	}
+}
+
+// publishReply puts the event that the sink answered with back in. It reports false if that has to be tried again.
+func (w *worker) publishReply(ctx context.Context, j *job, reply *rawevent.Event, ttl int) bool {
+	if reply == nil {
+		return true
+	}
+	if ttl--; ttl <= 0 {
+		w.metrics.replies.WithLabelValues(w.config.Name, "dropped").Inc()
+		w.log.Warn("a reply was dropped: events have gone round too often", "entry_id", j.Entry, "reply_type", reply.Type())
+		return true
+	}
+	reply.Set(sink.AttrTTL, strconv.Itoa(ttl))
+	if _, err := w.env.Publisher.Publish(ctx, w.config.ReplyStream, reply); err != nil {
+		w.log.Debug("a reply could not be stored; the event is delivered again", "entry_id", j.Entry, "err", err)
+		return false
+	}
+	w.metrics.replies.WithLabelValues(w.config.Name, "published").Inc()
+	return true
+}

@@ -1,0 +1,9 @@
+package ingress
+
+import (
+	"testing"
+
+	"github.com/streamgate/streamgate/internal/redistest"
+)
+
+func TestMain(m *testing.M) { redistest.Main(m) }

@@ -1,0 +1,26 @@
+package ingress
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+)
+
+// metrics count what comes in over HTTP. Labels come from the configuration or from a fixed list, never from events.
+type metrics struct {
+	accepted *prometheus.CounterVec // stream
+	mended   *prometheus.CounterVec // stream
+	refused  *prometheus.CounterVec // status
+}
+
+func newMetrics(registry prometheus.Registerer) *metrics {
+	make := promauto.With(registry)
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return make.NewCounterVec(prometheus.CounterOpts{Namespace: "streamgate", Name: name, Help: help}, labels)
+	}
+	return &metrics{
+		accepted: counter("events_accepted_total", "Events stored from HTTP requests.", "stream"),
+		mended: counter("requests_mended_total",
+			"HTTP requests with invalid events that were corrected (validation: lenient).", "stream"),
+		refused: counter("requests_refused_total", "HTTP requests that were not accepted, by status.", "status"),
+	}
+}

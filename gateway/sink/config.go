@@ -1,0 +1,120 @@
+package sink
+
+import (
+	"crypto/x509"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/streamgate/streamgate/gateway/guard"
+	"github.com/streamgate/streamgate/gateway/setting"
+	"github.com/streamgate/streamgate/gateway/webhook"
+	"github.com/streamgate/streamgate/protocol/rawevent"
+)
+
+// Config is the address of a sink: one of its keys.
+type Config struct {
+	// URI is an http or https address to which events are posted.
+	URI string `mapstructure:"uri"`
+	// Stream is a configured stream to which events are added, in one step with their acknowledgement where Redis can.
+	Stream string `mapstructure:"stream"`
+	// Channel is a Pub/Sub channel on which events are published in JSON. Who does not listen misses them.
+	Channel string `mapstructure:"channel"`
+	// Extensions are extension attributes that each event gets on its way to uri, as Knative's CloudEvent overrides; one that
+	// the event has already is replaced. Dead letters do not have them.
+	Extensions map[string]string `mapstructure:"extensions"`
+	// CACerts are certificates in PEM that the sink at uri may be signed with, besides those of the system.
+	CACerts string `mapstructure:"caCerts"`
+	// TokenFile is a file with a bearer token for uri. It is read again for every request: its owner may replace it.
+	TokenFile string `mapstructure:"tokenFile"`
+
+	// WebHook makes uri a web hook, which has to agree before events are delivered to it.
+	WebHook *webhook.SenderConfig `mapstructure:"webHook"`
+
+	// Header goes with every request to uri. It may hold secrets, and comes from the subscriptions API alone.
+	Header map[string]string `mapstructure:"-"`
+	// Guard says which addresses uri may lead to; nil for any. It is for addresses that do not come from the file.
+	Guard *guard.Guard `json:"-" mapstructure:"-"`
+}
+
+// Describe names the sink for events, logs and documents, without secrets.
+func (c *Config) Describe() string {
+	switch {
+	case c.Stream != "":
+		return "stream:" + c.Stream
+	case c.Channel != "":
+		return "channel:" + c.Channel
+	default:
+		return RedactedURI(c.URI)
+	}
+}
+
+// Validate returns everything that is wrong.
+func (c *Config) Validate() setting.Problems {
+	var p setting.Problems
+	given := 0
+	for _, address := range []string{c.URI, c.Stream, c.Channel} {
+		if address != "" {
+			given++
+		}
+	}
+	if given > 1 {
+		p.Add("", "the sink has more than one address", "keep one of uri, stream and channel")
+	}
+	if given == 0 || c.URI != "" {
+		if u, err := url.Parse(c.URI); c.URI == "" || err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+			p.Add("uri", "the sink has no http or https address", "write an address like http://localhost:9000/, or name a stream or a channel")
+		}
+	}
+	p = append(p, c.validateHTTP()...)
+	return p
+}
+
+// validateHTTP checks what belongs to uri.
+func (c *Config) validateHTTP() setting.Problems {
+	var p setting.Problems
+	if c.Stream+c.Channel == "" {
+		return c.validateRequests()
+	}
+	for key, given := range map[string]bool{"extensions": len(c.Extensions) > 0, "caCerts": c.CACerts != "", "tokenFile": c.TokenFile != "", "webHook": c.WebHook != nil} {
+		if given {
+			p.Add(key, "this is for sinks with a uri", "remove it")
+		}
+	}
+	slices.SortFunc(p, func(a, b setting.Problem) int { return strings.Compare(a.Path, b.Path) })
+	return p
+}
+
+// validateRequests checks what goes with each request to uri.
+func (c *Config) validateRequests() setting.Problems {
+	var p setting.Problems
+	for name, value := range c.Extensions {
+		switch {
+		case !rawevent.ValidName(name) || isContextAttribute(name):
+			p.Add("extensions."+name, fmt.Sprintf("%q is no name of an extension attribute", name),
+				"use lower-case letters and digits, and none of the attributes that CloudEvents defines")
+		case value == "" || !utf8.ValidString(value) || strings.ContainsFunc(value, unicode.IsControl):
+			p.Add("extensions."+name, "the value is empty or has control characters", "give a text")
+		}
+	}
+	if c.CACerts != "" && !x509.NewCertPool().AppendCertsFromPEM([]byte(c.CACerts)) {
+		p.Add("caCerts", "there is no certificate in PEM", "write it from -----BEGIN CERTIFICATE----- to -----END CERTIFICATE-----")
+	}
+	if c.WebHook != nil {
+		p.AddAll("webHook", c.WebHook.Check())
+	}
+	u, err := url.Parse(c.URI)
+	if err == nil && u.User != nil && c.TokenFile != "" {
+		p.Add("tokenFile", "the address has a user, and there can be one Authorization only", "keep one of them")
+	}
+	slices.SortStableFunc(p, func(a, b setting.Problem) int { return strings.Compare(a.Path, b.Path) })
+	return p
+}
+
+// isContextAttribute reports whether CloudEvents itself defines an attribute.
+func isContextAttribute(name string) bool {
+	return slices.Contains([]string{"id", "source", "specversion", "type", "datacontenttype", "dataschema", "subject", "time", "data"}, name)
+}

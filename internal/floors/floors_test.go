@@ -30,6 +30,8 @@ const (
 	viper   = "github.com/spf13/viper"
 
 	jsonSchema = "github.com/santhosh-tekuri/jsonschema"
+	xNet       = "golang.org/x/net"
+	xTime      = "golang.org/x/time"
 
 	miniredis = "github.com/alicebob/miniredis"
 )
@@ -53,6 +55,7 @@ func house() []floor {
 		{path: "gateway/schema", level: 1, onlyThese: []string{jsonSchema}},
 		{path: "gateway/template", level: 1, onlyThese: []string{}},
 		{path: "gateway", level: 2},
+		{path: "gateway/source/stacapi", level: 0, onlyThese: []string{xNet, xTime}},
 		{path: "gateway/source", level: 3, subtree: true},
 		{path: "gateway/admin", level: 3, subtree: true},
 		{path: "gateway/subscriptions", level: 3},

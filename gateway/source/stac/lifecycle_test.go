@@ -205,7 +205,7 @@ func (f *fixture) order(id string, b Backfill) (read func() *ledger) {
 		f.t.Fatal(err)
 	}
 	return func() *ledger {
-		saved := f.client.HGet(context.Background(), "streamgate:{"+f.stream+"}:source:watch:checkpoint", partJob+id).Val()
+		saved := f.client.HGet(context.Background(), "streamgate:{"+f.stream+"}:source:watch:checkpoint", partBackfill+id).Val()
 		l := &ledger{}
 		if saved != "" {
 			if err := json.Unmarshal([]byte(saved), l); err != nil {
@@ -321,7 +321,7 @@ func TestImpossibleOrdersAreDropped(t *testing.T) {
 	f.run(f.pastWatch())
 	redistest.Eventually(t, "it is dropped", func() bool {
 		orders, err := gateway.SourceOrders(context.Background(), f.client, f.stream, "watch")
-		return err == nil && len(orders) == 0 && strings.Contains(f.logs.String(), "is dropped")
+		return err == nil && len(orders) == 0 && strings.Contains(f.logs.String(), "dropped the command of a backfill")
 	})
 }
 
@@ -332,7 +332,7 @@ func TestFullMemory(t *testing.T) {
 	c := f.watchConfig()
 	c.MaxRemembered = 50
 	f.run(c)
-	redistest.Eventually(t, "the bound is reported", func() bool { return strings.Contains(f.logs.String(), "memory of the source is full") })
+	redistest.Eventually(t, "the bound is reported", func() bool { return strings.Contains(f.logs.String(), "capacity for seen items is used up") })
 	if n := len(f.events()); n > 45 {
 		t.Errorf("slow work has published %d events", n)
 	}
@@ -340,7 +340,7 @@ func TestFullMemory(t *testing.T) {
 	redistest.Eventually(t, "what is new is published", func() bool { return slices.Contains(f.keys(), collection+"/new") })
 	before := f.requests.Load()
 	redistest.Eventually(t, "there were more polls", func() bool { return f.requests.Load() > before+20 })
-	if n := strings.Count(f.logs.String(), "memory of the source is full"); n != 1 {
+	if n := strings.Count(f.logs.String(), "capacity for seen items is used up"); n != 1 {
 		t.Errorf("reported %d times", n)
 	}
 }
@@ -356,7 +356,7 @@ func TestFullMemoryLosesNothing(t *testing.T) {
 	from := time.Date(2021, 11, 1, 0, 0, 0, 0, time.UTC)
 	read := f.order("one", Backfill{From: from, To: from.AddDate(0, 3, 0), Step: hours(24), Wanted: WantedRun, Ordered: time.Now()})
 	stop := f.run(c)
-	redistest.Eventually(t, "the backfill has filled the memory", func() bool { return strings.Contains(f.logs.String(), "memory of the source is full") })
+	redistest.Eventually(t, "the backfill has used up the capacity", func() bool { return strings.Contains(f.logs.String(), "capacity for seen items is used up") })
 	for i := range 20 {
 		f.catalogue.Put(f.item(kind, fmt.Sprint("new-", i), time.Now(), 0))
 	}

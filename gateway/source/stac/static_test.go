@@ -209,7 +209,7 @@ func TestBrokenStaticCatalogue(t *testing.T) {
 	f.run(c)
 	redistest.Eventually(t, "what can be read is published", func() bool { return len(f.keys()) == 5 })
 	redistest.Eventually(t, "the rest is reported", func() bool {
-		return strings.Contains(f.logs.String(), "2 documents of the catalogue could not be read") && strings.Contains(f.logs.String(), "/cat/a/2.json")
+		return strings.Contains(f.logs.String(), "2 documents of the catalog could not be read") && strings.Contains(f.logs.String(), "/cat/a/2.json")
 	})
 	other.change(func() {
 		if other.asked > 0 {
@@ -253,7 +253,7 @@ func TestMassChangeOfAStaticCatalogue(t *testing.T) {
 	redistest.Eventually(t, "everything is found", func() bool { return len(f.keys()) == 20 })
 	put(1)
 	redistest.Eventually(t, "the alarm is raised", func() bool { return f.stateOf("all").Alarm != nil })
-	if err := gateway.OrderSource(t.Context(), f.client, f.stream, "watch", orderUpdates+"all", updatesRelease); err != nil {
+	if err := gateway.OrderSource(t.Context(), f.client, f.stream, "watch", commandUpdates+"all", updatesRelease); err != nil {
 		t.Fatal(err)
 	}
 	redistest.Eventually(t, "all updates are there", func() bool { return len(f.keys()) == 40 })

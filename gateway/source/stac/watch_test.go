@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/streamgate/streamgate/gateway"
+	"github.com/streamgate/streamgate/gateway/source/stacapi"
 	"github.com/streamgate/streamgate/internal/redistest"
 	"github.com/streamgate/streamgate/internal/stacsample"
 )
@@ -342,7 +343,7 @@ func TestOutageAtTheBeginning(t *testing.T) {
 	stop := f.run(c)
 	redistest.Eventually(t, "the search is complete", f.isComplete)
 	stop()
-	want := `"datetime":"` + interval{from: began.Add(-c.Lookback.Std())}.String() + `"`
+	want := `"datetime":"` + stacapi.Interval{From: began.Add(-c.Lookback.Std())}.String() + `"`
 	for _, r := range f.catalogue.Requests() {
 		if r.Status == http.StatusOK && r.Path == "/search" {
 			if !bytes.Contains(r.Body, []byte(want)) {
@@ -370,12 +371,13 @@ func TestLiveWindow(t *testing.T) {
 		"configured":      {"2020-01-01T00:00:00Z/..", at(11), at(2), "2020-01-01T00:00:00Z/.."},
 		"polled long ago": {"", at(11).AddDate(0, -1, 0), at(2), "2026-10-20T10:00:00Z/.."},
 	} {
-		s := &source{config: &Config{Datetime: c.datetime, Lookback: gateway.Duration(time.Hour)}}
-		state := &collectionState{Engine: s.otherwise(), Began: c.began}
+		config := &Config{Datetime: c.datetime, Lookback: gateway.Duration(time.Hour)}
+		chooser := engines{env: &env{config: config}}
+		state := &collectionState{Engine: chooser.withoutStamps(), Began: c.began}
 		if !c.complete.IsZero() {
 			state.Complete = map[tier]time.Time{tierPoll: c.complete}
 		}
-		if got := s.pollQuery(state, at(12)).window.String(); got != c.want {
+		if got := (plan{config}).poll("c", state, at(12)).Window.String(); got != c.want {
 			t.Errorf("%s: %s, want %s", name, got, c.want)
 		}
 	}

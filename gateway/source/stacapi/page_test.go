@@ -1,7 +1,11 @@
 package stacapi
 
 import (
+	"bytes"
+	"encoding/json"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -37,4 +41,65 @@ func TestPages(t *testing.T) {
 			t.Errorf("%s: %+v", name, p)
 		}
 	}
+}
+
+// TestPagesOfRealServers reads answers that are modelled on those of two public services, files {"request", "response"}, and,
+// where STAC_PAGES names a folder, recorded ones, which are not part of the project.
+func TestPagesOfRealServers(t *testing.T) {
+	t.Parallel()
+	var files []string
+	for _, folder := range []string{filepath.Join("testdata", "pages"), os.Getenv("STAC_PAGES")} {
+		found, err := filepath.Glob(filepath.Join(folder, "*-page*.json"))
+		if err != nil || folder != "" && len(found) == 0 {
+			t.Fatalf("no pages in %s, %v", folder, err)
+		}
+		files = append(files, found...)
+	}
+	for _, file := range files {
+		raw, err := os.ReadFile(filepath.Clean(file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var recorded struct {
+			Request  struct{ URL string }
+			Response json.RawMessage
+		}
+		if err := json.Unmarshal(raw, &recorded); err != nil {
+			t.Fatal(err)
+		}
+		from, err := url.Parse(recorded.Request.URL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := decodePage(bytes.NewReader(recorded.Response), &answer{from: from})
+		if err != nil || len(p.Items) == 0 || p.next == nil {
+			t.Fatalf("%s: %+v, %v", file, p, err)
+		}
+		if _, err := p.next.follow(&request{method: "POST", url: from, body: map[string]any{}}, from); err != nil {
+			t.Errorf("%s: %v", file, err)
+		}
+	}
+}
+
+// FuzzPage: no answer of a server ends the program.
+func FuzzPage(f *testing.F) {
+	f.Add(`{"numberMatched":1,"features":[{"id":"a"}],"links":[{"rel":"next","href":"?x=1","method":"POST","body":{"a":1},"headers":{"x":["1"]}}]}`)
+	f.Add(`{"features":[{"id":"a","links":[{"rel":"self","href":"::"}],"properties":{"updated":"2020-01-01T00:00:00Z"}}]}`)
+	f.Fuzz(func(t *testing.T, text string) {
+		from := &url.URL{Scheme: "https", Host: "example.com", Path: "/search"}
+		page, err := decodePage(strings.NewReader(text), &answer{from: from})
+		if err != nil {
+			return
+		}
+		if page.next != nil {
+			if r, err := page.next.follow(&request{method: "GET", url: from}, from); err == nil {
+				_ = r.key()
+			}
+		}
+		for _, raw := range page.Items {
+			if i, err := ParseItem(raw); err == nil {
+				_, _ = i.Href(from, "c", from), i.Begins()
+			}
+		}
+	})
 }

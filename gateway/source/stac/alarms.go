@@ -20,7 +20,8 @@ const (
 // watch raises an alarm if a search has found too many updates, and saves that. raised holds even if saving fails.
 func (a *alarms) watch(ctx context.Context, collection string, t tier, found counts) (raised bool, err error) {
 	state, limit := a.states.find(collection), a.config.MassChange
-	isMany := limit.AtLeast > 0 && found.updates >= limit.AtLeast && float64(found.updates) >= limit.Share*float64(found.items)
+	isMany := limit.AtLeast > 0 && found.updates >= limit.AtLeast &&
+		float64(found.updates) >= limit.Share*float64(found.items)
 	if state.Alarm != nil || !isMany || state.Released.After(a.now().Add(-limit.Quiet.Std())) {
 		return false, nil
 	}
@@ -41,6 +42,7 @@ func (a *alarms) decide(ctx context.Context, collection, decision string) error 
 	} else {
 		state.Alarm, state.Released = nil, a.now().UTC()
 	}
-	a.log.Info("an operator has decided about the updates that were held back", "collection", collection, "decision", decision)
+	a.log.Info("an operator has decided about the updates that were held back",
+		"collection", collection, "decision", decision)
 	return a.states.save(ctx, collection)
 }

@@ -10,13 +10,13 @@ import (
 	"github.com/streamgate/streamgate/gateway/source/stacapi"
 )
 
-// AuthConfig says how requests to the host of url authenticate: with a bearer token from one of its keys. Secrets are best
-// taken from the environment (${NAME}) or from files.
+// AuthConfig says how requests to the host of url authenticate: with a bearer token from one of its keys. Secrets are
+// best taken from the environment (${NAME}) or from files.
 type AuthConfig struct {
 	// Token is a bearer token.
 	Token string `mapstructure:"token"`
-	// TokenFile is a file with a bearer token, which its owner may replace: it is read again every minute, and when the server
-	// answers 401.
+	// TokenFile is a file with a bearer token, which its owner may replace: it is read again every minute, and when the
+	// server answers 401.
 	TokenFile string `mapstructure:"tokenFile"`
 	// OAuth2 fetches tokens with the client's own credentials (RFC 6749 section 4.4).
 	OAuth2 *OAuth2Config `mapstructure:"oauth2"`
@@ -47,7 +47,8 @@ func (c *AuthConfig) validate() gateway.Problems {
 		p.Add("", "more than one way to authenticate is configured", "keep one of token, tokenFile and oauth2")
 	}
 	if !httpguts.ValidHeaderFieldValue(c.Token) {
-		p.Add("token", "the token has characters that are not allowed in a header", "write the token alone, without line breaks")
+		p.Add("token", "the token has characters that are not allowed in a header",
+			"write the token alone, without line breaks")
 	}
 	if c.OAuth2 != nil {
 		p.AddAll("oauth2", c.OAuth2.validate())
@@ -65,7 +66,8 @@ func (c *OAuth2Config) validate() gateway.Problems {
 		p.Add("tokenUrl", "the client secret would be sent unencrypted", "use https")
 	}
 	if c.ClientID == "" || (c.ClientSecret == "") == (c.ClientSecretFile == "") {
-		p.Add("clientId", "a client needs exactly one id and one secret", "set clientId, and clientSecret or clientSecretFile")
+		p.Add("clientId", "a client needs exactly one id and one secret",
+			"set clientId, and clientSecret or clientSecretFile")
 	}
 	return p
 }

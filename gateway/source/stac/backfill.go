@@ -9,8 +9,8 @@ import (
 	"github.com/streamgate/streamgate/gateway/source/stacapi"
 )
 
-// Backfill is a command to search windows of the past, as `streamgate sources backfill` leaves it. Neighbouring windows share
-// their ends. Its events carry the attribute backfill.
+// Backfill is a command to search windows of the past, as `streamgate sources backfill` leaves it. Neighbouring windows
+// share their ends. Its events carry the attribute backfill.
 type Backfill struct {
 	// From and To are the ends; Step is the length of a window.
 	From time.Time        `json:"from"`
@@ -62,8 +62,8 @@ func (b *Backfill) Validate() error {
 	return nil
 }
 
-// IsSame reports whether two backfills search the same, so that one of them is enough; with anyEnd the newest end does not
-// matter.
+// IsSame reports whether two backfills search the same, so that one of them is enough; with anyEnd the newest end does
+// not matter.
 func (b *Backfill) IsSame(other *Backfill, anyEnd bool) bool {
 	return b.From.Equal(other.From) && (anyEnd || b.To.Equal(other.To)) && b.Step == other.Step && b.Seed == other.Seed &&
 		b.Wanted != WantedCancel

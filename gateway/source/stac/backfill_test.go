@@ -41,8 +41,8 @@ func (f *fixture) isBackfilled(c *Config) bool {
 	return false
 }
 
-// TestBackfillFindsWhatIsInItsWindows: items at random instants, on the ends of windows and around them; those in a window
-// become one event each, which is marked, over restarts, whatever the server does; others none.
+// TestBackfillFindsWhatIsInItsWindows: items at random instants, on the ends of windows and around them; those in a
+// window become one event each, which is marked, over restarts, whatever the server does; others none.
 func TestBackfillFindsWhatIsInItsWindows(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(8) {

@@ -8,11 +8,11 @@ import (
 	"github.com/streamgate/streamgate/gateway/source/stacapi"
 )
 
-// BackfillConfig names windows of the past: all between two ends, or a number of windows back from each of several dates.
-// Neighbouring windows share their ends, so that nothing falls between them.
+// BackfillConfig names windows of the past: all between two ends, or a number of windows back from each of several
+// dates. Neighbouring windows share their ends, so that nothing falls between them.
 type BackfillConfig struct {
-	// From and To are the ends, dates or times in RFC 3339, in place of Start. Step is the length of a window between them;
-	// default 24h.
+	// From and To are the ends, dates or times in RFC 3339, in place of Start. Step is the length of a window between
+	// them; default 24h.
 	From string           `mapstructure:"from"`
 	To   string           `mapstructure:"to"`
 	Step gateway.Duration `mapstructure:"step"`
@@ -79,7 +79,8 @@ func (b *BackfillConfig) validate() gateway.Problems {
 		return p
 	}
 	if _, err := b.start(); err != nil {
-		p.Add("start", fmt.Sprintf("%q is not a valid date", b.Start), "write a date like 2021-12-30, or a time like 2021-12-30T00:00:00Z")
+		p.Add("start", fmt.Sprintf("%q is not a valid date", b.Start),
+			"write a date like 2021-12-30, or a time like 2021-12-30T00:00:00Z")
 	}
 	if b.Count < 1 || b.Windows < 1 || b.Count > maxBackfillWindows || b.Windows > maxBackfillWindows ||
 		b.Count*b.Windows > maxBackfillWindows {

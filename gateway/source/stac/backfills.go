@@ -15,8 +15,8 @@ import (
 	"github.com/streamgate/streamgate/gateway/source/stacapi"
 )
 
-// backfills searches windows of the past, one window of one collection at a time. It owns the ledgers, as they are saved, and
-// the backfills that were ordered and are not done, both by id.
+// backfills searches windows of the past, one window of one collection at a time. It owns the ledgers, as they are
+// saved, and the backfills that were ordered and are not done, both by id.
 type backfills struct {
 	*env
 	states      *states
@@ -61,7 +61,8 @@ func (b *backfills) take(ctx context.Context, commands map[string]string) error 
 	return b.dropOld(ctx)
 }
 
-// dropOld drops the ledgers of backfills that were finished long ago, or whose command is gone before they were finished.
+// dropOld drops the ledgers of backfills that were finished long ago, or whose command is gone before they were
+// finished.
 func (b *backfills) dropOld(ctx context.Context) error {
 	for id, l := range b.ledgers {
 		isExpired := l.isExpired(b.now())
@@ -82,8 +83,8 @@ func (b *backfills) dropOld(ctx context.Context) error {
 	return nil
 }
 
-// step searches the next window of the backfill of the configuration, then of the oldest one that was ordered and is to run.
-// It reports whether there was one.
+// step searches the next window of the backfill of the configuration, then of the oldest one that was ordered and is to
+// run. It reports whether there was one.
 func (b *backfills) step(ctx context.Context) (worked bool, err error) {
 	if b.config.Backfill != nil {
 		for _, w := range b.config.Backfill.withDefaults().windows() {

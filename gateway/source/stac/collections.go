@@ -51,7 +51,8 @@ func (c *collections) isNew(collection string) bool {
 // watched returns the collections that are watched.
 func (c *collections) watched() []string { return c.listing.Watched }
 
-// refresh reads the list of the API if it is due, and returns what is to be watched; with an error, what was known before.
+// refresh reads the list of the API if it is due, and returns what is to be watched; with an error, what was known
+// before.
 func (c *collections) refresh(ctx context.Context) ([]string, error) {
 	if !c.config.needsList() {
 		c.listing.Watched = c.config.Collections
@@ -73,14 +74,16 @@ func (c *collections) refresh(ctx context.Context) ([]string, error) {
 // crawled replaces the list by what a crawl of a static catalog has found.
 func (c *collections) crawled(names []string) { c.listing.Watched = names }
 
-// isCurrent reports whether the list was made by this configuration: each plain name of it is watched, and nothing else.
+// isCurrent reports whether the list was made by this configuration: each plain name of it is watched, and nothing
+// else.
 func (c *collections) isCurrent() bool {
 	isOther := func(name string) bool { return !matchesCollection(c.config.Collections, name) }
 	isMissing := func(name string) bool { return !isPattern(name) && !slices.Contains(c.listing.Watched, name) }
 	return !slices.ContainsFunc(c.listing.Watched, isOther) && !slices.ContainsFunc(c.config.Collections, isMissing)
 }
 
-// take compares a complete list with the one before, and publishes what happened to collections in one step with the list.
+// take compares a complete list with the one before, and publishes what happened to collections in one step with the
+// list.
 func (c *collections) take(ctx context.Context, documents []stacapi.Collection) error {
 	next := listing{Read: c.now().UTC(), New: c.listing.New}
 	var emissions []gateway.Emission

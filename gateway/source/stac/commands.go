@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// commandsEvery is how often commands of operators are read while there is slow work or nothing to do; every poll reads them too.
+// commandsEvery is how often commands of operators are read while there is slow work or nothing to do; every poll reads
+// them too.
 const commandsEvery = 2 * time.Second
 
 // commands reads what operators ask for, and hands it to who carries it out.
@@ -20,7 +21,8 @@ type commands struct {
 
 func (c *commands) isDue() bool { return c.now().Sub(c.lastRead) > commandsEvery }
 
-// read takes new commands. One about updates is removed when it is carried out, one of a backfill when the backfill has ended.
+// read takes new commands. One about updates is removed when it is carried out, one of a backfill when the backfill has
+// ended.
 func (c *commands) read(ctx context.Context) error {
 	all, err := c.outbox.Orders(ctx)
 	if err != nil {

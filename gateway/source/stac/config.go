@@ -1,13 +1,14 @@
 // Package stac is the source type that watches a STAC API: it searches collections again and again and publishes a
 // CloudEvent for each item that is new or has changed.
 //
-// It searches one collection at a time with the client of package stacapi, and relies only on what a server has proved. What
-// was seen is kept in Redis, in the step that publishes it, so that a restart repeats nothing and misses nothing. docs/stac.md
-// says how changes are found and what is guaranteed.
+// It searches one collection at a time with the client of package stacapi, and relies only on what a server has proved.
+// What was seen is kept in Redis, in the step that publishes it, so that a restart repeats nothing and misses nothing.
+// docs/stac.md says how changes are found and what is guaranteed.
 //
-// The parts of a source, each with a file of its own name: engines choose how a collection is watched; the poller, the tiers
-// and the backfills search it, the crawler reads static catalogs; the detector tells what has changed, and the mapper makes
-// events of it; alarms hold mass changes back; deletions find what is gone; collections and states own the checkpoint.
+// The parts of a source, each with a file of its own name: engines choose how a collection is watched; the poller, the
+// tiers and the backfills search it, the crawler reads static catalogs; the detector tells what has changed, and the
+// mapper makes events of it; alarms hold mass changes back; deletions find what is gone; collections and states own the
+// checkpoint.
 package stac
 
 import (
@@ -68,14 +69,14 @@ type Config struct {
 	RequestsPerSecond float64 `mapstructure:"requestsPerSecond"`
 	// Event says what the events look like.
 	Event EventConfig `mapstructure:"event"`
-	// StartFrom says what is new at the beginning: now (nothing that is there), beginning (everything), or a time; items that
-	// are older by their datetime, or by updated where the server filters by it, are only noted. Default is lookback before
-	// now, or everything with datetime.
+	// StartFrom says what is new at the beginning: now (nothing that is there), beginning (everything), or a time;
+	// items that are older by their datetime, or by updated where the server filters by it, are only noted. Default is
+	// lookback before now, or everything with datetime.
 	StartFrom string `mapstructure:"startFrom"`
 	// Engine is how changes are found: auto (default; the best that the server has proved to support), or windows.
 	Engine string `mapstructure:"engine"`
-	// Warm and Cold search further back than a poll, less often; defaults 720h every 1h, and 8760h every 24h. Where the server
-	// tells what was updated, they search back four times their interval.
+	// Warm and Cold search further back than a poll, less often; defaults 720h every 1h, and 8760h every 24h. Where the
+	// server tells what was updated, they search back four times their interval.
 	Warm TierConfig `mapstructure:"warm"`
 	Cold TierConfig `mapstructure:"cold"`
 	// Sweep searches everything, slowly, and compares the content; default every 168h, without an end. 0 is never.
@@ -90,7 +91,8 @@ type Config struct {
 	CollectionEvents bool `mapstructure:"collectionEvents"`
 	// CollectionsInterval is the time between two reads of the list of collections; default 10m.
 	CollectionsInterval gateway.Duration `mapstructure:"collectionsInterval"`
-	// MaxRemembered is the capacity for seen items, at 36 bytes of Redis each; default 5000000. At nine tenths only polls go on.
+	// MaxRemembered is the capacity for seen items, at 36 bytes of Redis each; default 5000000. At nine tenths only
+	// polls go on.
 	MaxRemembered int64 `mapstructure:"maxRemembered"`
 	// Static says how a catalog is read that cannot be searched.
 	Static StaticConfig `mapstructure:"static"`
@@ -137,11 +139,13 @@ type MassChangeConfig struct {
 	Quiet gateway.Duration `mapstructure:"quiet"`
 }
 
-// DeletesConfig says how deletions are found: items that a complete sweep has not found and the server twice says are gone.
+// DeletesConfig says how deletions are found: items that a complete sweep has not found and the server twice says are
+// gone.
 type DeletesConfig struct {
 	// Enabled turns it on; default false. It needs a sweep.
 	Enabled bool `mapstructure:"enabled"`
-	// MaxShare is the share of a collection that may be missing at once (above 20 items); more is not believed. Default 0.1.
+	// MaxShare is the share of a collection that may be missing at once (above 20 items); more is not believed. Default
+	// 0.1.
 	MaxShare float64 `mapstructure:"maxShare"`
 }
 
@@ -167,7 +171,8 @@ func NewConfig() *Config {
 	return &Config{
 		Lookback: gateway.Duration(72 * time.Hour), Limit: 100, Interval: gateway.Duration(time.Minute),
 		Timeout: gateway.Duration(time.Minute), Event: newEventConfig(),
-		Engine: engineAuto, Warm: TierConfig{Back: hours(720), Every: hours(1)}, Cold: TierConfig{Back: hours(8760), Every: hours(24)},
+		Engine: engineAuto, Warm: TierConfig{Back: hours(720), Every: hours(1)},
+		Cold:  TierConfig{Back: hours(8760), Every: hours(24)},
 		Sweep: TierConfig{Every: hours(168)}, MassChange: MassChangeConfig{AtLeast: 1000, Share: 0.5, Quiet: hours(24)},
 		Deletes: DeletesConfig{MaxShare: 0.1}, CollectionsInterval: gateway.Duration(10 * time.Minute),
 		MaxRemembered: gateway.DefaultMemory, Static: StaticConfig{Every: hours(1), MaxItems: 1_000_000},
@@ -214,8 +219,8 @@ func (c *Config) Report(parts map[string][]byte) (gateway.SourceReport, error) {
 // EventKinds implements gateway.EventDescriber: an item or a collection was created, changed or deleted.
 func (c *Config) EventKinds() ([]gateway.EventKind, error) { return eventKinds(c) }
 
-// Estimate asks the server how many items there are in the windows of a backfill, with one small request for each. progress
-// is called after each of them. It blocks until all is known or ctx ends. It publishes nothing.
+// Estimate asks the server how many items there are in the windows of a backfill, with one small request for each.
+// progress is called after each of them. It blocks until all is known or ctx ends. It publishes nothing.
 func (c *Config) Estimate(
 	ctx context.Context, b *Backfill, e gateway.SourceEnv, progress func(done, total int),
 ) (Estimate, error) {

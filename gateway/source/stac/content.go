@@ -23,8 +23,8 @@ func version(i *stacapi.Item) (string, error) {
 }
 
 // contentHash identifies the content of an item: two versions with the same content hash differ only in the time of the
-// update. What changes while the item stays the same does not count: links, the signatures in the addresses of assets and
-// their expiry, and how JSON is written.
+// update. What changes while the item stays the same does not count: links, the signatures in the addresses of assets
+// and their expiry, and how JSON is written.
 func contentHash(i *stacapi.Item) (string, error) {
 	content, err := decodeObject(i.Raw)
 	if err != nil {
@@ -36,8 +36,8 @@ func contentHash(i *stacapi.Item) (string, error) {
 	return hashContent(content)
 }
 
-// collectionVersion identifies a state of the document of a collection in the same way. Its extent does not count: on many
-// servers it grows with every item.
+// collectionVersion identifies a state of the document of a collection in the same way. Its extent does not count: on
+// many servers it grows with every item.
 func collectionVersion(raw json.RawMessage) (string, error) {
 	content, err := decodeObject(raw)
 	if err != nil {
@@ -94,9 +94,9 @@ func dropSignatures(in any) {
 	}
 }
 
-// unsigned drops the parameters of a signature from the address of an asset: of a shared access signature of Azure, or of a
-// presigned URL of AWS or Google, old and new. Everything else stays as it is. Short names like "se" belong to a signature
-// only if there is one.
+// unsigned drops the parameters of a signature from the address of an asset: of a shared access signature of Azure, or
+// of a presigned URL of AWS or Google, old and new. Everything else stays as it is. Short names like "se" belong to a
+// signature only if there is one.
 func unsigned(href string) string {
 	address, fragment, hasFragment := strings.Cut(href, "#")
 	base, query, found := strings.Cut(address, "?")
@@ -163,8 +163,8 @@ func canonicalNumbers(in any) any {
 	return in
 }
 
-// canonicalNumber returns the one spelling of a JSON number that stands for all of its spellings. An integer keeps every
-// digit; other numbers are rounded to a double, which is what a server keeps that reads and writes them again.
+// canonicalNumber returns the one spelling of a JSON number that stands for all of its spellings. An integer keeps
+// every digit; other numbers are rounded to a double, which is what a server keeps that reads and writes them again.
 func canonicalNumber(number string) string {
 	digits, exponent, ok := decimal(number)
 	if !ok {
@@ -197,8 +197,8 @@ func canonicalNumber(number string) string {
 	}
 }
 
-// decimal takes a number apart: its absolute value is digits, without zeros at either end, times ten to the exponent. Zero
-// has no digits. ok is false for an absurdly large exponent.
+// decimal takes a number apart: its absolute value is digits, without zeros at either end, times ten to the exponent.
+// Zero has no digits. ok is false for an absurdly large exponent.
 func decimal(number string) (digits string, exponent int, ok bool) {
 	mantissa, power := strings.TrimPrefix(number, "-"), ""
 	if at := strings.IndexAny(mantissa, "eE"); at >= 0 {

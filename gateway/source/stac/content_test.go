@@ -106,8 +106,8 @@ func TestContentHash(t *testing.T) {
 	}
 }
 
-// FuzzContentHash: encoding a document anew, with other white space, order, escapes and spelling of numbers, never changes
-// its hash.
+// FuzzContentHash: encoding a document anew, with other white space, order, escapes and spelling of numbers, never
+// changes its hash.
 func FuzzContentHash(f *testing.F) {
 	f.Add([]byte(sampleItem))
 	f.Add([]byte(exampleItem))

@@ -10,13 +10,13 @@ import (
 	"github.com/streamgate/streamgate/gateway/source/stacapi"
 )
 
-// A static catalog is files: it cannot be searched, only read, from its root along the links. Each crawl reads it from the
-// beginning, and asks for each item only if it has changed, as far as the host can tell.
+// A static catalog is files: it cannot be searched, only read, from its root along the links. Each crawl reads it from
+// the beginning, and asks for each item only if it has changed, as far as the host can tell.
 
 const maxKnownFiles = 50_000 // of which the state is kept, to ask whether they have changed: some 300 bytes each
 
-// crawler crawls a static catalog. It owns the states of the files of items, which a restart loses: then all of them are
-// read once.
+// crawler crawls a static catalog. It owns the states of the files of items, which a restart loses: then all of them
+// are read once.
 type crawler struct {
 	*env
 	states      *states

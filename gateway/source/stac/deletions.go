@@ -11,8 +11,8 @@ import (
 	"github.com/streamgate/streamgate/gateway/source/stacapi"
 )
 
-// No STAC API tells what was deleted (stac-api-spec issue 417). What a complete sweep has not found is suspected; it counts as
-// deleted when the server has said twice, with an interval in between, that there is no such item.
+// No STAC API tells what was deleted (stac-api-spec issue 417). What a complete sweep has not found is suspected; it
+// counts as deleted when the server has said twice, with an interval in between, that there is no such item.
 const (
 	confirmations = 2
 	maxSuspects   = 10_000 // of one sweep; the rest is left for the next one
@@ -70,7 +70,8 @@ func (d *deletions) suspect(reference, state string) (one suspect, ok bool) {
 	if len(parts) < 2 {
 		return one, false
 	}
-	one = suspect{collection: parts[0], id: parts[1], state: state, href: stacapi.ItemURL(d.api.Base(), parts[0], parts[1])}
+	one = suspect{collection: parts[0], id: parts[1], state: state}
+	one.href = stacapi.ItemURL(d.api.Base(), one.collection, one.id)
 	if len(parts) == 3 {
 		one.href = parts[2]
 	}

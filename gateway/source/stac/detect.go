@@ -92,8 +92,8 @@ func (d *detector) identify(one *sighting, collection string, p *stacapi.Page) (
 
 func itemKey(collection, id string) string { return collection + "\x00" + id }
 
-// reference is what is noted of an item to be able to ask for it again: its address only if that is not the one that the API
-// should have for it.
+// reference is what is noted of an item to be able to ask for it again: its address only if that is not the one that
+// the API should have for it.
 func (d *detector) reference(collection string, i *stacapi.Item, p *stacapi.Page) string {
 	base := d.api.Base()
 	reference := itemKey(collection, i.ID)

@@ -119,8 +119,9 @@ func (f *fixture) states() (states []string) {
 	return states
 }
 
-// TestEnginesFindEverything: while items of any age appear, late and on time, and change, servers fail and the gateway is
-// stopped at random requests and started again, each state that stays for a while becomes one event, and none becomes two.
+// TestEnginesFindEverything: while items of any age appear, late and on time, and change, servers fail and the gateway
+// is stopped at random requests and started again, each state that stays for a while becomes one event, and none
+// becomes two.
 func TestEnginesFindEverything(t *testing.T) {
 	t.Parallel()
 	for name, kind := range serverKinds() {
@@ -239,8 +240,8 @@ func (m *turmoil) fail(at int, w http.ResponseWriter) bool {
 	return true
 }
 
-// settle waits until every item's last state has become an event, and checks that no state has become two and none is made
-// up.
+// settle waits until every item's last state has become an event, and checks that no state has become two and none is
+// made up.
 func (m *turmoil) settle() {
 	m.t.Helper()
 	var got []string
@@ -312,7 +313,8 @@ func TestServerThatStopsFiltering(t *testing.T) {
 	}
 }
 
-// TestWhatIsNewAtTheBeginning: only what startFrom says becomes an event; the rest is noted, and its changes are events.
+// TestWhatIsNewAtTheBeginning: only what startFrom says becomes an event; the rest is noted, and its changes are
+// events.
 func TestWhatIsNewAtTheBeginning(t *testing.T) {
 	t.Parallel()
 	ages := []int{0, 2, 10, 100, 1000} // days

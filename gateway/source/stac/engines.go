@@ -14,7 +14,8 @@ type engine string
 
 // The engines.
 const (
-	// engineUpdated asks for what was updated since the last search. It is for servers that have proved that they can tell.
+	// engineUpdated asks for what was updated since the last search. It is for servers that have proved that they can
+	// tell.
 	engineUpdated engine = "updated"
 	// engineWindows reads what is young often and what is old seldom, and compares.
 	engineWindows engine = "windows"
@@ -55,8 +56,8 @@ func (e *engines) check(ctx context.Context, collection string) error {
 // forget makes check ask again.
 func (e *engines) forget(collection string) { delete(e.exists, collection) }
 
-// choose finds out by which engine a collection is watched: at the beginning, and again every day if a better one was not
-// possible.
+// choose finds out by which engine a collection is watched: at the beginning, and again every day if a better one was
+// not possible.
 func (e *engines) choose(ctx context.Context, collection string, state *collectionState) error {
 	switch {
 	case e.config.Engine == string(engineWindows):
@@ -117,20 +118,25 @@ func (e *engines) withoutStamps() engine {
 }
 
 // withUndated returns another engine than best if the tiers could not find an item that has no time.
-func (e *engines) withUndated(ctx context.Context, collection string, best chosen, undated *stacapi.Item) (chosen, error) {
+func (e *engines) withUndated(
+	ctx context.Context, collection string, best chosen, undated *stacapi.Item,
+) (chosen, error) {
 	if undated == nil {
 		return best, nil
 	}
 	omits, err := e.api.OmitsUndated(ctx, e.plan.query(collection, stacapi.Interval{}), undated)
 	if omits && err == nil {
 		best.engine = engineScan
-		best.reason += "; the server leaves items without datetime out of searches by time, so that every poll reads everything"
+		best.reason += "; the server leaves items without datetime out of searches by time, " +
+			"so that every poll reads everything"
 	}
 	return best, err
 }
 
 // reconsider is called with an item that has no time.
-func (e *engines) reconsider(ctx context.Context, collection string, state *collectionState, undated *stacapi.Item) error {
+func (e *engines) reconsider(
+	ctx context.Context, collection string, state *collectionState, undated *stacapi.Item,
+) error {
 	best, err := e.withUndated(ctx, collection, chosen{state.Engine, state.Capability, state.Reason}, undated)
 	if err == nil && best.engine != state.Engine {
 		e.change(collection, state, best)

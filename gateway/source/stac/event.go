@@ -91,7 +91,9 @@ type collectionChange struct {
 }
 
 // event returns the event that says that the item was created or updated.
-func (m *mapper) event(i *stacapi.Item, collection, version string, op operation, page *url.URL) (rawevent.Event, error) {
+func (m *mapper) event(
+	i *stacapi.Item, collection, version string, op operation, page *url.URL,
+) (rawevent.Event, error) {
 	s := subject{
 		id: i.ID, collection: collection, operation: op, version: version, stacVersion: i.Version, item: i,
 		href: stacapi.ItemURL(m.api, collection, i.ID),
@@ -273,7 +275,8 @@ func (m *mapper) lookup(name string, s *subject) (value string, found bool) {
 	return value, value != ""
 }
 
-// scalar returns a member that is a string, without quotes, or a number or boolean, as it is written; nothing else has a value.
+// scalar returns a member that is a string, without quotes, or a number or boolean, as it is written; nothing else has
+// a value.
 func scalar(members stacapi.Members, name string) (string, bool) {
 	raw := members[name]
 	if len(raw) == 0 {

@@ -11,9 +11,9 @@ import (
 	"github.com/streamgate/streamgate/protocol/rawevent"
 )
 
-// EventConfig says what the events of a source look like. Type, Source, Subject, Producer and the values of Extensions are
-// templates, see [template.Parse], of collection, id, operation (create, update or delete), href, api, producer, datetime,
-// stacVersion and property:NAME.
+// EventConfig says what the events of a source look like. Type, Source, Subject, Producer and the values of Extensions
+// are templates, see [template.Parse], of collection, id, operation (create, update or delete), href, api, producer,
+// datetime, stacVersion and property:NAME.
 type EventConfig struct {
 	// Producer is the member producer of the data; default streamgate.
 	Producer string `mapstructure:"producer"`
@@ -26,18 +26,18 @@ type EventConfig struct {
 	Source string `mapstructure:"source"`
 	// Subject is the subject of the events of items; default {href}.
 	Subject string `mapstructure:"subject"`
-	// IDScope says which events share an id: item (default), those of the same state of the same item, whichever source finds
-	// it; or source, only those that the same source makes of it.
+	// IDScope says which events share an id: item (default), those of the same state of the same item, whichever source
+	// finds it; or source, only those that the same source makes of it.
 	IDScope string `mapstructure:"idScope"`
-	// Extensions are additional attributes. One whose value is empty is left out, as is one that needs a property of an item
-	// in the event of a collection or of a deleted item.
+	// Extensions are additional attributes. One whose value is empty is left out, as is one that needs a property of an
+	// item in the event of a collection or of a deleted item.
 	Extensions []ExtensionConfig `mapstructure:"extensions"`
 	// Assets are keys or roles of the assets that the profile summary keeps; * stands for any characters. Default: none.
 	Assets []string `mapstructure:"assets"`
 	// Properties are those that the profile summary keeps, in place of a list of common ones; * stands for any characters.
 	Properties []string `mapstructure:"properties"`
-	// RewriteSelf says whether the address of an item is derived from url instead of the item's own link: never (default), or
-	// api (always), for a server whose links name a host that others cannot reach.
+	// RewriteSelf says whether the address of an item is derived from url instead of the item's own link: never
+	// (default), or api (always), for a server whose links name a host that others cannot reach.
 	RewriteSelf string `mapstructure:"rewriteSelf"`
 }
 
@@ -178,7 +178,8 @@ func (c *EventConfig) validateExtensions(p *gateway.Problems) {
 		isSame := func(other ExtensionConfig) bool { return other.Name == e.Name }
 		switch {
 		case !valid.MatchString(e.Name):
-			p.Add(at, fmt.Sprintf("%q is not a valid attribute name", e.Name), "write up to 20 lower-case letters and digits, like cloudcover")
+			p.Add(at, fmt.Sprintf("%q is not a valid attribute name", e.Name),
+				"write up to 20 lower-case letters and digits, like cloudcover")
 		case slices.Contains(reserved(), e.Name):
 			p.Add(at, fmt.Sprintf("the attribute %q is reserved: every event has it", e.Name), "choose another name")
 		case slices.ContainsFunc(c.Extensions[:i], isSame):

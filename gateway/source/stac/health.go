@@ -11,8 +11,8 @@ import (
 // maxPause is the longest pause after polls that have failed.
 const maxPause = time.Minute
 
-// health owns which collections could be searched lately, and what was logged of it. Slow work leaves the others alone until
-// the next poll: asking a server in trouble for more is of no use.
+// health owns which collections could be searched lately, and what was logged of it. Slow work leaves the others alone
+// until the next poll: asking a server in trouble for more is of no use.
 type health struct {
 	*env
 	engines  *engines

@@ -12,14 +12,16 @@ import (
 )
 
 // exampleItem is a small valid item.
-const exampleItem = `{"type":"Feature","stac_version":"1.1.0","id":"S2A_10TFK_20261123_0_L2A","geometry":{"type":"Polygon",` +
-	`"coordinates":[[[-121.8,39.7],[-120.5,39.7],[-120.5,40.6],[-121.8,40.6],[-121.8,39.7]]]},"bbox":[-121.8,39.7,-120.5,40.6],` +
+const exampleItem = `{"type":"Feature","stac_version":"1.1.0","id":"S2A_10TFK_20261123_0_L2A","geometry":` +
+	`{"type":"Polygon","coordinates":[[[-121.8,39.7],[-120.5,39.7],[-120.5,40.6],[-121.8,40.6],[-121.8,39.7]]]},` +
+	`"bbox":[-121.8,39.7,-120.5,40.6],` +
 	`"properties":{"datetime":"2026-11-23T19:03:12Z","created":"2026-11-23T22:14:05Z","updated":"2026-11-23T22:14:05Z",` +
 	`"platform":"sentinel-2a","eo:cloud_cover":12.5},"links":[],"assets":{}}`
 
 // exampleCollection is a small valid collection, except that it has no name.
-const exampleCollection = `{"type":"Collection","stac_version":"1.1.0","description":"Scenes of the Earth.","license":"other",` +
-	`"extent":{"spatial":{"bbox":[[-180,-90,180,90]]},"temporal":{"interval":[["2015-06-27T10:25:31Z",null]]}},"links":[]}`
+const exampleCollection = `{"type":"Collection","stac_version":"1.1.0","description":"Scenes of the Earth.",` +
+	`"license":"other","extent":{"spatial":{"bbox":[[-180,-90,180,90]]},"temporal":{"interval":` +
+	`[["2015-06-27T10:25:31Z",null]]}},"links":[]}`
 
 // eventKinds returns the kinds of events of a source: an item or a collection was created, changed or deleted.
 func eventKinds(c *Config) ([]gateway.EventKind, error) {
@@ -70,7 +72,8 @@ func itemKinds(m *mapper) ([]gateway.EventKind, error) {
 	}
 	if m.config.Deletes.Enabled {
 		kinds = append(kinds, gateway.EventKind{
-			Name: "item-delete", Summary: "An item was removed from the catalog.", Data: linkSchema(), Example: deleted, AnyType: isAny,
+			Name: "item-delete", Summary: "An item was removed from the catalog.",
+			Data: linkSchema(), Example: deleted, AnyType: isAny,
 		})
 	}
 	return kinds, nil
@@ -115,7 +118,9 @@ func collectionKinds(m *mapper) ([]gateway.EventKind, error) {
 		if kind.operation != opDelete && m.config.Event.isWhole() {
 			data = map[string]any{"type": "object"} // the document, or a link where it is too large
 		}
-		kinds = append(kinds, gateway.EventKind{Name: "collection-" + string(kind.operation), Summary: kind.summary, Data: data, Example: example})
+		kinds = append(kinds, gateway.EventKind{
+			Name: "collection-" + string(kind.operation), Summary: kind.summary, Data: data, Example: example,
+		})
 	}
 	return kinds, nil
 }

@@ -63,8 +63,8 @@ func (l *ledger) snapshot() (undo func()) {
 	}
 }
 
-// fail counts an attempt, and reports whether it was the last: then the window is given up, so that the others are searched
-// nevertheless.
+// fail counts an attempt, and reports whether it was the last: then the window is given up, so that the others are
+// searched nevertheless.
 func (l *ledger) fail(collection string, w stacapi.Interval, now time.Time, err error) (isLast bool) {
 	if l.attempts == nil {
 		l.attempts = map[string]int{}

@@ -47,7 +47,8 @@ func (f *fixture) awaitSweeps(n int) {
 	}
 }
 
-// TestDeletions become events once, after a restart too, and only where that is turned on; what is made again is new again.
+// TestDeletions become events once, after a restart too, and only where that is turned on; what is made again is new
+// again.
 func TestDeletions(t *testing.T) {
 	t.Parallel()
 	for _, enabled := range []bool{true, false} {
@@ -85,8 +86,8 @@ func TestDeletions(t *testing.T) {
 	}
 }
 
-// TestWhatLooksDeletedAndIsNot: items that a server does not show for a while, in all the ways in which servers fail, are not
-// taken for deleted.
+// TestWhatLooksDeletedAndIsNot: items that a server does not show for a while, in all the ways in which servers fail,
+// are not taken for deleted.
 func TestWhatLooksDeletedAndIsNot(t *testing.T) {
 	t.Parallel()
 	hide := func(w http.ResponseWriter, r *http.Request) bool {
@@ -224,8 +225,8 @@ func (f *fixture) pastWatch() *Config {
 	return c
 }
 
-// TestOrderedBackfill finds each item of its time once, over restarts, and says how far it is; its events are marked. With
-// seed there are none, and none later either.
+// TestOrderedBackfill finds each item of its time once, over restarts, and says how far it is; its events are marked.
+// With seed there are none, and none later either.
 func TestOrderedBackfill(t *testing.T) {
 	t.Parallel()
 	for _, seed := range []bool{false, true} {
@@ -325,7 +326,8 @@ func TestImpossibleOrdersAreDropped(t *testing.T) {
 	})
 }
 
-// TestFullMemory: slow work stops before the memory is full, and what is new has the rest of it; that is said loudly, once.
+// TestFullMemory: slow work stops before the memory is full, and what is new has the rest of it; that is said loudly,
+// once.
 func TestFullMemory(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, 100)
@@ -345,8 +347,8 @@ func TestFullMemory(t *testing.T) {
 	}
 }
 
-// TestFullMemoryLosesNothing: what could not be published because the memory was full is published when there is room again,
-// of polls and of backfills: neither the position nor the ledger has gone on.
+// TestFullMemoryLosesNothing: what could not be published because the memory was full is published when there is room
+// again, of polls and of backfills: neither the position nor the ledger has gone on.
 func TestFullMemoryLosesNothing(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, 40)

@@ -6,7 +6,8 @@ import (
 	"github.com/streamgate/streamgate/gateway/source/stacapi"
 )
 
-// plan says what each tier searches, and how often. It is a function of the configuration and of the state of a collection.
+// plan says what each tier searches, and how often. It is a function of the configuration and of the state of a
+// collection.
 type plan struct{ config *Config }
 
 // overlaps is how many times its own interval each tier searches behind the watermark. What the server stamps before it
@@ -61,8 +62,8 @@ func (p plan) poll(collection string, state *collectionState, now time.Time) sta
 	return p.query(collection, stacapi.Interval{From: since.Add(-p.config.Lookback.Std())})
 }
 
-// updated returns a search for what was updated since the watermark, less the overlap of a tier that is searched every so
-// often.
+// updated returns a search for what was updated since the watermark, less the overlap of a tier that is searched every
+// so often.
 func (p plan) updated(collection string, state *collectionState, every time.Duration) stacapi.Query {
 	since := state.Watermark
 	if since.IsZero() { // what was there before belongs to the sweep, which goes in pieces
@@ -95,15 +96,16 @@ func (p plan) newPass(state *collectionState, t tier, now time.Time) *pass {
 	return next
 }
 
-// isStarting reports whether the first sweep of a collection is due before its time, because what is older than a poll finds
-// counts as new.
+// isStarting reports whether the first sweep of a collection is due before its time, because what is older than a poll
+// finds counts as new.
 func (p plan) isStarting(state *collectionState, t tier) bool {
 	isInTiers := state.Engine == engineUpdated || state.Engine == engineWindows
-	return t == tierSweep && isInTiers && !state.isSeeded(t) && state.From.Before(state.Began.Add(-p.config.Lookback.Std()))
+	return t == tierSweep && isInTiers && !state.isSeeded(t) &&
+		state.From.Before(state.Began.Add(-p.config.Lookback.Std()))
 }
 
-// refreshAfter is how old the note of a seen item may be before it is renewed: half of the shortest time in which two searches
-// show that it is gone, and at most a day, so that items that are found often are not written often.
+// refreshAfter is how old the note of a seen item may be before it is renewed: half of the shortest time in which two
+// searches show that it is gone, and at most a day, so that items that are found often are not written often.
 func (p plan) refreshAfter() time.Duration {
 	after := 24 * time.Hour
 	for _, t := range []TierConfig{p.config.Warm, p.config.Cold, p.config.Sweep} {

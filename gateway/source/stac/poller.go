@@ -8,9 +8,9 @@ import (
 	"github.com/streamgate/streamgate/gateway/source/stacapi"
 )
 
-// A poll by windows reads everything since lookback, most of which it has read a minute before. Where that is much, it is
-// cut into slices: every poll reads the newest; another one is read the more seldom the longer it has brought nothing new.
-// What comes late comes in bursts, to a few slices.
+// A poll by windows reads everything since lookback, most of which it has read a minute before. Where that is much, it
+// is cut into slices: every poll reads the newest; another one is read the more seldom the longer it has brought
+// nothing new. What comes late comes in bursts, to a few slices.
 const (
 	slicePages  = 3  // of a whole window, above which it is cut
 	sliceCount  = 12 // of lookback
@@ -20,8 +20,8 @@ const (
 	maxSliceSet = 4 * sliceCount
 )
 
-// poller searches collections for what is new. It owns the slices of windows, by collection; a collection without slices is
-// searched in one window.
+// poller searches collections for what is new. It owns the slices of windows, by collection; a collection without
+// slices is searched in one window.
 type poller struct {
 	*env
 	engines  *engines

@@ -40,9 +40,9 @@ type answering func() *http.Response
 // RoundTrip implements http.RoundTripper.
 func (a answering) RoundTrip(*http.Request) (*http.Response, error) { return a(), nil }
 
-// TestPagesOfRealServers reads answers that are modelled on those of two public services, files {"request", "response"}, and,
-// where STAC_PAGES names a folder, recorded ones, which are not part of the project. Every item on them makes a valid event
-// in each profile.
+// TestPagesOfRealServers reads answers that are modelled on those of two public services, files {"request",
+// "response"}, and, where STAC_PAGES names a folder, recorded ones, which are not part of the project. Every item on
+// them makes a valid event in each profile.
 func TestPagesOfRealServers(t *testing.T) {
 	t.Parallel()
 	var files []string

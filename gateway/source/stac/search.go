@@ -255,8 +255,8 @@ func (s *search) isStale(found time.Time) bool {
 // provesPresence reports whether what the search does not find is missing: then everything that it finds is noted.
 func (s *search) provesPresence() bool { return s.tier == tierSweep && s.config.Deletes.Enabled }
 
-// watchForMassChange raises an alarm if too much has changed. Then updates on the page at hand are not published, and not
-// noted either.
+// watchForMassChange raises an alarm if too much has changed. Then updates on the page at hand are not published, and
+// not noted either.
 func (s *search) watchForMassChange(ctx context.Context) error {
 	raised, err := s.alarms.watch(ctx, s.collection, s.tier, s.counts)
 	if !raised {

@@ -40,11 +40,12 @@ func (s *seenItems) admit(ctx context.Context, added int) error {
 			"there is capacity left; watch less (bbox, filter, sweep.back) or raise maxRemembered",
 			"items", count, "max_remembered", capacity)
 	}
-	return fmt.Errorf("%w: %d of %d, of which the last tenth is kept for what is new", gateway.ErrMemoryFull, count, capacity)
+	return fmt.Errorf("%w: %d of %d, of which the last tenth is kept for what is new",
+		gateway.ErrMemoryFull, count, capacity)
 }
 
-// forgetOld removes items that no tier has found when it was last complete: no search finds them again, so that they need
-// not be told from what is new.
+// forgetOld removes items that no tier has found when it was last complete: no search finds them again, so that they
+// need not be told from what is new.
 func (s *seenItems) forgetOld(ctx context.Context, watched []string) error {
 	horizon, ok := s.horizon(watched)
 	if !ok || !horizon.After(s.forgot.Add(s.plan.refreshAfter())) {

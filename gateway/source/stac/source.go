@@ -15,11 +15,11 @@ import (
 )
 
 // source watches collections. Polls find what is new; between them the slow work is done, a page at a time: tiers that
-// search further back, confirmations of deletions, and backfills. All of it is one goroutine, because a server is asked one
-// thing at a time; so nothing here needs a lock.
+// search further back, confirmations of deletions, and backfills. All of it is one goroutine, because a server is asked
+// one thing at a time; so nothing here needs a lock.
 //
-// The source only wires its parts and decides whose turn it is. Each part owns its state; the checkpoint is saved by the
-// part that changes it, in one step with the events that follow.
+// The source only wires its parts and decides whose turn it is. Each part owns its state; the checkpoint is saved by
+// the part that changes it, in one step with the events that follow.
 type source struct {
 	*env
 	kind stacapi.Kind // "" until the landing page was read
@@ -216,8 +216,8 @@ func (s *source) poll(ctx context.Context) (err error) {
 	return errors.Join(failures...)
 }
 
-// workSlowly does a piece of what is not urgent, and reports whether there was any. It leaves out collections that the poll
-// could not search: there is no use in asking their server for more.
+// workSlowly does a piece of what is not urgent, and reports whether there was any. It leaves out collections that the
+// poll could not search: there is no use in asking their server for more.
 func (s *source) workSlowly(ctx context.Context) (worked bool, err error) {
 	if !s.health.any() {
 		return false, nil

@@ -9,7 +9,8 @@ import (
 	"github.com/streamgate/streamgate/gateway/source/stacapi"
 )
 
-// A tier is one of the searches that a collection gets again and again: for what is young often, for what is old seldom.
+// A tier is one of the searches that a collection gets again and again: for what is young often, for what is old
+// seldom.
 type tier string
 
 const (
@@ -27,8 +28,8 @@ func slowTiers() []tier { return []tier{tierWarm, tierCold, tierSweep} }
 type collectionState struct {
 	// Query names what is searched for; another area or filter begins anew.
 	Query string `json:"query"`
-	// Began is when the collection was first to be searched, and From what was new then: the first search of each tier only
-	// notes older items.
+	// Began is when the collection was first to be searched, and From what was new then: the first search of each tier
+	// only notes older items.
 	Began time.Time `json:"began"`
 	From  time.Time `json:"from"`
 
@@ -58,14 +59,15 @@ type collectionState struct {
 	Gone int `json:"gone,omitempty"`
 }
 
-// alarm is set while updates of a collection are held back because too many came at once: servers have changed all of their
-// items with a new release, which is not news.
+// alarm is set while updates of a collection are held back because too many came at once: servers have changed all of
+// their items with a new release, which is not news.
 type alarm struct {
 	Since   time.Time `json:"since"`
 	Tier    tier      `json:"tier"`
 	Updates int       `json:"updates"`
 	Items   int       `json:"items"`
-	// Discard tells that an operator wants the updates noted without events, until the tier that has found them is complete.
+	// Discard tells that an operator wants the updates noted without events, until the tier that has found them is
+	// complete.
 	Discard bool `json:"discard,omitempty"`
 	// Decided is when that was: a search that had begun before has held back what it found.
 	Decided time.Time `json:"decided,omitzero"`
@@ -119,8 +121,8 @@ func (s *collectionState) completed(t tier, started, now time.Time) {
 	s.endDiscard(t, started)
 }
 
-// advanceWatermark moves the watermark to the latest stamp of a complete search, but never beyond the server's own clock at
-// its beginning: a stamp from the future must not hide what is stamped rightly.
+// advanceWatermark moves the watermark to the latest stamp of a complete search, but never beyond the server's own
+// clock at its beginning: a stamp from the future must not hide what is stamped rightly.
 func (s *collectionState) advanceWatermark(newest, serverStart time.Time) {
 	if !serverStart.IsZero() && newest.After(serverStart) {
 		newest = serverStart
@@ -128,8 +130,8 @@ func (s *collectionState) advanceWatermark(newest, serverStart time.Time) {
 	s.Watermark = laterOf(s.Watermark, newest)
 }
 
-// endDiscard ends an alarm whose updates are only noted, once a complete search of the tier that raised it began after that
-// was decided.
+// endDiscard ends an alarm whose updates are only noted, once a complete search of the tier that raised it began after
+// that was decided.
 func (s *collectionState) endDiscard(t tier, began time.Time) {
 	if s.Alarm != nil && s.Alarm.Discard && s.Alarm.Tier == t && began.After(s.Alarm.Decided) {
 		s.Alarm = nil

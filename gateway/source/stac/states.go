@@ -37,7 +37,8 @@ func (s *states) restore(collection string, data []byte) error {
 // find returns the state of a collection, or nil if it is not watched.
 func (s *states) find(collection string) *collectionState { return s.byName[collection] }
 
-// begin returns the state of a collection that is watched. It makes a new one if there is none, or if it is of another search.
+// begin returns the state of a collection that is watched. It makes a new one if there is none, or if it is of another
+// search.
 func (s *states) begin(collection string) *collectionState {
 	state, query := s.byName[collection], s.queryKey(collection)
 	if state == nil || state.Query != query {

@@ -119,8 +119,8 @@ func (f *fixture) treeConfig(tr *tree) *Config {
 	return c
 }
 
-// TestStaticCatalogue: everything that can be reached becomes one event, and changes become one more; what has not changed is
-// not sent again.
+// TestStaticCatalogue: everything that can be reached becomes one event, and changes become one more; what has not
+// changed is not sent again.
 func TestStaticCatalogue(t *testing.T) {
 	t.Parallel()
 	tr := newTree(t)
@@ -192,8 +192,8 @@ func TestStaticCatalogueInPart(t *testing.T) {
 	}
 }
 
-// TestBrokenStaticCatalogue: what can be read is published, what cannot is reported, and nothing is taken for deleted before
-// everything was read; then what is not there is.
+// TestBrokenStaticCatalogue: what can be read is published, what cannot is reported, and nothing is taken for deleted
+// before everything was read; then what is not there is.
 func TestBrokenStaticCatalogue(t *testing.T) {
 	t.Parallel()
 	tr := newTree(t)
@@ -232,8 +232,8 @@ func TestBrokenStaticCatalogue(t *testing.T) {
 	redistest.Eventually(t, "the deletion is found", func() bool { return slices.Equal(f.typed(typeDelete), []string{"deep/four"}) })
 }
 
-// TestMassChangeOfAStaticCatalogue: updates that were held back are found when they are released, though their files have not
-// changed since.
+// TestMassChangeOfAStaticCatalogue: updates that were held back are found when they are released, though their files
+// have not changed since.
 func TestMassChangeOfAStaticCatalogue(t *testing.T) {
 	t.Parallel()
 	tr := newTree(t)

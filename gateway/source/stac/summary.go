@@ -60,8 +60,8 @@ func summarize(i *stacapi.Item, c *EventConfig, collection, href, collectionHref
 	return marshal(feature)
 }
 
-// summaryAssets returns the assets whose key or one of whose roles is wanted. Malformed ones are left out: one bad asset
-// must not cost the event of its item.
+// summaryAssets returns the assets whose key or one of whose roles is wanted. Malformed ones are left out: one bad
+// asset must not cost the event of its item.
 func summaryAssets(i *stacapi.Item, wanted []string, href string) map[string]summaryAsset {
 	var all map[string]json.RawMessage
 	if len(wanted) == 0 || json.Unmarshal(i.Assets, &all) != nil {
@@ -77,7 +77,8 @@ func summaryAssets(i *stacapi.Item, wanted []string, href string) map[string]sum
 		if json.Unmarshal(raw, &a) != nil || a.Href == "" {
 			continue
 		}
-		if !matchesAny(wanted, key) && !slices.ContainsFunc(a.Roles, func(role string) bool { return matchesAny(wanted, role) }) {
+		isWanted := func(name string) bool { return matchesAny(wanted, name) }
+		if !isWanted(key) && !slices.ContainsFunc(a.Roles, isWanted) {
 			continue
 		}
 		a.Href = resolve(base, unsigned(a.Href))

@@ -9,13 +9,13 @@ import (
 	"github.com/streamgate/streamgate/gateway/source/stacapi"
 )
 
-// sweepGap is the shortest time between two sweeps. Notes tell to the second when an item was seen: in the second in which
-// one sweep ends and another begins, some of what is missing would look as if it were there, and the rest few enough to be
-// believed.
+// sweepGap is the shortest time between two sweeps. Notes tell to the second when an item was seen: in the second in
+// which one sweep ends and another begins, some of what is missing would look as if it were there, and the rest few
+// enough to be believed.
 const sweepGap = 2 * time.Second
 
-// tiers does the work of the slow tiers, a piece at a time. It owns whose turn it is: where there is more work than can be
-// done, each collection and tier gets its share.
+// tiers does the work of the slow tiers, a piece at a time. It owns whose turn it is: where there is more work than can
+// be done, each collection and tier gets its share.
 type tiers struct {
 	*env
 	states      *states

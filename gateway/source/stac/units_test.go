@@ -210,8 +210,8 @@ func TestVersionIgnoresWhatIsNoChange(t *testing.T) {
 	}
 }
 
-// TestWindowsOfTheNotebook: ten dates, five days apart, four windows of six hours back from each. There they lacked a minute
-// each; here they share their ends.
+// TestWindowsOfTheNotebook: ten dates, five days apart, four windows of six hours back from each. There they lacked a
+// minute each; here they share their ends.
 func TestWindowsOfTheNotebook(t *testing.T) {
 	t.Parallel()
 	b := BackfillConfig{Start: "2021-12-30", Count: 10, Every: gateway.Duration(120 * time.Hour), Window: gateway.Duration(6 * time.Hour), Windows: 4}

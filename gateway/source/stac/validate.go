@@ -137,7 +137,8 @@ func validateBounds(c *Config, p *gateway.Problems) {
 		}
 	}
 	if c.MaxRemembered < 1 {
-		p.Add("maxRemembered", fmt.Sprintf("%d is not a positive number of items", c.MaxRemembered), "set a number like 5000000")
+		p.Add("maxRemembered", fmt.Sprintf("%d is not a positive number of items", c.MaxRemembered),
+			"set a number like 5000000")
 	}
 }
 

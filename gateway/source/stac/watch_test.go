@@ -72,8 +72,8 @@ func TestEveryServerIsReadToItsEnd(t *testing.T) {
 	}
 }
 
-// TestSearchThatCannotBeTrustedIsNotTakenForComplete: a server that leads in circles, or answers what is no page, is asked
-// again later, not at once and for ever; the checkpoint stays; and when it has recovered, nothing is missing.
+// TestSearchThatCannotBeTrustedIsNotTakenForComplete: a server that leads in circles, or answers what is no page, is
+// asked again later, not at once and for ever; the checkpoint stays; and when it has recovered, nothing is missing.
 func TestSearchThatCannotBeTrustedIsNotTakenForComplete(t *testing.T) {
 	t.Parallel()
 	for name, quirks := range map[string]stacsample.Quirks{
@@ -141,8 +141,8 @@ func TestChangesAndTouches(t *testing.T) {
 	}
 }
 
-// TestRestartsRepeatAndMissNothing stops the gateway at random requests, before or after they are answered, while items are
-// added and changed, and starts another one: each state of each item becomes one event.
+// TestRestartsRepeatAndMissNothing stops the gateway at random requests, before or after they are answered, while items
+// are added and changed, and starts another one: each state of each item becomes one event.
 func TestRestartsRepeatAndMissNothing(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(12) {
@@ -299,8 +299,8 @@ func TestGatewayThatLostItsLeasePublishesNothing(t *testing.T) {
 	f.expectAll()
 }
 
-// TestOutageTeachesNothing: a server that was down with 500, for as long as one poll tries (two, two and six times at three
-// page sizes), is asked for whole pages when it is back.
+// TestOutageTeachesNothing: a server that was down with 500, for as long as one poll tries (two, two and six times at
+// three page sizes), is asked for whole pages when it is back.
 func TestOutageTeachesNothing(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, 20)

@@ -6,10 +6,11 @@ import (
 	"strings"
 )
 
-// APIURL returns the address of an API, given its landing page or search endpoint, or of a static catalog, given its root
-// document: without a slash at its end, and without its query and user information, which may be secret.
+// APIURL returns the address of an API, given its landing page or search endpoint, or of a static catalog, given its
+// root document: without a slash at its end, and without its query and user information, which may be secret.
 func APIURL(api *url.URL) string {
-	base := url.URL{Scheme: api.Scheme, Host: api.Host, Path: strings.TrimSuffix(strings.TrimSuffix(api.Path, "/"), "/search")}
+	root := strings.TrimSuffix(strings.TrimSuffix(api.Path, "/"), "/search")
+	base := url.URL{Scheme: api.Scheme, Host: api.Host, Path: root}
 	if path.Ext(base.Path) == ".json" { // the root document of a static catalog
 		base.Path = path.Dir(base.Path)
 	}

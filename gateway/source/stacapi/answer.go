@@ -12,7 +12,8 @@ import (
 	"time"
 )
 
-// This file describes what an HTTP peer did: what its answer says beside the body, and what kind of failure a failure is.
+// This file describes what an HTTP peer did: what its answer says beside the body, and what kind of failure a failure
+// is.
 
 const (
 	maxErrorText = 200 // of what a server says about a failure
@@ -67,7 +68,8 @@ func (e *StatusError) Temporary() bool {
 // isTooMuch reports whether a smaller page may succeed. Servers behind AWS Lambda answer 502 above 6 MB.
 func (e *StatusError) isTooMuch() bool {
 	switch e.Code {
-	case http.StatusRequestEntityTooLarge, http.StatusInternalServerError, http.StatusBadGateway, http.StatusGatewayTimeout:
+	case http.StatusRequestEntityTooLarge, http.StatusInternalServerError,
+		http.StatusBadGateway, http.StatusGatewayTimeout:
 		return true
 	}
 	return false

@@ -15,13 +15,13 @@ import (
 	"golang.org/x/net/http/httpguts"
 )
 
-// Auth says where the bearer token of requests comes from: from the first of its fields that is set. The zero value sends
-// none.
+// Auth says where the bearer token of requests comes from: from the first of its fields that is set. The zero value
+// sends none.
 type Auth struct {
 	// Token is a bearer token.
 	Token string
-	// TokenFile is a file with a bearer token, which its owner may replace: it is read again every minute, and when the server
-	// answers 401.
+	// TokenFile is a file with a bearer token, which its owner may replace: it is read again every minute, and when the
+	// server answers 401.
 	TokenFile string
 	// OAuth2 fetches tokens with client credentials (RFC 6749 section 4.4), and renews them before they expire.
 	OAuth2 *OAuth2
@@ -45,7 +45,8 @@ const (
 	tokenDefault  = 5 * time.Minute // of a server that does not say how long a token is valid
 )
 
-// tokens hands out the bearer token. It is safe for concurrent use; a token is fetched by one caller while the others wait.
+// tokens hands out the bearer token. It is safe for concurrent use; a token is fetched by one caller while the others
+// wait.
 type tokens struct {
 	auth Auth
 	http *http.Client
@@ -130,7 +131,7 @@ func (t *tokens) fetch(ctx context.Context, c *OAuth2) error {
 	}
 	err = decodeJSON(io.LimitReader(response.Body, maxTokenBytes), &answer)
 	switch {
-	case response.StatusCode != http.StatusOK: // its text may repeat the secret, except for the code of RFC 6749 section 5.2
+	case response.StatusCode != http.StatusOK: // only the code of RFC 6749 section 5.2 cannot repeat the secret
 		return fmt.Errorf("the authorization server answered %d %.40q", response.StatusCode, answer.Error)
 	case err != nil || answer.Token == "" || !httpguts.ValidHeaderFieldValue(answer.Token):
 		return errors.New("the answer of the authorization server has no valid access_token")

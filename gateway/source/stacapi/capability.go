@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// Capability is a way to ask a server for what was updated since a time. None works everywhere, and some servers answer one
-// that they do not know as if it were not there; so each is tried before it is relied on.
+// Capability is a way to ask a server for what was updated since a time. None works everywhere, and some servers answer
+// one that they do not know as if it were not there; so each is tried before it is relied on.
 type Capability string
 
 // The capabilities, the best first.
@@ -39,8 +39,8 @@ type Probe struct {
 const maxSample = 50
 
 // ProbeUpdated finds out how the server can be asked for what was updated since a time, with a few small searches. A
-// capability is accepted only if it gives nothing for tomorrow, something for 1970, and only what it should for a time in
-// between. q is the search that is to be bounded; now is the present time.
+// capability is accepted only if it gives nothing for tomorrow, something for 1970, and only what it should for a time
+// in between. q is the search that is to be bounded; now is the present time.
 func (c *Client) ProbeUpdated(ctx context.Context, q Query, now time.Time) (Probe, error) {
 	q.Limit, q.Bound = min(maxSample, q.Limit), nil
 	page, err := c.FirstPage(ctx, q)
@@ -81,7 +81,8 @@ type sample struct {
 	undated *Item
 }
 
-// inspect reads a page. Stamps of other zones do not count: a server that compares stamps as text would compare them wrongly.
+// inspect reads a page. Stamps of other zones do not count: a server that compares stamps as text would compare them
+// wrongly.
 func inspect(p *Page) (s sample) {
 	for _, raw := range p.Items {
 		i, err := ParseItem(raw)
@@ -165,9 +166,9 @@ func (b *Bound) holds(p *Page) bool {
 	return true
 }
 
-// OmitsUndated reports whether the server leaves items that have a beginning and an end instead of a time out of searches by
-// time (stac-server issue 1165). undated is such an item. A server that refuses the search, and an item whose beginning is
-// not a time, say nothing about that.
+// OmitsUndated reports whether the server leaves items that have a beginning and an end instead of a time out of
+// searches by time (stac-server issue 1165). undated is such an item. A server that refuses the search, and an item
+// whose beginning is not a time, say nothing about that.
 func (c *Client) OmitsUndated(ctx context.Context, q Query, undated *Item) (bool, error) {
 	at, err := ParseTime(undated.Properties.Text("start_datetime"))
 	if err != nil {

@@ -30,8 +30,8 @@ func (c *Client) ReadCatalog(ctx context.Context, address *url.URL) (*Catalog, e
 	return &document, nil
 }
 
-// ReadItems reads a file that is an item or a FeatureCollection. If known identifies a state of the file and it is still in
-// that state, the error is [ErrNotModified].
+// ReadItems reads a file that is an item or a FeatureCollection. If known identifies a state of the file and it is
+// still in that state, the error is [ErrNotModified].
 func (c *Client) ReadItems(ctx context.Context, address *url.URL, known Validator) (p *Page, err error) {
 	r := &request{method: http.MethodGet, url: c.withBaseQuery(address), header: http.Header{}}
 	known.apply(r.header)

@@ -27,13 +27,13 @@ const (
 	maxRedirects  = 5
 )
 
-// Client talks to one STAC API. It is safe for concurrent use: the requests to one host go one after the other, those of a
-// search with [Query.Background] after all others.
+// Client talks to one STAC API. It is safe for concurrent use: the requests to one host go one after the other, those
+// of a search with [Query.Background] after all others.
 //
-// Every method that takes a context blocks until the answer is there, all tries are used up (6, with random pauses of up to
-// a minute between them, or as long as Retry-After says, at most 15 minutes), or the context ends; then it returns the error
-// of the context. An answer of the server other than the expected one is a [*StatusError]. Answers above 64 MiB, counted
-// after decompression, are refused.
+// Every method that takes a context blocks until the answer is there, all tries are used up (6, with random pauses of
+// up to a minute between them, or as long as Retry-After says, at most 15 minutes), or the context ends; then it
+// returns the error of the context. An answer of the server other than the expected one is a [*StatusError]. Answers
+// above 64 MiB, counted after decompression, are refused.
 type Client struct {
 	base      *url.URL
 	header    http.Header
@@ -59,9 +59,9 @@ func (c *Client) Base() *url.URL { return c.base }
 // decoder reads the body of an answer. It is called anew for each try, and must forget what the try before has left.
 type decoder func(body io.Reader, a *answer) error
 
-// get is the one loop that repeats requests. It sends r until it is answered with JSON that decode accepts, at most maxTries
-// times, with pauses that grow and are random, and never before the time that the server has asked for. With shrinkable, a
-// failure that a smaller page may cure is returned at its second occurrence.
+// get is the one loop that repeats requests. It sends r until it is answered with JSON that decode accepts, at most
+// maxTries times, with pauses that grow and are random, and never before the time that the server has asked for. With
+// shrinkable, a failure that a smaller page may cure is returned at its second occurrence.
 func (c *Client) get(ctx context.Context, r *request, shrinkable bool, decode decoder) error {
 	pause, host := c.pause, c.hosts.of(r.url, c.perSecond)
 	for try, renewed := 1, false; ; try++ {
@@ -188,7 +188,8 @@ func (c *Client) newRequest(ctx context.Context, r *request) (*http.Request, err
 	return httpRequest, nil
 }
 
-// withBaseQuery adds the query of the configured address, where some services expect a key, to another address of its host.
+// withBaseQuery adds the query of the configured address, where some services expect a key, to another address of its
+// host.
 func (c *Client) withBaseQuery(u *url.URL) *url.URL {
 	if c.base.RawQuery == "" || !trusts(c.base, u) {
 		return u
@@ -222,8 +223,8 @@ func checkRedirect(r *http.Request, via []*http.Request) error {
 	return nil
 }
 
-// cappedReader reads at most left bytes and remembers the error that it ended with. It counts decompressed bytes: an answer
-// may be small on the wire and huge in memory.
+// cappedReader reads at most left bytes and remembers the error that it ended with. It counts decompressed bytes: an
+// answer may be small on the wire and huge in memory.
 type cappedReader struct {
 	r    io.Reader
 	left int64

@@ -229,8 +229,8 @@ func TestEndOfContextEndsEveryWait(t *testing.T) {
 	})
 }
 
-// TestRedirects: what stays at the host and keeps its method is followed; a POST that would become a GET, another host and
-// a circle are not.
+// TestRedirects: what stays at the host and keeps its method is followed; a POST that would become a GET, another host
+// and a circle are not.
 func TestRedirects(t *testing.T) {
 	t.Parallel()
 	var credentials atomic.Int32

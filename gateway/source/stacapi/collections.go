@@ -22,8 +22,8 @@ type Collection struct {
 	Raw json.RawMessage
 }
 
-// Collections reads the list of collections to its end, at most 10,000. Entries without an id are left out. Pages that have
-// not changed since the last call are not sent again, if the server supports that.
+// Collections reads the list of collections to its end, at most 10,000. Entries without an id are left out. Pages that
+// have not changed since the last call are not sent again, if the server supports that.
 func (c *Client) Collections(ctx context.Context) ([]Collection, error) {
 	target, err := url.Parse(collectionsURL(c.base))
 	if err != nil {
@@ -99,8 +99,8 @@ func (c *Client) CheckCollection(ctx context.Context, name string) error {
 	return errors.New("the API has no such collection")
 }
 
-// CollectionExists reports whether the API has a collection. Only an answer 404 says that it does not: what else is wrong
-// with a server shows in the search.
+// CollectionExists reports whether the API has a collection. Only an answer 404 says that it does not: what else is
+// wrong with a server shows in the search.
 func (c *Client) CollectionExists(ctx context.Context, name string) (bool, error) {
 	return c.exists(ctx, CollectionURL(c.base, name))
 }
@@ -110,8 +110,8 @@ func (c *Client) exists(ctx context.Context, address string) (bool, error) {
 	return status != http.StatusNotFound, err
 }
 
-// IsGone reports whether the server says that there is nothing at an address of its own, with 404 or 410. Any other answer,
-// and any trouble, is no.
+// IsGone reports whether the server says that there is nothing at an address of its own, with 404 or 410. Any other
+// answer, and any trouble, is no.
 func (c *Client) IsGone(ctx context.Context, address string) (bool, error) {
 	status, err := c.ask(ctx, address)
 	if err == nil {
@@ -120,8 +120,8 @@ func (c *Client) IsGone(ctx context.Context, address string) (bool, error) {
 	return status == http.StatusNotFound || status == http.StatusGone, err
 }
 
-// ask returns the status that a document is refused with; 0 if it is there, or the server does not answer. It fails only
-// for an address that cannot be asked for.
+// ask returns the status that a document is refused with; 0 if it is there, or the server does not answer. It fails
+// only for an address that cannot be asked for.
 func (c *Client) ask(ctx context.Context, address string) (status int, err error) {
 	target, err := url.Parse(address)
 	if err != nil {

@@ -38,8 +38,8 @@ type Config struct {
 	RequestsPerSecond float64
 	// MinPause is the shortest pause before a request is repeated; 0 is DefaultMinPause.
 	MinPause time.Duration
-	// DialContext opens connections; nil is a plain net.Dialer. A caller that must not be led into private networks passes a
-	// guarded one here.
+	// DialContext opens connections; nil is a plain net.Dialer. A caller that must not be led into private networks
+	// passes a guarded one here.
 	DialContext func(ctx context.Context, network, address string) (net.Conn, error)
 	// Transport replaces the HTTP transport, and DialContext with it; nil is a transport that uses the proxy of the
 	// environment. It must not follow redirects or retry.

@@ -90,8 +90,8 @@ func (e endpoints) forQuery(q *Query) *endpoint {
 	return e.search
 }
 
-// canExpress reports whether a search with a bound can be written for the server: CQL2 JSON goes by POST, CQL2 text by GET,
-// and one filter cannot be in both.
+// canExpress reports whether a search with a bound can be written for the server: CQL2 JSON goes by POST, CQL2 text by
+// GET, and one filter cannot be in both.
 func (e endpoints) canExpress(q *Query) bool {
 	isPost := e.search.method == http.MethodPost
 	switch q.Bound.Capability {
@@ -120,7 +120,8 @@ func (c *Client) searchEndpoints() (endpoints, error) {
 	return c.endpoints, nil
 }
 
-// dropPost turns to GET for good, for a server that refuses the POST that it has offered. It returns nil if GET is not offered.
+// dropPost turns to GET for good, for a server that refuses the POST that it has offered. It returns nil if GET is not
+// offered.
 func (c *Client) dropPost() *endpoint {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -18,9 +18,9 @@ const (
 	yieldPause = 20 * time.Millisecond
 )
 
-// Hosts holds the limits that clients share: each host gets one request at a time, at the lowest rate that any of them is
-// configured for, and none before the time that a Retry-After of the host names. It is safe for concurrent use. It keeps the
-// limits of at most 1,000 hosts that are not in use.
+// Hosts holds the limits that clients share: each host gets one request at a time, at the lowest rate that any of them
+// is configured for, and none before the time that a Retry-After of the host names. It is safe for concurrent use. It
+// keeps the limits of at most 1,000 hosts that are not in use.
 type Hosts struct {
 	mu     sync.Mutex
 	byName map[string]*host
@@ -74,8 +74,9 @@ type host struct {
 	notBefore  time.Time       // when the server accepts the next request, of any client
 }
 
-// enter waits for a turn, and for the time that the server and the rate allow. leave must be called if it succeeds. While
-// there is time to wait, the turn is given back, so that a foreground request can go first when the time has come.
+// enter waits for a turn, and for the time that the server and the rate allow. leave must be called if it succeeds.
+// While there is time to wait, the turn is given back, so that a foreground request can go first when the time has
+// come.
 func (h *host) enter(ctx context.Context, background bool) error {
 	if !background {
 		h.addUrgent(1)

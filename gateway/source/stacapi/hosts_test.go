@@ -31,8 +31,8 @@ func TestHostsHaveOneName(t *testing.T) {
 	}
 }
 
-// TestForegroundGoesFirstAfterAWait: when the rate admits the next request, a foreground request goes first, even if it came
-// later.
+// TestForegroundGoesFirstAfterAWait: when the rate admits the next request, a foreground request goes first, even if it
+// came later.
 func TestForegroundGoesFirstAfterAWait(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -110,7 +110,8 @@ func TestOneRequestAtATime(t *testing.T) {
 	})
 }
 
-// TestHostsAreShared by the clients that are given them: the rate, of which the lower counts, and what the server asks for.
+// TestHostsAreShared by the clients that are given them: the rate, of which the lower counts, and what the server asks
+// for.
 func TestHostsAreShared(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -6,15 +6,15 @@ import (
 	"time"
 )
 
-// TimeFormat is how times are written to servers, in UTC: in full, because some refuse a date alone, and with at most six
-// digits of a second.
+// TimeFormat is how times are written to servers, in UTC: in full, because some refuse a date alone, and with at most
+// six digits of a second.
 const TimeFormat = "2006-01-02T15:04:05.999999Z"
 
 // ParseTime reads a time in RFC 3339.
 func ParseTime(s string) (time.Time, error) { return time.Parse(time.RFC3339, s) }
 
-// Interval is a closed interval of time; a zero end is open. Neighbouring intervals share their ends, so that nothing falls
-// between them. The zero value restricts nothing.
+// Interval is a closed interval of time; a zero end is open. Neighbouring intervals share their ends, so that nothing
+// falls between them. The zero value restricts nothing.
 type Interval struct{ From, To time.Time }
 
 // IsZero reports whether both ends are open.
@@ -53,8 +53,8 @@ func parseEnd(s string, mayBeOpen bool) (time.Time, error) {
 	return t.UTC(), nil
 }
 
-// String returns the datetime parameter. An instant is not written as an interval, for which some servers return nothing; an
-// open end is written "..", because some refuse an empty one.
+// String returns the datetime parameter. An instant is not written as an interval, for which some servers return
+// nothing; an open end is written "..", because some refuse an empty one.
 func (i Interval) String() string {
 	if i.From.Equal(i.To) {
 		return i.From.Format(TimeFormat)

@@ -85,9 +85,9 @@ func (i *Item) IsUndated() bool {
 	return i.Properties.Text("datetime") == "" && i.Properties.Text("start_datetime") != ""
 }
 
-// Href returns the address of the item: its self link, else its canonical link, else the file that it came from, else the
-// address that the API should have for it. The specification recommends a self link and does not require it. page is where
-// the item was read, which relative links refer to.
+// Href returns the address of the item: its self link, else its canonical link, else the file that it came from, else
+// the address that the API should have for it. The specification recommends a self link and does not require it. page
+// is where the item was read, which relative links refer to.
 func (i *Item) Href(api *url.URL, collection string, page *url.URL) string {
 	for _, rel := range []string{"self", "canonical"} {
 		for _, l := range i.Links {

@@ -11,7 +11,8 @@ import (
 
 func newDecoder(body io.Reader) *json.Decoder { return json.NewDecoder(body) }
 
-// decodeJSON reads one document. A failure is one that a retry may cure: servers in trouble answer 200 with an HTML page.
+// decodeJSON reads one document. A failure is one that a retry may cure: servers in trouble answer 200 with an HTML
+// page.
 func decodeJSON(body io.Reader, v any) error {
 	if err := newDecoder(body).Decode(v); err != nil {
 		return malformed(fmt.Errorf("decode: %w", err))

@@ -31,7 +31,8 @@ func (l *Link) resolve(base *url.URL) (*url.URL, error) { return ResolveLink(bas
 
 // isJSON reports whether the link leads to JSON, as far as it says.
 func (l *Link) isJSON() bool {
-	return l.Type == "" || strings.HasPrefix(l.Type, "application/geo+json") || strings.HasPrefix(l.Type, "application/json")
+	return l.Type == "" || strings.HasPrefix(l.Type, "application/geo+json") ||
+		strings.HasPrefix(l.Type, "application/json")
 }
 
 // findNext returns the first next link, or nil.

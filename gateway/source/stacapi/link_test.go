@@ -71,8 +71,8 @@ func TestFollowingNextLinks(t *testing.T) {
 	}
 }
 
-// TestNextLinksThatForget holds the forms in which servers were seen to lose parts of the search, and those in which the
-// search is in a token.
+// TestNextLinksThatForget holds the forms in which servers were seen to lose parts of the search, and those in which
+// the search is in a token.
 func TestNextLinksThatForget(t *testing.T) {
 	t.Parallel()
 	q := Query{

@@ -43,8 +43,8 @@ func TestPages(t *testing.T) {
 	}
 }
 
-// TestPagesOfRealServers reads answers that are modelled on those of two public services, files {"request", "response"}, and,
-// where STAC_PAGES names a folder, recorded ones, which are not part of the project.
+// TestPagesOfRealServers reads answers that are modelled on those of two public services, files {"request",
+// "response"}, and, where STAC_PAGES names a folder, recorded ones, which are not part of the project.
 func TestPagesOfRealServers(t *testing.T) {
 	t.Parallel()
 	var files []string

@@ -17,8 +17,8 @@ type Query struct {
 	Window Interval
 	// ID restricts the search to one item.
 	ID string
-	// BBox restricts the search to four or six numbers (west, south, east, north), Intersects to a GeoJSON geometry. A search
-	// has at most one of them.
+	// BBox restricts the search to four or six numbers (west, south, east, north), Intersects to a GeoJSON geometry. A
+	// search has at most one of them.
 	BBox       []float64
 	Intersects string
 	// Filter is a CQL2 filter: a JSON object as text, or an expression in CQL2 text.
@@ -93,8 +93,8 @@ func (q *Query) body() map[string]any {
 	return body
 }
 
-// filter returns the filter and the bound. The property is called updated and not properties.updated, which stac-server does
-// not find.
+// filter returns the filter and the bound. The property is called updated and not properties.updated, which stac-server
+// does not find.
 func (q *Query) filter() string {
 	filter := strings.TrimSpace(q.Filter)
 	if q.Bound == nil {

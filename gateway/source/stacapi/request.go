@@ -51,9 +51,9 @@ func (r *request) withLimit(limit int) (*request, bool) {
 	return &changed, true
 }
 
-// restore puts back what a next link has forgotten of the search. Links that repeat the search are known to leave out the
-// filter, and links that count items to leave out everything, which gives items that were not asked for (pycsw issue 1182,
-// stac-auth-proxy pull request 162). Anything else is a token, which holds the search.
+// restore puts back what a next link has forgotten of the search. Links that repeat the search are known to leave out
+// the filter, and links that count items to leave out everything, which gives items that were not asked for (pycsw
+// issue 1182, stac-auth-proxy pull request 162). Anything else is a token, which holds the search.
 func (q *Query) restore(r *request) {
 	values := r.url.Query()
 	has := func(name string) bool { return values.Has(name) }

@@ -13,8 +13,8 @@ const (
 	maxKeptBytes     = 16 << 20 // of all
 )
 
-// Validator identifies a state of a document for a conditional request (RFC 9110 section 8.8). The zero value identifies
-// none.
+// Validator identifies a state of a document for a conditional request (RFC 9110 section 8.8). The zero value
+// identifies none.
 type Validator struct {
 	ETag, LastModified string
 }
@@ -31,8 +31,8 @@ func (v Validator) apply(header http.Header) {
 	}
 }
 
-// documents keeps landing pages and lists of collections, so that a server need not send again what has not changed. The
-// zero value is empty. It is safe for concurrent use.
+// documents keeps landing pages and lists of collections, so that a server need not send again what has not changed.
+// The zero value is empty. It is safe for concurrent use.
 type documents struct {
 	mu        sync.Mutex
 	byAddress map[string]*document

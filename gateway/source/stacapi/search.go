@@ -20,12 +20,12 @@ const (
 // ErrTooManyPages is wrapped by the error of a search that has more pages than it may.
 var ErrTooManyPages = errors.New("the search has too many pages")
 
-// Search reads a search to its end and hands every page to handle. It returns nil only if it has seen everything, as far as
-// can be known: after an error the search must be repeated. Items may be handed on more than once, and before an error. An
-// error of handle ends the search and is returned as it is.
+// Search reads a search to its end and hands every page to handle. It returns nil only if it has seen everything, as
+// far as can be known: after an error the search must be repeated. Items may be handed on more than once, and before an
+// error. An error of handle ends the search and is returned as it is.
 //
-// pageSize is the number of items that pages were asked for at the end: it is lowered where the server fails to give as much
-// at once. Search keeps 8 bytes per item in memory, and one page.
+// pageSize is the number of items that pages were asked for at the end: it is lowered where the server fails to give as
+// much at once. Search keeps 8 bytes per item in memory, and one page.
 func (c *Client) Search(
 	ctx context.Context, q Query, handle func(ctx context.Context, p *Page) error,
 ) (pageSize int, err error) {
@@ -79,7 +79,8 @@ func newSearch(c *Client, q Query, handle func(ctx context.Context, p *Page) err
 	return s
 }
 
-// searchWindow searches one window. Where the server's last page is suspiciously full, it searches the two halves instead.
+// searchWindow searches one window. Where the server's last page is suspiciously full, it searches the two halves
+// instead.
 func (s *search) searchWindow(ctx context.Context, w Interval) error {
 	suspicious, err := s.walk(ctx, w)
 	if err != nil || !suspicious {
@@ -144,8 +145,8 @@ func (s *search) walk(ctx context.Context, w Interval) (suspicious bool, err err
 // errCircle is the error of a list whose next links lead in a circle.
 var errCircle = errors.New("the next link of the server leads back to a page that was read before")
 
-// tooMany decides about a window of which the first page tells that it is too large: it may be read in halves, unless the
-// caller has bounded the pages.
+// tooMany decides about a window of which the first page tells that it is too large: it may be read in halves, unless
+// the caller has bounded the pages.
 func (s *search) tooMany(p *Page) (suspicious bool, err error) {
 	if s.maxPages == maxPages {
 		return true, nil
@@ -165,8 +166,8 @@ func (s *search) follow(q *Query, r *request, p *Page) (*request, error) {
 
 // mayHaveMore reports whether the last page of a walk leaves doubt that it is the last: there are fewer items than the
 // server says, or it does not say how many there are and the page is as full as a page can be. Servers have lost their
-// next links before. So a full page is asked for again, one item smaller, where a server that pages must show a next link,
-// and that must lead to nothing new.
+// next links before. So a full page is asked for again, one item smaller, where a server that pages must show a next
+// link, and that must lead to nothing new.
 func (s *search) mayHaveMore(
 	ctx context.Context, q *Query, r *request, p *Page, seen map[uint64]struct{},
 ) (bool, error) {

@@ -213,8 +213,8 @@ func TestSearchThatNeverEnds(t *testing.T) {
 	}
 }
 
-// TestNextLinkLostAtOneItem: a server that makes no token of a certain item is noticed, though a page that ends elsewhere
-// has a next link (stac-server did so with items without a datetime).
+// TestNextLinkLostAtOneItem: a server that makes no token of a certain item is noticed, though a page that ends
+// elsewhere has a next link (stac-server did so with items without a datetime).
 func TestNextLinkLostAtOneItem(t *testing.T) {
 	t.Parallel()
 	catalogue := stacsample.New(stacsample.WithQuirks(stacsample.Quirks{NoNumberMatched: true}))

@@ -131,9 +131,13 @@ func TestKnativeManifestsOfTheDocs(t *testing.T) {
 // TestKnativePointsAreTested: every test that docs/knative.md names is there.
 func TestKnativePointsAreTested(t *testing.T) {
 	t.Parallel()
-	files, err := filepath.Glob(filepath.Join(root, "gateway/*_test.go"))
-	if err != nil {
-		t.Fatal(err)
+	var files []string
+	for _, pattern := range []string{"gateway/*_test.go", "gateway/*/*_test.go"} {
+		found, err := filepath.Glob(filepath.Join(root, pattern))
+		if err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, found...)
 	}
 	var tests strings.Builder
 	for _, file := range files {

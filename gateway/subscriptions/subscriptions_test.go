@@ -296,7 +296,7 @@ func TestRefused(t *testing.T) {
 		"area":                  {good(object{"filters": []any{object{"intersects": object{"type": "Circle"}}}}), 400, "not a GeoJSON type"},
 		"no area":               {good(object{"filters": []any{object{"intersects": object{}}}}), 400, "either a box or a geometry"},
 		"nested dialect":        {good(object{"filters": []any{object{"all": []any{object{"not": object{"nope": 1}}}}}}), 400, "filters[0].all[0].not"},
-		"attribute":             {good(object{"filters": []any{object{"exact": object{"Type": "a"}}}}), 400, "no attribute name"},
+		"attribute":             {good(object{"filters": []any{object{"exact": object{"Type": "a"}}}}), 400, "not a valid attribute name"},
 		"no types":              {good(object{"types": []string{}}), 400, "types"},
 		"credential":            {good(object{"sinkcredential": object{"credentialtype": "REFRESHTOKEN"}}), 400, "write PLAIN or ACCESSTOKEN"},
 		"expired":               {good(object{"sinkcredential": object{"credentialtype": "ACCESSTOKEN", "accesstoken": "a", "accesstokenexpiresutc": "2020-01-01T00:00:00Z"}}), 400, "expired"},

@@ -75,6 +75,7 @@ func house() []floor {
 		{path: "gateway/stream", level: 5, onlyThese: []string{goRedis, prometheus}},
 		{path: "gateway/delivery", level: 6, onlyThese: []string{goRedis, prometheus, rate}},
 		{path: "gateway/ingress", level: 6, onlyThese: []string{prometheus}},
+		{path: "gateway/source/stacapi", level: 2, onlyThese: []string{httpGuts, rate}}, // a client to be imported alone
 		{path: "gateway/source/stac", level: 6, onlyThese: []string{uuid, httpGuts, rate}, testsAlso: []string{"gateway"}},
 		{
 			path: "gateway/source/builtin", level: 7, onlyThese: []string{goRedis, uuid, cron, httpGuts, rate},

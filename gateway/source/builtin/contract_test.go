@@ -106,8 +106,8 @@ func TestContract(t *testing.T) {
 			if !found {
 				t.Fatal("the type has no case in contractCases")
 			}
-			checkMentioned(t, "../../config.example.yaml", "type: "+sourceType.Name)
-			checkMentioned(t, "../../docs/sources.md", "## `"+sourceType.Name+"`")
+			checkMentioned(t, "../../../config.example.yaml", "type: "+sourceType.Name)
+			checkMentioned(t, "../../../docs/sources.md", "## `"+sourceType.Name+"`")
 			client, stream := redistest.Shared(t).Client(), redistest.Stream(t)
 			config, add := c.setup(t, client)
 			if problems := config.Validate(""); len(problems) > 0 {

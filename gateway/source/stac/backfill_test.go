@@ -15,6 +15,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/streamgate/streamgate/gateway/setting"
+	"github.com/streamgate/streamgate/gateway/source/stacapi"
 	"github.com/streamgate/streamgate/internal/redistest"
 	"github.com/streamgate/streamgate/internal/stacsample"
 )
@@ -40,8 +41,8 @@ func (f *fixture) isBackfilled(c *Config) bool {
 	return false
 }
 
-// TestBackfillFindsWhatIsInItsWindows: items at random instants, on the ends of windows and around them; those in a window
-// become one event each, which is marked, over restarts, whatever the server does; others none.
+// TestBackfillFindsWhatIsInItsWindows: items at random instants, on the ends of windows and around them; those in a
+// window become one event each, which is marked, over restarts, whatever the server does; others none.
 func TestBackfillFindsWhatIsInItsWindows(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(8) {
@@ -63,13 +64,13 @@ func TestBackfillFindsWhatIsInItsWindows(t *testing.T) {
 				id := at.Format("20060102T150405.000")
 				f.catalogue.Put(stacsample.Item{Collection: collection, ID: id, Datetime: at, BBox: [4]float64{1, 2, 3, 4}})
 				for _, w := range b.windows() {
-					if !at.Before(w.from) && !at.After(w.to) {
+					if !at.Before(w.From) && !at.After(w.To) {
 						want = append(want, collection+"/"+id)
 					}
 				}
 			}
 			for _, w := range b.windows() {
-				for _, at := range []time.Time{w.from, w.to, w.from.Add(-time.Millisecond), w.to.Add(time.Millisecond), w.to.Add(-30 * time.Second)} {
+				for _, at := range []time.Time{w.From, w.To, w.From.Add(-time.Millisecond), w.To.Add(time.Millisecond), w.To.Add(-30 * time.Second)} {
 					put(at)
 				}
 			}
@@ -189,7 +190,7 @@ func TestSpans(t *testing.T) {
 			from := rapid.IntRange(0, 38).Draw(t, "from")
 			to := rapid.IntRange(from+1, 39).Draw(t, "to")
 			before := slices.Clone(s)
-			next := s.with(interval{at(from), at(to)})
+			next := s.with(stacapi.Interval{From: at(from), To: at(to)})
 			if !slices.Equal(before, s) {
 				t.Fatal("adding changed the spans before")
 			}
@@ -209,7 +210,7 @@ func TestSpans(t *testing.T) {
 		for from := range 39 {
 			for to := from + 1; to < 40; to++ {
 				want := !slices.Contains(covered[from:to], false)
-				if got := restored.cover(interval{at(from), at(to)}); got != want {
+				if got := restored.cover(stacapi.Interval{From: at(from), To: at(to)}); got != want {
 					t.Fatalf("%v covers %d to %d: %v", s, from, to, got)
 				}
 			}

@@ -5,12 +5,14 @@ import (
 	"time"
 
 	"github.com/streamgate/streamgate/gateway/setting"
+	"github.com/streamgate/streamgate/gateway/source/stacapi"
 )
 
-// BackfillConfig names windows of the past by stepping back from a date: count dates, one every so often, and from each
-// date a number of windows back. The ends of neighbouring windows are shared, so that nothing falls between them.
+// BackfillConfig names windows of the past: all between two ends, or a number of windows back from each of several
+// dates. Neighbouring windows share their ends, so that nothing falls between them.
 type BackfillConfig struct {
-	// From and To are ends, dates or times in RFC 3339, in place of Start. Step is the length of a window between them; default 24h.
+	// From and To are the ends, dates or times in RFC 3339, in place of Start. Step is the length of a window between
+	// them; default 24h.
 	From string           `mapstructure:"from"`
 	To   string           `mapstructure:"to"`
 	Step setting.Duration `mapstructure:"step"`
@@ -29,7 +31,6 @@ type BackfillConfig struct {
 const (
 	maxBackfillWindows = 100_000
 	maxBackfillYears   = 200 // a duration holds 292
-	timeFormat         = "2006-01-02T15:04:05.999999Z"
 )
 
 func (b *BackfillConfig) withDefaults() *BackfillConfig {
@@ -49,7 +50,7 @@ func (b *BackfillConfig) withDefaults() *BackfillConfig {
 	return &d
 }
 
-// span returns the order that from, to and step make.
+// span returns the backfill that from, to and step describe.
 func (b *BackfillConfig) span() (*Backfill, error) {
 	step := b.Step
 	if step == 0 {
@@ -78,17 +79,26 @@ func (b *BackfillConfig) validate() setting.Problems {
 		return p
 	}
 	if _, err := b.start(); err != nil {
-		p.Add("start", fmt.Sprintf("%q is no date", b.Start), "write a date like 2021-12-30, or a time like 2021-12-30T00:00:00Z")
+		p.Add("start", fmt.Sprintf("%q is not a valid date", b.Start),
+			"write a date like 2021-12-30, or a time like 2021-12-30T00:00:00Z")
 	}
-	if b.Count < 1 || b.Windows < 1 || b.Count > maxBackfillWindows || b.Windows > maxBackfillWindows || b.Count*b.Windows > maxBackfillWindows {
-		p.Add("count", fmt.Sprintf("%d dates with %d windows each are not between 1 and %d windows", b.Count, b.Windows, maxBackfillWindows), "use fewer, longer windows")
+	if b.Count < 1 || b.Windows < 1 || b.Count > maxBackfillWindows || b.Windows > maxBackfillWindows ||
+		b.Count*b.Windows > maxBackfillWindows {
+		p.Add("count", fmt.Sprintf("%d dates with %d windows each are not between 1 and %d windows",
+			b.Count, b.Windows, maxBackfillWindows), "use fewer, longer windows")
 	}
 	if b.Every.Std() < time.Second || b.Window.Std() < time.Second {
 		p.Add("window", "a window or a step is shorter than 1s", "set times like 6h and 24h")
-	} else if years := (float64(b.Count)*b.Every.Std().Hours() + float64(b.Windows)*b.Window.Std().Hours()) / (365 * 24); years > maxBackfillYears {
-		p.Add("every", fmt.Sprintf("the windows reach back %.0f years, which is more than %d", years, maxBackfillYears), "use fewer or shorter steps")
+	} else if years := b.years(); years > maxBackfillYears {
+		p.Add("every", fmt.Sprintf("the windows reach back %.0f years, which is more than %d", years, maxBackfillYears),
+			"use fewer or shorter steps")
 	}
 	return p
+}
+
+// years returns how far back the windows reach.
+func (b *BackfillConfig) years() float64 {
+	return (float64(b.Count)*b.Every.Std().Hours() + float64(b.Windows)*b.Window.Std().Hours()) / (365 * 24)
 }
 
 func (b *BackfillConfig) start() (time.Time, error) { return parseDate(b.Start) }
@@ -98,15 +108,15 @@ func parseDate(s string) (time.Time, error) {
 	if t, err := time.Parse(time.DateOnly, s); err == nil {
 		return t, nil
 	}
-	t, err := parseTime(s)
+	t, err := stacapi.ParseTime(s)
 	if err != nil {
-		return t, fmt.Errorf("%q is no date and no time in RFC 3339", s)
+		return t, fmt.Errorf("%q is not a valid date or time in RFC 3339", s)
 	}
 	return t, nil
 }
 
 // windows returns the windows, the newest first, each once. The configuration must be valid.
-func (b *BackfillConfig) windows() []interval {
+func (b *BackfillConfig) windows() []stacapi.Interval {
 	if b.From != "" {
 		span, err := b.span()
 		if err != nil {
@@ -118,17 +128,17 @@ func (b *BackfillConfig) windows() []interval {
 	if err != nil {
 		return nil // Validate has refused it
 	}
-	var list []interval
-	seen := map[interval]bool{}
+	var list []stacapi.Interval
+	seen := map[stacapi.Interval]bool{}
 	for i := range b.Count {
 		end := start.Add(-time.Duration(i) * b.Every.Std()).UTC()
 		for range b.Windows {
-			w := interval{from: end.Add(-b.Window.Std()), to: end}
+			w := stacapi.Interval{From: end.Add(-b.Window.Std()), To: end}
 			if !seen[w] {
 				seen[w] = true
 				list = append(list, w)
 			}
-			end = w.from
+			end = w.From
 		}
 	}
 	return list

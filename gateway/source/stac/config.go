@@ -1,34 +1,35 @@
 // Package stac is the source type that watches a STAC API: it searches collections again and again and publishes a
 // CloudEvent for each item that is new or has changed.
 //
-// It searches one collection at a time, follows the server's next links to the last page, and never takes an answer for
-// complete that may not be. What it has published is remembered in Redis, in the step that publishes it, so that a restart
-// repeats nothing and misses nothing. Servers differ widely; docs/sources.md says what is relied on.
+// It searches one collection at a time with the client of package stacapi, and relies only on what a server has proved.
+// What was seen is kept in Redis, in the step that publishes it, so that a restart repeats nothing and misses nothing.
+// docs/stac.md says how changes are found and what is guaranteed.
+//
+// The parts of a source, each with a file of its own name: engines choose how a collection is watched; the poller, the
+// tiers and the backfills search it, the crawler reads static catalogs; the detector tells what has changed, and the
+// mapper makes events of it; alarms hold mass changes back; deletions find what is gone; collections and states own the
+// checkpoint.
 package stac
 
 import (
 	"cmp"
-	"encoding/json"
-	"fmt"
-	"math"
+	"context"
 	"net/http"
-	"net/url"
-	"path"
 	"slices"
-	"strings"
 	"time"
 
-	"golang.org/x/net/http/httpguts"
 	"golang.org/x/time/rate"
 
-	"github.com/streamgate/streamgate/gateway/guard"
+	"github.com/streamgate/streamgate/gateway/area"
 	"github.com/streamgate/streamgate/gateway/setting"
 	"github.com/streamgate/streamgate/gateway/source"
+	"github.com/streamgate/streamgate/gateway/source/stacapi"
+	"github.com/streamgate/streamgate/protocol/rawevent"
 )
 
-// Type returns the source type, for the list of a gateway. Sources of one type share their manners towards each host.
+// Type returns the source type, for the list of a gateway. Its sources share the limits of requests to each host.
 func Type() source.Type {
-	shared := newHosts()
+	shared := stacapi.NewHosts()
 	return source.Type{Name: "stac", NewConfig: func(defaults source.Defaults) source.Config {
 		c := NewConfig()
 		c.hosts = shared
@@ -64,24 +65,24 @@ type Config struct {
 	Headers []Header `mapstructure:"headers"`
 	// Auth is how requests to that host authenticate.
 	Auth AuthConfig `mapstructure:"auth"`
-	// AllowHosts are hosts, patterns of them and networks that links may lead to although they are not public; see
+	// AllowHosts are hosts, patterns of hosts and networks that links may lead to although they are not public; see
 	// [guard.New]. Default none; where the host of url is itself not public, links may lead anywhere.
 	AllowHosts []string `mapstructure:"allowHosts"`
-	// RequestsPerSecond is how often a host is asked, by all sources together; default 2. The lowest of them counts.
+	// RequestsPerSecond is the rate of requests to a host, of all sources together; default 2. Their lowest rate counts.
 	RequestsPerSecond float64 `mapstructure:"requestsPerSecond"`
 	// Event says what the events look like.
 	Event EventConfig `mapstructure:"event"`
-	// StartFrom says what is new at the beginning: now (nothing that is there), beginning (everything), or a time; what is
-	// older by its datetime, or updated where the server tells, is only noted. Default is lookback before now, or everything
-	// with datetime.
+	// StartFrom says what is new at the beginning: now (nothing that is there), beginning (everything), or a time;
+	// items that are older by their datetime, or by updated where the server filters by it, are only noted. Default is
+	// lookback before now, or everything with datetime.
 	StartFrom string `mapstructure:"startFrom"`
-	// Engine is how changes are found: auto (default; what the server has proved that it can), or windows.
+	// Engine is how changes are found: auto (default; the best that the server has proved to support), or windows.
 	Engine string `mapstructure:"engine"`
-	// Warm and Cold look further back than a poll, more seldom; defaults 720h every 1h, and 8760h every 24h. Where the server
-	// tells what was updated, they look back four times their interval.
+	// Warm and Cold search further back than a poll, less often; defaults 720h every 1h, and 8760h every 24h. Where the
+	// server tells what was updated, they search back four times their interval.
 	Warm TierConfig `mapstructure:"warm"`
 	Cold TierConfig `mapstructure:"cold"`
-	// Sweep looks at everything, slowly, and compares the content; default every 168h, without an end. 0 is never.
+	// Sweep searches everything, slowly, and compares the content; default every 168h, without an end. 0 is never.
 	Sweep TierConfig `mapstructure:"sweep"`
 	// IgnoreTouches leaves out updates that change nothing but updated.
 	IgnoreTouches bool `mapstructure:"ignoreTouches"`
@@ -91,19 +92,21 @@ type Config struct {
 	Deletes DeletesConfig `mapstructure:"deletes"`
 	// CollectionEvents publishes changes of the collections themselves.
 	CollectionEvents bool `mapstructure:"collectionEvents"`
-	// CollectionsInterval is the time between two looks for collections that match a pattern; default 10m.
+	// CollectionsInterval is the time between two reads of the list of collections; default 10m.
 	CollectionsInterval setting.Duration `mapstructure:"collectionsInterval"`
-	// MaxRemembered is how many items are remembered at most, at 36 bytes of Redis each; default 5000000. At nine tenths only
+	// MaxRemembered is the capacity for seen items, at 36 bytes of Redis each; default 5000000. At nine tenths only
 	// polls go on.
 	MaxRemembered int64 `mapstructure:"maxRemembered"`
-	// Static says how a catalogue is read that cannot be searched.
+	// Static says how a catalog is read that cannot be searched.
 	Static StaticConfig `mapstructure:"static"`
 	// Backfill searches windows of the past, once each, between the polls.
 	Backfill *BackfillConfig `mapstructure:"backfill"`
 
 	pace  pace
-	hosts *hosts // that this source shares with others
+	hosts *stacapi.Hosts // shared with other sources
 }
+
+var _ source.Config = (*Config)(nil)
 
 // pace is how patiently a server is asked; tests are less patient.
 type pace struct {
@@ -117,33 +120,45 @@ type Header struct {
 	Value string `mapstructure:"value"`
 }
 
-// TierConfig says how far back to look, and how often.
+// TierConfig says how far back a tier searches, and how often.
 type TierConfig struct {
 	// Back is how old items may be; 0 is without an end (sweep only).
 	Back setting.Duration `mapstructure:"back"`
-	// Every is the time between the beginnings of two looks; 0 is never.
+	// Every is the time between the beginnings of two searches; 0 is never.
 	Every setting.Duration `mapstructure:"every"`
 }
 
-// MassChangeConfig says when updates of a collection are held back: servers have changed all of their items by a new release.
+// MassChangeConfig says when updates of a collection are held back: servers have changed all items with a new release.
 type MassChangeConfig struct {
-	// AtLeast is how many updates one look has to find; default 1000; 0 is never.
+	// AtLeast is how many updates one search has to find; default 1000; 0 is never.
 	AtLeast int `mapstructure:"atLeast"`
-	// Share is how much of what it looked at that has to be; default 0.5.
+	// Share is the share of the items found that this has to be; default 0.5.
 	Share float64 `mapstructure:"share"`
 	// Quiet is how long no new alarm is raised after updates were released; default 24h.
 	Quiet setting.Duration `mapstructure:"quiet"`
 }
 
-// DeletesConfig says how deletions are found: what a complete sweep has missed, and the server twice says is not there.
+// DeletesConfig says how deletions are found: items that a complete sweep has not found and the server twice says are
+// gone.
 type DeletesConfig struct {
 	// Enabled turns it on; default false. It needs a sweep.
 	Enabled bool `mapstructure:"enabled"`
-	// MaxShare is how much of a collection may be missing at once (above 20 items); more is not believed. Default 0.1.
+	// MaxShare is the share of a collection that may be missing at once (above 20 items); more is not believed. Default
+	// 0.1.
 	MaxShare float64 `mapstructure:"maxShare"`
 }
 
-// Words of the configuration.
+// StaticConfig says how a static catalog is read, which has no search.
+type StaticConfig struct {
+	// Every is the time between the beginnings of two crawls; default 1h.
+	Every setting.Duration `mapstructure:"every"`
+	// Hosts are patterns (path.Match) of the hosts, besides that of url, that links are followed to; default none.
+	Hosts []string `mapstructure:"hosts"`
+	// MaxItems is how many items are read at most; default 1000000. More are an error.
+	MaxItems int `mapstructure:"maxItems"`
+}
+
+// Values of the configuration.
 const (
 	startNow       = "now"
 	startBeginning = "beginning"
@@ -155,56 +170,26 @@ func NewConfig() *Config {
 	return &Config{
 		Lookback: setting.Duration(72 * time.Hour), Limit: 100, Interval: setting.Duration(time.Minute),
 		Timeout: setting.Duration(time.Minute), Event: newEventConfig(),
-		Engine: engineAuto, Warm: TierConfig{Back: hours(720), Every: hours(1)}, Cold: TierConfig{Back: hours(8760), Every: hours(24)},
+		Engine: engineAuto, Warm: TierConfig{Back: hours(720), Every: hours(1)},
+		Cold:  TierConfig{Back: hours(8760), Every: hours(24)},
 		Sweep: TierConfig{Every: hours(168)}, MassChange: MassChangeConfig{AtLeast: 1000, Share: 0.5, Quiet: hours(24)},
 		Deletes: DeletesConfig{MaxShare: 0.1}, CollectionsInterval: setting.Duration(10 * time.Minute),
 		MaxRemembered: source.DefaultSeenLimit, Static: StaticConfig{Every: hours(1), MaxItems: 1_000_000},
-		pace: pace{pause: minPause}, RequestsPerSecond: requestsPerSecond, hosts: newHosts(),
+		RequestsPerSecond: stacapi.DefaultRequestsPerSecond, hosts: stacapi.NewHosts(),
+		pace: pace{pause: stacapi.DefaultMinPause},
 	}
 }
 
 func hours(n int) setting.Duration { return setting.Duration(time.Duration(n) * time.Hour) }
 
-// scope returns the interval of the configuration, or the zero one.
-func (c *Config) scope() interval {
-	if c.Datetime == "" {
-		return interval{}
-	}
-	w, err := parseInterval(c.Datetime)
-	if err != nil {
-		return interval{} // Validate has refused it
-	}
-	return w
-}
-
 // Validate returns everything that is wrong.
 func (c *Config) Validate(string) setting.Problems {
 	var p setting.Problems
-	c.validateTarget(&p)
-	c.validateSearch(&p)
-	c.validateTiers(&p)
-	for _, d := range []struct {
-		path  string
-		value setting.Duration
-	}{{"interval", c.Interval}, {"timeout", c.Timeout}, {"lookback", c.Lookback}, {"collectionsInterval", c.CollectionsInterval}} {
-		if d.value.Std() < time.Second {
-			p.Add(d.path, fmt.Sprintf("%s is shorter than 1s", d.value), "set a time like 1m")
-		}
-	}
-	p.AddAll("auth", c.Auth.validate())
-	for i, host := range c.AllowHosts {
-		if _, err := guard.New([]string{host}); err != nil {
-			p.Add(fmt.Sprintf("allowHosts[%d]", i), err.Error(), "write a host like data.example.com, a pattern like *.example.com, or a network like 10.0.0.0/8")
-		}
-	}
-	if math.IsNaN(c.RequestsPerSecond) || c.RequestsPerSecond < 0.01 || c.RequestsPerSecond > 1000 {
-		p.Add("requestsPerSecond", fmt.Sprintf("%g is not between 0.01 and 1000", c.RequestsPerSecond), "set a rate like 2, which servers bear")
-	}
-	for i, h := range c.Headers {
-		if !httpguts.ValidHeaderFieldName(h.Name) || !httpguts.ValidHeaderFieldValue(h.Value) {
-			p.Add(fmt.Sprintf("headers[%d]", i), "the name or the value is no valid header", "give a name like X-Api-Key and a value without line breaks")
-		}
-	}
+	validateTarget(c, &p)
+	validateSearch(c, &p)
+	validateTiers(c, &p)
+	validateBounds(c, &p)
+	validateRequests(c, &p)
 	p.AddAll("event", c.Event.validate())
 	if c.Backfill != nil {
 		p.AddAll("backfill", c.Backfill.withDefaults().validate())
@@ -212,113 +197,88 @@ func (c *Config) Validate(string) setting.Problems {
 	return p
 }
 
-func (c *Config) validateSearch(p *setting.Problems) {
-	c.validateArea(p)
-	if c.Datetime != "" {
-		if _, err := parseInterval(c.Datetime); err != nil {
-			p.Add("datetime", err.Error(), "write a time like 2026-11-23T00:00:00Z, or an interval like 2026-01-01T00:00:00Z/..")
-		}
+// NewSource implements source.Config.
+func (c *Config) NewSource(e source.Env) (source.Source, error) {
+	s, err := newSource(c, e)
+	if err != nil {
+		return nil, err
 	}
-	if strings.HasPrefix(strings.TrimSpace(c.Filter), "{") && !json.Valid([]byte(c.Filter)) {
-		p.Add("filter", "the filter begins like CQL2 JSON and is not valid JSON", `write an object like {"op":"<","args":[{"property":"eo:cloud_cover"},20]}`)
-	}
-	if c.Limit < 1 || c.Limit > 10_000 {
-		p.Add("limit", fmt.Sprintf("%d is not between 1 and 10000", c.Limit), "set a page size like 100")
-	}
+	e.Outbox.Seen().SetLimit(c.MaxRemembered)
+	return s, nil
 }
 
-func (c *Config) validateTiers(p *setting.Problems) {
-	if _, err := parseTime(c.StartFrom); err != nil && c.StartFrom != "" && c.StartFrom != startNow && c.StartFrom != startBeginning {
-		p.Add("startFrom", fmt.Sprintf("%q is no beginning", c.StartFrom), "write now, beginning, or a time like 2026-11-23T00:00:00Z")
-	}
-	if c.Engine != engineAuto && c.Engine != string(engineWindows) {
-		p.Add("engine", fmt.Sprintf("%q is no engine", c.Engine), "write auto or windows")
-	}
-	for _, t := range []struct {
-		path   string
-		value  TierConfig
-		isOpen bool
-	}{{"warm", c.Warm, false}, {"cold", c.Cold, false}, {"sweep", c.Sweep, true}} {
-		if every := t.value.Every.Std(); every != 0 && every < time.Second {
-			p.Add(t.path+".every", fmt.Sprintf("%s is shorter than 1s", t.value.Every), "set a time like 1h, or 0 for never")
-		}
-		if back := t.value.Back.Std(); back < time.Second && (back != 0 || !t.isOpen) {
-			p.Add(t.path+".back", fmt.Sprintf("%s is shorter than 1s", t.value.Back), "set a time like 720h")
-		}
-	}
-	if c.Warm.Back <= c.Lookback || c.Cold.Back <= c.Warm.Back {
-		p.Add("warm.back", "lookback, warm.back and cold.back do not grow", "let each tier look further back than the one before, like 72h, 720h, 8760h")
-	}
-	if c.MassChange.AtLeast < 0 || c.MassChange.Share < 0 || c.MassChange.Share > 1 || c.MassChange.Quiet < 0 {
-		p.Add("massChange", "a number of updates or a time is negative, or the share is not between 0 and 1", "set atLeast: 1000, share: 0.5, quiet: 24h")
-	}
-	if c.Deletes.MaxShare < 0 || c.Deletes.MaxShare > 1 {
-		p.Add("deletes.maxShare", fmt.Sprintf("%g is not between 0 and 1", c.Deletes.MaxShare), "set a share like 0.1")
-	}
-	if c.Deletes.Enabled && c.Sweep.Every == 0 {
-		p.Add("deletes.enabled", "deletions are found by the sweep, which is off", "set sweep.every to a time like 168h")
-	}
-	if c.Static.Every.Std() < time.Second || c.Static.MaxItems < 1 {
-		p.Add("static.every", "the time between two crawls is shorter than 1s, or there are no items to be read", "set every: 1h, maxItems: 1000000")
-	}
-	for i, pattern := range c.Static.Hosts {
-		if _, err := path.Match(pattern, ""); err != nil || pattern == "" {
-			p.Add(fmt.Sprintf("static.hosts[%d]", i), fmt.Sprintf("%q is no pattern of hosts", pattern), "write a host like data.example.com, or a pattern like *.example.com")
-		}
-	}
-	if c.MaxRemembered < 1 {
-		p.Add("maxRemembered", fmt.Sprintf("cannot remember %d items", c.MaxRemembered), "set a number like 5000000")
-	}
+// Report implements source.Config.
+func (c *Config) Report(parts map[string][]byte) (source.Report, error) {
+	return reportOf(parts)
 }
 
-func (c *Config) validateTarget(p *setting.Problems) {
-	u, err := url.Parse(c.URL)
+// EventKinds implements source.Config: an item or a collection was created, changed or deleted.
+func (c *Config) EventKinds() ([]source.EventKind, error) { return eventKinds(c) }
+
+// Estimate asks the server how many items there are in the windows of a backfill, with one small request for each.
+// progress is called after each of them. It blocks until all is known or ctx ends. It publishes nothing.
+func (c *Config) Estimate(
+	ctx context.Context, b *Backfill, e source.Env, progress func(done, total int),
+) (Estimate, error) {
+	e.Outbox = source.NewPreview(nil, e, func(*rawevent.Event) error { return nil })
+	s, err := newSource(c, e)
+	if err != nil {
+		return Estimate{}, err
+	}
+	defer s.api.Close()
+	return estimate(ctx, s, b, progress)
+}
+
+// needsList reports whether the list of collections is needed at all: an API need not have one.
+func (c *Config) needsList() bool {
+	return c.CollectionEvents || slices.ContainsFunc(c.Collections, isPattern)
+}
+
+// scope returns the interval of the configuration, or the zero one.
+func (c *Config) scope() stacapi.Interval {
+	if c.Datetime == "" {
+		return stacapi.Interval{}
+	}
+	w, err := stacapi.ParseInterval(c.Datetime)
+	if err != nil {
+		return stacapi.Interval{} // Validate has refused it
+	}
+	return w
+}
+
+// area returns where items have to lie; nil is everywhere.
+func (c *Config) area() (*area.Area, error) {
 	switch {
-	case c.URL == "" || err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https":
-		p.Add("url", "there is no http or https address of a STAC API", "write its landing page, like https://earth-search.aws.element84.com/v1")
-	case u.User != nil:
-		p.Add("url", "the address holds a user name or password", "put credentials into headers, from the environment")
+	case len(c.BBox) > 0:
+		return area.Box(c.BBox)
+	case c.Intersects != "":
+		return area.Parse(c.Intersects)
 	}
-	if len(c.Collections) == 0 {
-		p.Add("collections", "there is no collection", "name at least one, like [sentinel-2-l2a]")
-	}
-	for i, name := range c.Collections {
-		if name == "" || slices.Contains(c.Collections[:i], name) {
-			p.Add(fmt.Sprintf("collections[%d]", i), fmt.Sprintf("%q is empty or there twice", name), "name each collection once")
-		}
-		if _, err := path.Match(name, ""); err != nil && isPattern(name) {
-			p.Add(fmt.Sprintf("collections[%d]", i), fmt.Sprintf("%q is no pattern", name), "write one like sentinel-*")
-		}
-	}
+	return nil, nil //nolint:nilnil // the usual case
 }
 
-func (c *Config) validateArea(p *setting.Problems) {
-	if len(c.BBox) > 0 && c.Intersects != "" {
-		p.Add("bbox", "a search has bbox or intersects, not both (STAC API item search)", "remove one of them")
-	}
-	if n := len(c.BBox); n != 0 && n != 4 && n != 6 {
-		p.Add("bbox", fmt.Sprintf("%d numbers are no bounding box", n), "write west, south, east, north")
-	} else if n > 0 {
-		west, south, east, north := c.BBox[0], c.BBox[1], c.BBox[n/2], c.BBox[n/2+1]
-		if !within(west, 180) || !within(east, 180) || !within(south, 90) || !within(north, 90) || south > north {
-			p.Add("bbox", "the box is not within the degrees of the Earth, or upside down", "write west, south, east, north; west may exceed east across the antimeridian")
+// from returns what is new at the beginning: everything of a collection that is itself new.
+func (c *Config) from(now time.Time, isNewCollection bool) time.Time {
+	switch c.StartFrom {
+	case "":
+		if c.Datetime != "" || isNewCollection {
+			return time.Time{}
 		}
+		return now.Add(-c.Lookback.Std())
+	case startBeginning:
+		return time.Time{}
+	case startNow:
+		if isNewCollection {
+			return time.Time{}
+		}
+		return now
 	}
-	if c.Intersects == "" {
-		return
+	t, err := stacapi.ParseTime(c.StartFrom)
+	if err != nil {
+		return now // Validate has refused it
 	}
-	var geometry struct {
-		Type        string            `json:"type"`
-		Coordinates []json.RawMessage `json:"coordinates"`
-		Geometries  []json.RawMessage `json:"geometries"`
-	}
-	if err := json.Unmarshal([]byte(c.Intersects), &geometry); err != nil || geometry.Type == "" || geometry.Coordinates == nil && geometry.Geometries == nil {
-		p.Add("intersects", "it is no GeoJSON geometry as JSON text", `write '{"type":"Polygon","coordinates":[...]}'`)
-	}
+	return t
 }
-
-// within is false for what is no number, too.
-func within(degrees, bound float64) bool { return degrees >= -bound && degrees <= bound }
 
 func (c *Config) header() http.Header {
 	header := http.Header{}

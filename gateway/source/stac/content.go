@@ -10,21 +10,23 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/streamgate/streamgate/gateway/source/stacapi"
 )
 
-// version identifies a state of the item: when it was last updated, else its content.
-func (i *item) version() (string, error) {
-	if updated := i.property("updated"); updated != "" {
+// version identifies a state of an item: by when it was last updated, else by its content.
+func version(i *stacapi.Item) (string, error) {
+	if updated := i.Properties.Text("updated"); updated != "" {
 		return "updated " + updated, nil
 	}
-	return i.contentHash()
+	return contentHash(i)
 }
 
-// contentHash identifies the content of the item, so that two versions with one content hash differ in the time of the
-// update alone. What changes without the item changing does not count: links, what only an answer has, the signatures in
-// the addresses of assets, and how JSON is written.
-func (i *item) contentHash() (string, error) {
-	content, err := decodeObject(i.raw)
+// contentHash identifies the content of an item: two versions with the same content hash differ only in the time of the
+// update. What changes while the item stays the same does not count: links, the signatures in the addresses of assets
+// and their expiry, and how JSON is written.
+func contentHash(i *stacapi.Item) (string, error) {
+	content, err := decodeObject(i.Raw)
 	if err != nil {
 		return "", err
 	}
@@ -34,7 +36,7 @@ func (i *item) contentHash() (string, error) {
 	return hashContent(content)
 }
 
-// collectionVersion identifies a state of the document of a collection in the same way. Its extent does not count: with
+// collectionVersion identifies a state of the document of a collection in the same way. Its extent does not count: on
 // many servers it grows with every item.
 func collectionVersion(raw json.RawMessage) (string, error) {
 	content, err := decodeObject(raw)
@@ -50,12 +52,12 @@ func decodeObject(raw json.RawMessage) (map[string]any, error) {
 	d.UseNumber()
 	var content map[string]any
 	if err := d.Decode(&content); err != nil {
-		return nil, fmt.Errorf("it is no JSON object: %w", err)
+		return nil, fmt.Errorf("not a valid JSON object: %w", err)
 	}
 	return content, nil
 }
 
-// hashContent changes the content.
+// hashContent hashes the content, which it modifies.
 func hashContent(content map[string]any) (string, error) {
 	delete(content, "links")
 	delete(content, expiryMember)
@@ -73,7 +75,7 @@ func hashContent(content map[string]any) (string, error) {
 // expiryMember tells when a signature of the Planetary Computer ends.
 const expiryMember = "msft:expiry"
 
-// dropSignatures cleans the addresses of assets, also of those that stand in an asset, as alternate ones do.
+// dropSignatures cleans the addresses of assets, including the alternate ones inside an asset.
 func dropSignatures(in any) {
 	switch v := in.(type) {
 	case []any:
@@ -92,9 +94,9 @@ func dropSignatures(in any) {
 	}
 }
 
-// unsigned drops the parameters of a signature from the address of an asset: of a shared access signature of Azure, of a
-// presigned address of AWS or Google, old and new. Everything else stays as it is. Short names like "se" are parameters of
-// a signature only beside one.
+// unsigned drops the parameters of a signature from the address of an asset: of a shared access signature of Azure, or
+// of a presigned URL of AWS or Google, old and new. Everything else stays as it is. Short names like "se" belong to a
+// signature only if there is one.
 func unsigned(href string) string {
 	address, fragment, hasFragment := strings.Cut(href, "#")
 	base, query, found := strings.Cut(address, "?")
@@ -144,7 +146,7 @@ func keyedSignature() []string {
 	return []string{"awsaccesskeyid", "googleaccessid", "key-pair-id", "signature", "expires", "policy"}
 }
 
-// canonicalNumbers replaces the numbers in what a decoder with UseNumber has made.
+// canonicalNumbers replaces the numbers in the output of a decoder with UseNumber.
 func canonicalNumbers(in any) any {
 	switch v := in.(type) {
 	case json.Number:
@@ -161,8 +163,8 @@ func canonicalNumbers(in any) any {
 	return in
 }
 
-// canonicalNumber writes a number of JSON in the one way that all its spellings share. An integer keeps every digit; other
-// numbers are those that a double holds, which is what servers that read and write them again keep.
+// canonicalNumber returns the one spelling of a JSON number that stands for all of its spellings. An integer keeps
+// every digit; other numbers are rounded to a double, which is what a server keeps that reads and writes them again.
 func canonicalNumber(number string) string {
 	digits, exponent, ok := decimal(number)
 	if !ok {
@@ -195,8 +197,8 @@ func canonicalNumber(number string) string {
 	}
 }
 
-// decimal takes a number apart: its absolute value is digits, without zeros at either end, times ten to the exponent. Zero
-// has no digits. An exponent beyond all sense is not ok.
+// decimal takes a number apart: its absolute value is digits, without zeros at either end, times ten to the exponent.
+// Zero has no digits. ok is false for an absurdly large exponent.
 func decimal(number string) (digits string, exponent int, ok bool) {
 	mantissa, power := strings.TrimPrefix(number, "-"), ""
 	if at := strings.IndexAny(mantissa, "eE"); at >= 0 {

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/streamgate/streamgate/gateway/source"
+	"github.com/streamgate/streamgate/gateway/source/stacapi"
 	"github.com/streamgate/streamgate/internal/redistest"
 	"github.com/streamgate/streamgate/internal/stacsample"
 	"github.com/streamgate/streamgate/protocol/rawevent"
@@ -24,7 +25,7 @@ import (
 // days drives a source through virtual time, against a server to which items are added, and counts what it asks for.
 type days struct {
 	t         testing.TB
-	source    *src
+	source    *watcher
 	catalogue *stacsample.Catalog
 	now       time.Time
 	requests  atomic.Int64
@@ -69,8 +70,8 @@ func newDays(t testing.TB, stamps bool, delay time.Duration) *days {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d.source = made.(*src)
-	t.Cleanup(d.source.client.close)
+	d.source = made.(*watcher)
+	t.Cleanup(d.source.api.Close)
 	d.source.now = func() time.Time { return d.now }
 	if err := d.source.load(t.Context()); err != nil {
 		t.Fatal(err)
@@ -163,7 +164,7 @@ func TestSteadyState(t *testing.T) {
 			if d.events != d.added || d.added < 200 {
 				t.Errorf("%d events for %d items", d.events, d.added)
 			}
-			if !stamps && d.source.slices[collection] == nil {
+			if !stamps && d.source.poller.slices[collection] == nil {
 				t.Error("the window was not cut")
 			}
 		})
@@ -190,12 +191,12 @@ func endless(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	window, err := parseInterval(q.Datetime)
-	if err != nil || window.to.IsZero() {
+	window, err := stacapi.ParseInterval(q.Datetime)
+	if err != nil || window.To.IsZero() {
 		_, _ = w.Write([]byte(`{"features":[]}`))
 		return
 	}
-	first, last := window.from.Unix()+q.Token, window.to.Unix()
+	first, last := window.From.Unix()+q.Token, window.To.Unix()
 	_, _ = w.Write([]byte(`{"features":[`))
 	n := int64(0)
 	for ; n < q.Limit && first+n <= last; n++ {

@@ -15,34 +15,35 @@ import (
 
 	"github.com/streamgate/streamgate/gateway/setting"
 	"github.com/streamgate/streamgate/gateway/source"
+	"github.com/streamgate/streamgate/gateway/source/stacapi"
 	"github.com/streamgate/streamgate/internal/redistest"
 	"github.com/streamgate/streamgate/internal/stacsample"
 )
 
 // serverKind is a server as they are found, by what matters for the choice of the engine.
 type serverKind struct {
-	quirks    stacsample.Quirks
-	refuses   string        // a member of searches that is answered with 400
-	stamps    bool          // items say when they were updated
-	skew      time.Duration // of the clocks that stamp: every other item forwards, the others backwards
-	undated   bool          // some items have no datetime
-	engine    engine
-	rung      rung
-	becauseOf string
+	quirks     stacsample.Quirks
+	refuses    string        // a member of searches that is answered with 400
+	stamps     bool          // items say when they were updated
+	skew       time.Duration // of the clocks that stamp: every other item forwards, the others backwards
+	undated    bool          // some items have no datetime
+	engine     engine
+	capability stacapi.Capability
+	becauseOf  string
 }
 
 // serverKinds are those of facts that were measured or read of real services.
 func serverKinds() map[string]serverKind {
 	return map[string]serverKind{
-		"timestamps (OpenSearch backends)":            {stamps: true, engine: engineUpdated, rung: rungTimestamp, becauseOf: "filters updated"},
-		"strings (pgstac 0.9)":                        {quirks: stacsample.Quirks{TextUpdated: true, NoNumberMatched: true, NextStyle: stacsample.PostTokenNoMerge}, stamps: true, engine: engineUpdated, rung: rungString, becauseOf: "filters updated"},
-		"query (Earth Search)":                        {refuses: `"filter"`, stamps: true, engine: engineUpdated, rung: rungQuery, becauseOf: "filters updated"},
+		"timestamps (OpenSearch backends)":            {stamps: true, engine: engineUpdated, capability: stacapi.CapabilityTimestamp, becauseOf: "filters updated"},
+		"strings (pgstac 0.9)":                        {quirks: stacsample.Quirks{TextUpdated: true, NoNumberMatched: true, NextStyle: stacsample.PostTokenNoMerge}, stamps: true, engine: engineUpdated, capability: stacapi.CapabilityString, becauseOf: "filters updated"},
+		"query (Earth Search)":                        {refuses: `"filter"`, stamps: true, engine: engineUpdated, capability: stacapi.CapabilityQuery, becauseOf: "filters updated"},
 		"no stamps (Planetary Computer)":              {quirks: stacsample.Quirks{NoNumberMatched: true, NextStyle: stacsample.PostTokenNoMerge}, engine: engineWindows, becauseOf: "0 of"},
 		"filters ignored (CMR)":                       {quirks: stacsample.Quirks{IgnoreFilter: true, MaxLimit: 5, NextStyle: stacsample.GetHref}, stamps: true, engine: engineWindows, becauseOf: "tomorrow"},
-		"stamps of two clocks":                        {stamps: true, skew: time.Hour, engine: engineUpdated, rung: rungTimestamp, becauseOf: "filters updated"},
-		"GET only":                                    {quirks: stacsample.Quirks{NoPost: true}, stamps: true, engine: engineWindows, becauseOf: "does not go with"},
+		"stamps of two clocks":                        {stamps: true, skew: time.Hour, engine: engineUpdated, capability: stacapi.CapabilityTimestamp, becauseOf: "filters updated"},
+		"GET only":                                    {quirks: stacsample.Quirks{NoPost: true}, stamps: true, engine: engineWindows, becauseOf: "cannot be combined"},
 		"undated items":                               {undated: true, engine: engineWindows, becauseOf: "0 of"},
-		"undated items, left out of searches by time": {quirks: stacsample.Quirks{ExcludeNullDatetime: true}, undated: true, engine: engineScan, becauseOf: "everything is read"},
+		"undated items, left out of searches by time": {quirks: stacsample.Quirks{ExcludeNullDatetime: true}, undated: true, engine: engineScan, becauseOf: "every poll reads everything"},
 	}
 }
 
@@ -77,8 +78,8 @@ func TestChoosingTheEngine(t *testing.T) {
 			}
 			f.run(f.watchConfig())
 			redistest.Eventually(t, "the engine is chosen", func() bool { return f.state().Engine != "" && f.isComplete() })
-			if s := f.state(); s.Engine != kind.engine || s.Rung != kind.rung || !strings.Contains(s.Reason, kind.becauseOf) {
-				t.Errorf("engine %q, rung %q, because %q", s.Engine, s.Rung, s.Reason)
+			if s := f.state(); s.Engine != kind.engine || s.Capability != kind.capability || !strings.Contains(s.Reason, kind.becauseOf) {
+				t.Errorf("engine %q, capability %q, because %q", s.Engine, s.Capability, s.Reason)
 			}
 			f.expectAll()
 		})
@@ -119,8 +120,9 @@ func (f *fixture) states() (states []string) {
 	return states
 }
 
-// TestEnginesFindEverything: while items of any age appear, late and on time, and change, servers fail and the gateway is
-// stopped at random requests and started again, each state that stays for a while becomes one event, and none becomes two.
+// TestEnginesFindEverything: while items of any age appear, late and on time, and change, servers fail and the gateway
+// is stopped at random requests and started again, each state that stays for a while becomes one event, and none
+// becomes two.
 func TestEnginesFindEverything(t *testing.T) {
 	t.Parallel()
 	for name, kind := range serverKinds() {
@@ -239,8 +241,8 @@ func (m *turmoil) fail(at int, w http.ResponseWriter) bool {
 	return true
 }
 
-// settle waits until every item's last state has become an event, and checks that no state has become two and none is made
-// up.
+// settle waits until every item's last state has become an event, and checks that no state has become two and none is
+// made up.
 func (m *turmoil) settle() {
 	m.t.Helper()
 	var got []string
@@ -312,7 +314,8 @@ func TestServerThatStopsFiltering(t *testing.T) {
 	}
 }
 
-// TestWhatIsNewAtTheBeginning: only what startFrom says becomes an event; the rest is noted, and its changes are events.
+// TestWhatIsNewAtTheBeginning: only what startFrom says becomes an event; the rest is noted, and its changes are
+// events.
 func TestWhatIsNewAtTheBeginning(t *testing.T) {
 	t.Parallel()
 	ages := []int{0, 2, 10, 100, 1000} // days
@@ -423,7 +426,7 @@ func TestMassChange(t *testing.T) {
 			if held > 14 { // what was found before there were so many
 				t.Errorf("%d updates in spite of the alarm", held)
 			}
-			if err := source.SendCommand(t.Context(), f.client, f.stream, "watch", orderUpdates+collection, decision); err != nil {
+			if err := source.SendCommand(t.Context(), f.client, f.stream, "watch", commandUpdates+collection, decision); err != nil {
 				t.Fatal(err)
 			}
 			redistest.Eventually(t, "the alarm is over", func() bool { return f.state().Alarm == nil })

@@ -1,6 +1,7 @@
 package stac
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/streamgate/streamgate/gateway/source/stacapi"
 	"github.com/streamgate/streamgate/gateway/template"
 	"github.com/streamgate/streamgate/protocol/rawevent"
 )
@@ -24,7 +26,7 @@ const (
 
 func profiles() []string { return []string{profileLink, profileOrigin, profileSummary, profileItem} }
 
-// collectionType is the type of the events of collections, as OGC API Publish-Subscribe names them.
+// collectionType is the beginning of the type of the events of collections, as OGC API Publish-Subscribe names them.
 const collectionType = "org.ogc.api.collection."
 
 // operation is what has happened. A watcher cannot tell a replaced item from a patched one.
@@ -36,7 +38,7 @@ const (
 	opDelete operation = "delete"
 )
 
-// maxDataBytes is the size of the largest data; an item that makes more is only linked.
+// maxDataBytes bounds the data of an event; a larger item is only linked.
 const maxDataBytes = 900 << 10
 
 // eventIDs is the namespace of the ids: the same state of the same item has the same id wherever it is watched.
@@ -52,7 +54,7 @@ type mapper struct {
 	templates templates
 	now       func() time.Time
 
-	example bool // a placeholder without a value is filled in, for documents
+	example bool // placeholders without a value are filled in, for documentation
 }
 
 // newMapper parses the templates of the configuration. The name is that of the source.
@@ -64,13 +66,13 @@ func newMapper(api *url.URL, c *Config, name string) (mapper, error) {
 	return mapper{api: api, config: c, name: name, templates: t, now: time.Now}, nil
 }
 
-// subject is what an event is about: an item, or, without an id, a collection.
+// subject is what an event is about: an item or, without an id, a collection.
 type subject struct {
 	id, collection, href string
 	operation            operation
 	version              string
 	stacVersion          string
-	item                 *item // nil where there is none at hand
+	item                 *stacapi.Item // nil if it is not at hand
 }
 
 // deletedItem is what is still known of an item that is gone.
@@ -89,21 +91,23 @@ type collectionChange struct {
 }
 
 // event returns the event that says that the item was created or updated.
-func (m *mapper) event(i *item, collection, version string, op operation, page *url.URL) (rawevent.Event, error) {
+func (m *mapper) event(
+	i *stacapi.Item, collection, version string, op operation, page *url.URL,
+) (rawevent.Event, error) {
 	s := subject{
 		id: i.ID, collection: collection, operation: op, version: version, stacVersion: i.Version, item: i,
-		href: itemURL(m.api, collection, i.ID),
+		href: stacapi.ItemURL(m.api, collection, i.ID),
 	}
 	if m.config.Event.RewriteSelf != rewriteSelf {
-		s.href = i.href(m.api, collection, page)
+		s.href = i.Href(m.api, collection, page)
 	}
 	e, err := m.itemEvent(&s)
 	if err != nil {
 		return rawevent.Event{}, err
 	}
 	now, _ := e.Attribute("recordedtime")
-	e.Set(rawevent.AttrTime, firstTime(now, i.property("updated"), i.property("published"), i.property("created")))
-	if at := i.datetime(); at != "" {
+	e.Set(rawevent.AttrTime, cmp.Or(i.Properties.Time("updated", "published", "created"), now))
+	if at := i.Datetime(); at != "" {
 		e.Set("datetime", at)
 	}
 	if err := m.setData(&e, &s); err != nil {
@@ -116,7 +120,7 @@ func (m *mapper) event(i *item, collection, version string, op operation, page *
 func (m *mapper) deleted(d deletedItem) (rawevent.Event, error) {
 	s := subject{id: d.id, collection: d.collection, href: d.href, operation: opDelete, version: d.version}
 	if s.href == "" || m.config.Event.RewriteSelf == rewriteSelf {
-		s.href = itemURL(m.api, d.collection, d.id)
+		s.href = stacapi.ItemURL(m.api, d.collection, d.id)
 	}
 	e, err := m.itemEvent(&s)
 	if err != nil {
@@ -130,27 +134,27 @@ func (m *mapper) deleted(d deletedItem) (rawevent.Event, error) {
 
 // collection returns the event that says that a collection was created, updated or deleted.
 func (m *mapper) collection(c collectionChange) (rawevent.Event, error) {
-	document := map[string]json.RawMessage{}
+	document := stacapi.Members{}
 	if c.raw != nil {
 		if err := json.Unmarshal(c.raw, &document); err != nil {
-			return rawevent.Event{}, fmt.Errorf("collection %q is no JSON object: %w", c.id, err)
+			return rawevent.Event{}, fmt.Errorf("collection %q is not a valid JSON object: %w", c.id, err)
 		}
 	}
 	s := subject{
-		collection: c.id, href: collectionURL(m.api, c.id), operation: c.operation, version: c.version,
-		stacVersion: text(document["stac_version"]),
+		collection: c.id, href: stacapi.CollectionURL(m.api, c.id), operation: c.operation, version: c.version,
+		stacVersion: document.Text("stac_version"),
 	}
 	e, err := m.newEvent(&s, collectionType+string(c.operation), s.href)
 	if err != nil {
 		return rawevent.Event{}, err
 	}
 	now, _ := e.Attribute("recordedtime")
-	e.Set(rawevent.AttrTime, firstTime(now, text(document["updated"]), text(document["created"])))
+	e.Set(rawevent.AttrTime, cmp.Or(document.Time("updated", "created"), now))
 	e.Set("partitionkey", c.id)
 	if err := m.setLink(&e, &s); err != nil {
 		return rawevent.Event{}, err
 	}
-	if profile := m.config.Event.Profile; len(document) > 0 && c.operation != opDelete && (profile == profileSummary || profile == profileItem) {
+	if len(document) > 0 && c.operation != opDelete && m.config.Event.isWhole() {
 		delete(document, "links")
 		data, err := marshal(document)
 		if err != nil {
@@ -163,7 +167,7 @@ func (m *mapper) collection(c collectionChange) (rawevent.Event, error) {
 	return m.finish(&e, &s)
 }
 
-// itemEvent returns an event with what all events of items have.
+// itemEvent returns an event with the attributes that all events of items have.
 func (m *mapper) itemEvent(s *subject) (rawevent.Event, error) {
 	eventType, err := m.expand("type", m.templates.eventType, s)
 	if err != nil {
@@ -180,7 +184,7 @@ func (m *mapper) itemEvent(s *subject) (rawevent.Event, error) {
 	return e, err
 }
 
-// newEvent returns an event with what all events have.
+// newEvent returns an event with the attributes that all events have.
 func (m *mapper) newEvent(s *subject, eventType, about string) (rawevent.Event, error) {
 	from, err := m.expand("source", m.templates.source, s)
 	if err != nil {
@@ -190,17 +194,17 @@ func (m *mapper) newEvent(s *subject, eventType, about string) (rawevent.Event, 
 	if about != "" {
 		e.Set(rawevent.AttrSubject, about)
 	}
-	now := m.now().UTC().Format(timeFormat)
+	now := m.now().UTC().Format(stacapi.TimeFormat)
 	e.Set(rawevent.AttrTime, now)
 	e.Set("recordedtime", now)
 	e.Set("collection", s.collection)
 	return e, nil
 }
 
-// id does not depend on what the events are configured to look like, but for its scope. The event of a collection has no
-// id of an item in it, and an item always has one.
+// id returns the id of the event. Except for its scope, it does not depend on how events are configured. The ids of
+// collections and items cannot collide: an item always has an id of its own.
 func (m *mapper) id(s *subject) string {
-	name := collectionURL(m.api, s.collection) + "\n" + s.id + "\n" + string(s.operation) + "\n" + s.version
+	name := stacapi.CollectionURL(m.api, s.collection) + "\n" + s.id + "\n" + string(s.operation) + "\n" + s.version
 	if m.config.Event.IDScope == scopeSource {
 		name = m.name + "\n" + name
 	}
@@ -217,12 +221,12 @@ func (m *mapper) finish(e *rawevent.Event, s *subject) (rawevent.Event, error) {
 		if err != nil {
 			return rawevent.Event{}, err
 		}
-		if value != "" { // which CloudEvents forbids
+		if value != "" { // CloudEvents forbids empty attributes
 			e.Set(extension.Name, value)
 		}
 	}
 	if err := e.Validate(); err != nil {
-		return rawevent.Event{}, fmt.Errorf("it makes no valid event: %w", err)
+		return rawevent.Event{}, fmt.Errorf("build a valid event: %w", err)
 	}
 	return *e, nil
 }
@@ -251,7 +255,7 @@ func (m *mapper) lookup(name string, s *subject) (value string, found bool) {
 	case "href":
 		return s.href, true
 	case "api":
-		return apiURL(m.api), true
+		return stacapi.APIURL(m.api), true
 	case "producer":
 		producer, err := m.expand("producer", m.templates.producer, s)
 		return producer, err == nil
@@ -261,24 +265,26 @@ func (m *mapper) lookup(name string, s *subject) (value string, found bool) {
 		value = s.stacVersion
 	case "datetime":
 		if s.item != nil {
-			value = s.item.datetime()
+			value = s.item.Datetime()
 		}
 	default:
 		if property, ok := strings.CutPrefix(name, "property:"); ok && s.item != nil {
-			return scalar(s.item.Properties[property])
+			return scalar(s.item.Properties, property)
 		}
 	}
 	return value, value != ""
 }
 
-// scalar returns a text without quotes, a number and a truth value as they are written; nothing else has a value.
-func scalar(raw json.RawMessage) (string, bool) {
+// scalar returns a member that is a string, without quotes, or a number or boolean, as it is written; nothing else has
+// a value.
+func scalar(members stacapi.Members, name string) (string, bool) {
+	raw := members[name]
 	if len(raw) == 0 {
 		return "", false
 	}
 	switch raw[0] {
 	case '"':
-		return text(raw), true
+		return members.Text(name), true
 	case '{', '[', 'n':
 		return "", false
 	default:
@@ -286,23 +292,13 @@ func scalar(raw json.RawMessage) (string, bool) {
 	}
 }
 
-// firstTime returns the first of the values that is a time in RFC 3339.
-func firstTime(otherwise string, values ...string) string {
-	for _, value := range values {
-		if t, err := time.Parse(time.RFC3339, value); err == nil {
-			return t.Format(time.RFC3339Nano) // time.Parse takes a little more than RFC 3339 allows
-		}
-	}
-	return otherwise
-}
-
 func (m *mapper) setData(e *rawevent.Event, s *subject) (err error) {
 	e.DataContentType = "application/geo+json"
 	switch m.config.Event.Profile {
 	case profileSummary:
-		e.Data, err = s.item.summary(&m.config.Event, s.collection, s.href, collectionURL(m.api, s.collection))
+		e.Data, err = summarize(s.item, &m.config.Event, s.collection, s.href, stacapi.CollectionURL(m.api, s.collection))
 	case profileItem:
-		e.Data = s.item.raw
+		e.Data = s.item.Raw
 	}
 	if err == nil && (e.Data == nil || len(e.Data) > maxDataBytes) {
 		return m.setLink(e, s)
@@ -313,7 +309,7 @@ func (m *mapper) setData(e *rawevent.Event, s *subject) (err error) {
 	return err
 }
 
-// setLink makes the data a link to what the event is about.
+// setLink sets the data to a link to the subject.
 func (m *mapper) setLink(e *rawevent.Event, s *subject) error {
 	producer, err := m.expand("producer", m.templates.producer, s)
 	if err != nil {
@@ -340,7 +336,7 @@ func (m *mapper) setLink(e *rawevent.Event, s *subject) error {
 	return err
 }
 
-// itemSchema returns the address of the JSON schema of an item, or "" where the version makes no address.
+// itemSchema returns the address of the JSON schema of an item, or "" if the version cannot be part of one.
 func itemSchema(version string) string {
 	if version == "" || url.PathEscape(version) != version {
 		return ""

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/streamgate/streamgate/gateway/source/stacapi"
 	"github.com/streamgate/streamgate/protocol/rawevent"
 )
 
@@ -50,7 +51,7 @@ func TestTemplatesOfEvents(t *testing.T) {
 		t.Errorf("%v %s", got, data)
 	}
 	m := newTestMapper(t, func(c *EventConfig) { c.Type = "{property:none}" })
-	i, err := parseItem(json.RawMessage(sampleItem))
+	i, err := stacapi.ParseItem(json.RawMessage(sampleItem))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,9 +11,9 @@ import (
 	"github.com/streamgate/streamgate/protocol/rawevent"
 )
 
-// EventConfig says what the events of a source look like. Type, Source, Subject, Producer and the values of Extensions are
-// templates, see [template.Parse], of collection, id, operation (create, update or delete), href, api, producer, datetime,
-// stacVersion and property:NAME.
+// EventConfig says what the events of a source look like. Type, Source, Subject, Producer and the values of Extensions
+// are templates, see [template.Parse], of collection, id, operation (create, update or delete), href, api, producer,
+// datetime, stacVersion and property:NAME.
 type EventConfig struct {
 	// Producer is the member producer of the data; default streamgate.
 	Producer string `mapstructure:"producer"`
@@ -26,18 +26,18 @@ type EventConfig struct {
 	Source string `mapstructure:"source"`
 	// Subject is the subject of the events of items; default {href}.
 	Subject string `mapstructure:"subject"`
-	// IDScope says which events have one id: item (default), those of one state of one item, whichever sources find it; or
-	// source, only those that the same source makes of it.
+	// IDScope says which events share an id: item (default), those of the same state of the same item, whichever source
+	// finds it; or source, only those that the same source makes of it.
 	IDScope string `mapstructure:"idScope"`
-	// Extensions are additional attributes. One whose value is empty is left out, as is one that needs what the event of a
-	// collection or of a deleted item does not know.
+	// Extensions are additional attributes. One whose value is empty is left out, as is one that needs a property of an
+	// item in the event of a collection or of a deleted item.
 	Extensions []ExtensionConfig `mapstructure:"extensions"`
 	// Assets are keys or roles of the assets that the profile summary keeps; * stands for any characters. Default: none.
 	Assets []string `mapstructure:"assets"`
 	// Properties are those that the profile summary keeps, in place of a list of common ones; * stands for any characters.
 	Properties []string `mapstructure:"properties"`
-	// RewriteSelf says when the address of an item is made from url, in place of the item's own link: never (default), or
-	// api (always), for a server whose links name a host that others cannot reach.
+	// RewriteSelf says whether the address of an item is derived from url instead of the item's own link: never
+	// (default), or api (always), for a server whose links name a host that others cannot reach.
 	RewriteSelf string `mapstructure:"rewriteSelf"`
 }
 
@@ -65,11 +65,14 @@ func newEventConfig() EventConfig {
 	return EventConfig{Producer: "streamgate", Profile: profileLink, IDScope: scopeItem, RewriteSelf: rewriteNever}
 }
 
-// templates are the parsed ones of an EventConfig.
+// templates are the parsed templates of an EventConfig.
 type templates struct {
 	eventType, source, subject, producer template.Template
 	extensions                           []template.Template // as in the configuration
 }
+
+// isWhole reports whether the data is a document and not only a link to it.
+func (c *EventConfig) isWhole() bool { return c.Profile == profileSummary || c.Profile == profileItem }
 
 func placeholders() []string {
 	return []string{"collection", "id", "operation", "href", "api", "datetime", "stacVersion", "property:", "producer"}
@@ -109,10 +112,11 @@ func (c *EventConfig) validate() setting.Problems {
 	}{
 		{"profile", c.Profile, "profile", profiles()},
 		{"idScope", c.IDScope, "scope", []string{scopeItem, scopeSource}},
-		{"rewriteSelf", c.RewriteSelf, "way to rewrite", []string{rewriteNever, rewriteSelf}},
+		{"rewriteSelf", c.RewriteSelf, "value", []string{rewriteNever, rewriteSelf}},
 	} {
 		if !slices.Contains(choice.allowed, choice.value) {
-			p.Add(choice.path, fmt.Sprintf("%q is no %s", choice.value, choice.what), "write one of "+strings.Join(choice.allowed, ", "))
+			p.Add(choice.path, fmt.Sprintf("%q is not a valid %s", choice.value, choice.what),
+				"write one of "+strings.Join(choice.allowed, ", "))
 		}
 	}
 	c.validateExtensions(&p)
@@ -121,7 +125,7 @@ func (c *EventConfig) validate() setting.Problems {
 	return p
 }
 
-// tryAttributes finds what no item can make right, such as a control character in the text of a template.
+// tryAttributes finds what is wrong for every item, such as a control character in the text of a template.
 func (c *EventConfig) tryAttributes(t *templates, p *setting.Problems) {
 	for _, attribute := range []struct {
 		name, path, text string
@@ -138,7 +142,8 @@ func (c *EventConfig) tryAttributes(t *templates, p *setting.Problems) {
 			err = e.Validate()
 		}
 		if err != nil {
-			p.Add(attribute.path, fmt.Sprintf("%q is no %s of a CloudEvent", attribute.text, attribute.name), attributeRemedy(attribute.name))
+			p.Add(attribute.path, fmt.Sprintf("%q is not a valid %s of a CloudEvent", attribute.text, attribute.name),
+				attributeRemedy(attribute.name))
 		}
 	}
 }
@@ -154,7 +159,7 @@ func attributeRemedy(name string) string {
 	}
 }
 
-// reserved lists the attributes that events have anyway.
+// reserved lists the attributes that every event has.
 func reserved() []string {
 	return []string{
 		"specversion", "id", "source", "type", "time", "subject", "dataschema", "datacontenttype", "data",
@@ -164,21 +169,24 @@ func reserved() []string {
 
 func (c *EventConfig) validateExtensions(p *setting.Problems) {
 	if len(c.Extensions) > maxExtensions {
-		p.Add("extensions", fmt.Sprintf("there are %d attributes, more than %d", len(c.Extensions), maxExtensions), "put what is no metadata into the data")
+		p.Add("extensions", fmt.Sprintf("there are %d attributes, more than %d", len(c.Extensions), maxExtensions),
+			"keep only metadata here; put the rest into the data")
 	}
 	valid := regexp.MustCompile(`^[a-z0-9]{1,20}$`)
 	for i, e := range c.Extensions {
 		at := fmt.Sprintf("extensions[%d].name", i)
+		isSame := func(other ExtensionConfig) bool { return other.Name == e.Name }
 		switch {
 		case !valid.MatchString(e.Name):
-			p.Add(at, fmt.Sprintf("%q is no name of an attribute", e.Name), "write up to 20 lower-case letters and digits, like cloudcover")
+			p.Add(at, fmt.Sprintf("%q is not a valid attribute name", e.Name),
+				"write up to 20 lower-case letters and digits, like cloudcover")
 		case slices.Contains(reserved(), e.Name):
-			p.Add(at, fmt.Sprintf("every event has the attribute %q anyway", e.Name), "choose another name")
-		case slices.ContainsFunc(c.Extensions[:i], func(other ExtensionConfig) bool { return other.Name == e.Name }):
-			p.Add(at, fmt.Sprintf("the attribute %q is there twice", e.Name), "name each attribute once")
+			p.Add(at, fmt.Sprintf("the attribute %q is reserved: every event has it", e.Name), "choose another name")
+		case slices.ContainsFunc(c.Extensions[:i], isSame):
+			p.Add(at, fmt.Sprintf("the attribute %q is a duplicate", e.Name), "name each attribute once")
 		}
 		if e.Value == "" {
-			p.Add(fmt.Sprintf("extensions[%d].value", i), "there is no value", "write a text like {property:eo:cloud_cover?}")
+			p.Add(fmt.Sprintf("extensions[%d].value", i), "the value is missing", "write a text like {property:eo:cloud_cover?}")
 		}
 	}
 }
@@ -189,7 +197,8 @@ func validatePatterns(p *setting.Problems, path string, patterns []string, examp
 	}
 	for i, pattern := range patterns {
 		if pattern == "" || slices.Contains(patterns[:i], pattern) {
-			p.Add(fmt.Sprintf("%s[%d]", path, i), fmt.Sprintf("%q is empty or there twice", pattern), "write each name once, like "+example)
+			p.Add(fmt.Sprintf("%s[%d]", path, i), fmt.Sprintf("%q is empty or a duplicate", pattern),
+				"write each name once, like "+example)
 		}
 	}
 }

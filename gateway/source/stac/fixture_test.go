@@ -122,10 +122,10 @@ func (f *fixture) runAs(userAgent string, c *Config) (stop func()) {
 	}
 	server := ingress.NewConfig()
 	server.Address = "127.0.0.1:0"
-	st := stream.NewConfig()
-	st.Name = f.stream
+	kept := stream.NewConfig()
+	kept.Name = f.stream
 	g, err := gateway.New(gateway.Config{
-		Server: server, Streams: []stream.Config{st},
+		Server: server, Streams: []stream.Config{kept},
 		Sources: []source.Block{{Name: "watch", Type: "stac", Stream: f.stream, Config: &fast}},
 	}, gateway.Env{
 		Redis: f.client, Logger: slog.New(slog.NewTextHandler(f.logs, nil)), Registry: prometheus.NewRegistry(), UserAgent: userAgent,

@@ -47,7 +47,8 @@ func (f *fixture) awaitSweeps(n int) {
 	}
 }
 
-// TestDeletions become events once, after a restart too, and only where that is turned on; what is made again is new again.
+// TestDeletions become events once, after a restart too, and only where that is turned on; what is made again is new
+// again.
 func TestDeletions(t *testing.T) {
 	t.Parallel()
 	for _, enabled := range []bool{true, false} {
@@ -85,8 +86,8 @@ func TestDeletions(t *testing.T) {
 	}
 }
 
-// TestWhatLooksDeletedAndIsNot: items that a server does not show for a while, in all the ways in which servers fail, are not
-// taken for deleted.
+// TestWhatLooksDeletedAndIsNot: items that a server does not show for a while, in all the ways in which servers fail,
+// are not taken for deleted.
 func TestWhatLooksDeletedAndIsNot(t *testing.T) {
 	t.Parallel()
 	hide := func(w http.ResponseWriter, r *http.Request) bool {
@@ -205,7 +206,7 @@ func (f *fixture) order(id string, b Backfill) (read func() *ledger) {
 		f.t.Fatal(err)
 	}
 	return func() *ledger {
-		saved := f.client.HGet(context.Background(), "streamgate:{"+f.stream+"}:source:watch:checkpoint", partJob+id).Val()
+		saved := f.client.HGet(context.Background(), "streamgate:{"+f.stream+"}:source:watch:checkpoint", partBackfill+id).Val()
 		l := &ledger{}
 		if saved != "" {
 			if err := json.Unmarshal([]byte(saved), l); err != nil {
@@ -224,8 +225,8 @@ func (f *fixture) pastWatch() *Config {
 	return c
 }
 
-// TestOrderedBackfill finds each item of its time once, over restarts, and says how far it is; its events are marked. With
-// seed there are none, and none later either.
+// TestOrderedBackfill finds each item of its time once, over restarts, and says how far it is; its events are marked.
+// With seed there are none, and none later either.
 func TestOrderedBackfill(t *testing.T) {
 	t.Parallel()
 	for _, seed := range []bool{false, true} {
@@ -321,18 +322,19 @@ func TestImpossibleOrdersAreDropped(t *testing.T) {
 	f.run(f.pastWatch())
 	redistest.Eventually(t, "it is dropped", func() bool {
 		orders, err := source.Commands(context.Background(), f.client, f.stream, "watch")
-		return err == nil && len(orders) == 0 && strings.Contains(f.logs.String(), "is dropped")
+		return err == nil && len(orders) == 0 && strings.Contains(f.logs.String(), "dropped the command of a backfill")
 	})
 }
 
-// TestFullMemory: slow work stops before the memory is full, and what is new has the rest of it; that is said loudly, once.
+// TestFullMemory: slow work stops before the memory is full, and what is new has the rest of it; that is said loudly,
+// once.
 func TestFullMemory(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, 100)
 	c := f.watchConfig()
 	c.MaxRemembered = 50
 	f.run(c)
-	redistest.Eventually(t, "the bound is reported", func() bool { return strings.Contains(f.logs.String(), "memory of the source is full") })
+	redistest.Eventually(t, "the bound is reported", func() bool { return strings.Contains(f.logs.String(), "capacity for seen items is used up") })
 	if n := len(f.events()); n > 45 {
 		t.Errorf("slow work has published %d events", n)
 	}
@@ -340,13 +342,13 @@ func TestFullMemory(t *testing.T) {
 	redistest.Eventually(t, "what is new is published", func() bool { return slices.Contains(f.keys(), collection+"/new") })
 	before := f.requests.Load()
 	redistest.Eventually(t, "there were more polls", func() bool { return f.requests.Load() > before+20 })
-	if n := strings.Count(f.logs.String(), "memory of the source is full"); n != 1 {
+	if n := strings.Count(f.logs.String(), "capacity for seen items is used up"); n != 1 {
 		t.Errorf("reported %d times", n)
 	}
 }
 
-// TestFullMemoryLosesNothing: what could not be published because the memory was full is published when there is room again,
-// of polls and of backfills: neither the position nor the ledger has gone on.
+// TestFullMemoryLosesNothing: what could not be published because the memory was full is published when there is room
+// again, of polls and of backfills: neither the position nor the ledger has gone on.
 func TestFullMemoryLosesNothing(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, 40)
@@ -356,7 +358,7 @@ func TestFullMemoryLosesNothing(t *testing.T) {
 	from := time.Date(2021, 11, 1, 0, 0, 0, 0, time.UTC)
 	read := f.order("one", Backfill{From: from, To: from.AddDate(0, 3, 0), Step: hours(24), Wanted: WantedRun, Ordered: time.Now()})
 	stop := f.run(c)
-	redistest.Eventually(t, "the backfill has filled the memory", func() bool { return strings.Contains(f.logs.String(), "memory of the source is full") })
+	redistest.Eventually(t, "the backfill has used up the capacity", func() bool { return strings.Contains(f.logs.String(), "capacity for seen items is used up") })
 	for i := range 20 {
 		f.catalogue.Put(f.item(kind, fmt.Sprint("new-", i), time.Now(), 0))
 	}

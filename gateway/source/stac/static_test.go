@@ -119,8 +119,8 @@ func (f *fixture) treeConfig(tr *tree) *Config {
 	return c
 }
 
-// TestStaticCatalogue: everything that can be reached becomes one event, and changes become one more; what has not changed is
-// not sent again.
+// TestStaticCatalogue: everything that can be reached becomes one event, and changes become one more; what has not
+// changed is not sent again.
 func TestStaticCatalogue(t *testing.T) {
 	t.Parallel()
 	tr := newTree(t)
@@ -192,8 +192,8 @@ func TestStaticCatalogueInPart(t *testing.T) {
 	}
 }
 
-// TestBrokenStaticCatalogue: what can be read is published, what cannot is reported, and nothing is taken for deleted before
-// everything was read; then what is not there is.
+// TestBrokenStaticCatalogue: what can be read is published, what cannot is reported, and nothing is taken for deleted
+// before everything was read; then what is not there is.
 func TestBrokenStaticCatalogue(t *testing.T) {
 	t.Parallel()
 	tr := newTree(t)
@@ -209,7 +209,7 @@ func TestBrokenStaticCatalogue(t *testing.T) {
 	f.run(c)
 	redistest.Eventually(t, "what can be read is published", func() bool { return len(f.keys()) == 5 })
 	redistest.Eventually(t, "the rest is reported", func() bool {
-		return strings.Contains(f.logs.String(), "2 documents of the catalogue could not be read") && strings.Contains(f.logs.String(), "/cat/a/2.json")
+		return strings.Contains(f.logs.String(), "2 documents of the catalog could not be read") && strings.Contains(f.logs.String(), "/cat/a/2.json")
 	})
 	other.change(func() {
 		if other.asked > 0 {
@@ -232,8 +232,8 @@ func TestBrokenStaticCatalogue(t *testing.T) {
 	redistest.Eventually(t, "the deletion is found", func() bool { return slices.Equal(f.typed(typeDelete), []string{"deep/four"}) })
 }
 
-// TestMassChangeOfAStaticCatalogue: updates that were held back are found when they are released, though their files have not
-// changed since.
+// TestMassChangeOfAStaticCatalogue: updates that were held back are found when they are released, though their files
+// have not changed since.
 func TestMassChangeOfAStaticCatalogue(t *testing.T) {
 	t.Parallel()
 	tr := newTree(t)
@@ -253,7 +253,7 @@ func TestMassChangeOfAStaticCatalogue(t *testing.T) {
 	redistest.Eventually(t, "everything is found", func() bool { return len(f.keys()) == 20 })
 	put(1)
 	redistest.Eventually(t, "the alarm is raised", func() bool { return f.stateOf("all").Alarm != nil })
-	if err := source.SendCommand(t.Context(), f.client, f.stream, "watch", orderUpdates+"all", updatesRelease); err != nil {
+	if err := source.SendCommand(t.Context(), f.client, f.stream, "watch", commandUpdates+"all", updatesRelease); err != nil {
 		t.Fatal(err)
 	}
 	redistest.Eventually(t, "all updates are there", func() bool { return len(f.keys()) == 40 })

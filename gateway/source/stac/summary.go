@@ -1,10 +1,14 @@
 package stac
 
 import (
+	"bytes"
 	"encoding/json"
+	"fmt"
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/streamgate/streamgate/gateway/source/stacapi"
 )
 
 // summaryProperties are the properties that the profile summary keeps where the configuration names none.
@@ -23,7 +27,8 @@ type summaryAsset struct {
 	Title string   `json:"title,omitempty"`
 }
 
-func (i *item) summary(c *EventConfig, collection, href, collectionHref string) ([]byte, error) {
+// summarize returns the footprint and the main properties of an item, as a Feature.
+func summarize(i *stacapi.Item, c *EventConfig, collection, href, collectionHref string) ([]byte, error) {
 	wanted := c.Properties
 	if len(wanted) == 0 {
 		wanted = summaryProperties()
@@ -44,7 +49,7 @@ func (i *item) summary(c *EventConfig, collection, href, collectionHref string) 
 		Assets     map[string]summaryAsset    `json:"assets,omitempty"`
 		Links      []map[string]string        `json:"links"`
 	}{
-		"Feature", i.ID, collection, i.BBox, i.Geometry, properties, i.assets(c.Assets, href), []map[string]string{
+		"Feature", i.ID, collection, i.BBox, i.Geometry, properties, summaryAssets(i, c.Assets, href), []map[string]string{
 			{"rel": "self", "type": "application/geo+json", "href": href},
 			{"rel": "collection", "type": "application/json", "href": collectionHref},
 		},
@@ -55,9 +60,9 @@ func (i *item) summary(c *EventConfig, collection, href, collectionHref string) 
 	return marshal(feature)
 }
 
-// assets returns the assets whose key or one of whose roles is wanted. What is malformed is left out: one bad asset must
-// not cost the event of its item.
-func (i *item) assets(wanted []string, href string) map[string]summaryAsset {
+// summaryAssets returns the assets whose key or one of whose roles is wanted. Malformed ones are left out: one bad
+// asset must not cost the event of its item.
+func summaryAssets(i *stacapi.Item, wanted []string, href string) map[string]summaryAsset {
 	var all map[string]json.RawMessage
 	if len(wanted) == 0 || json.Unmarshal(i.Assets, &all) != nil {
 		return nil
@@ -72,7 +77,8 @@ func (i *item) assets(wanted []string, href string) map[string]summaryAsset {
 		if json.Unmarshal(raw, &a) != nil || a.Href == "" {
 			continue
 		}
-		if !matchesAny(wanted, key) && !slices.ContainsFunc(a.Roles, func(role string) bool { return matchesAny(wanted, role) }) {
+		isWanted := func(name string) bool { return matchesAny(wanted, name) }
+		if !isWanted(key) && !slices.ContainsFunc(a.Roles, isWanted) {
 			continue
 		}
 		a.Href = resolve(base, unsigned(a.Href))
@@ -81,13 +87,16 @@ func (i *item) assets(wanted []string, href string) map[string]summaryAsset {
 	return found
 }
 
-// resolve returns the absolute address. One that is absolute already stays as it is written.
+// resolve returns the absolute address. One that is absolute already stays as it was written.
 func resolve(base *url.URL, href string) string {
-	target, err := url.Parse(escapeControls(href))
-	if err != nil || target.IsAbs() {
+	if as, err := stacapi.ResolveLink(&url.URL{}, href); err != nil || as.IsAbs() {
 		return href
 	}
-	return base.ResolveReference(target).String()
+	target, err := stacapi.ResolveLink(base, href)
+	if err != nil {
+		return href
+	}
+	return target.String()
 }
 
 func matchesAny(patterns []string, s string) bool {
@@ -110,10 +119,21 @@ func matches(pattern, s string) bool {
 		if !wild {
 			return strings.HasSuffix(s, part)
 		}
-		at := strings.Index(s, part) // the first place leaves most for the others
+		at := strings.Index(s, part) // the first match leaves most for the rest of the pattern
 		if at < 0 {
 			return false
 		}
 		s = s[at+len(part):]
 	}
+}
+
+// marshal encodes without escaping the characters of HTML, which occur in addresses.
+func marshal(v any) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		return nil, fmt.Errorf("encode data: %w", err)
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }

@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/streamgate/streamgate/gateway/setting"
+	"github.com/streamgate/streamgate/gateway/source/stacapi"
 )
 
 const sampleItem = `{"type":"Feature","stac_version":"1.0.0","id":"S2B 1/x","collection":"c","bbox":[1,2,3,4],
@@ -29,11 +30,11 @@ func makeEvent(t *testing.T, raw string, op operation, adjust func(*Config)) (st
 		t.Fatal(err)
 	}
 	page := &url.URL{Scheme: "https", Host: "api.example.com", Path: "/v1/search/x"}
-	i, err := parseItem(json.RawMessage(raw))
+	i, err := stacapi.ParseItem(json.RawMessage(raw))
 	if err != nil {
 		t.Fatal(err)
 	}
-	version, err := i.version()
+	state, err := version(i)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,7 +43,7 @@ func makeEvent(t *testing.T, raw string, op operation, adjust func(*Config)) (st
 		t.Fatal(err)
 	}
 	m.now = func() time.Time { return time.Date(2026, 11, 23, 1, 2, 3, 0, time.UTC) }
-	e, err := m.event(i, "c", version, op, page)
+	e, err := m.event(i, "c", state, op, page)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -177,7 +178,7 @@ func TestItemsWithoutTheUsual(t *testing.T) {
 		}
 	}
 	for _, raw := range []string{`{}`, `{"id":""}`, `[]`, `1`} {
-		if _, err := parseItem(json.RawMessage(raw)); err == nil {
+		if _, err := stacapi.ParseItem(json.RawMessage(raw)); err == nil {
 			t.Errorf("%s is taken for an item", raw)
 		}
 	}
@@ -187,11 +188,11 @@ func TestItemsWithoutTheUsual(t *testing.T) {
 func TestVersionIgnoresWhatIsNoChange(t *testing.T) {
 	t.Parallel()
 	version := func(raw string) string {
-		i, err := parseItem(json.RawMessage(raw))
+		i, err := stacapi.ParseItem(json.RawMessage(raw))
 		if err != nil {
 			t.Fatal(err)
 		}
-		v, err := i.version()
+		v, err := version(i)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -209,56 +210,8 @@ func TestVersionIgnoresWhatIsNoChange(t *testing.T) {
 	}
 }
 
-func TestIntervals(t *testing.T) {
-	t.Parallel()
-	for text, want := range map[string]string{
-		"2020-01-01T00:00:00Z":                      "2020-01-01T00:00:00Z",
-		"2020-01-01T01:00:00+01:00/..":              "2020-01-01T00:00:00Z/..",
-		"../2020-01-01T00:00:00.5Z":                 "../2020-01-01T00:00:00.5Z",
-		"/2020-01-01T00:00:00Z":                     "../2020-01-01T00:00:00Z",
-		"2020-01-01T00:00:00Z/2021-01-01T00:00:00Z": "2020-01-01T00:00:00Z/2021-01-01T00:00:00Z",
-		"2020-01-01T00:00:00Z/2020-01-01T00:00:00Z": "2020-01-01T00:00:00Z", // T/T gives nothing at some servers
-		"..":         "",
-		"../..":      "",
-		"2020-01-01": "",
-		"2021-01-01T00:00:00Z/2020-01-01T00:00:00Z":      "",
-		"2020-01-01T00:00:00Z/2020-01-02T00:00:00Z/more": "",
-	} {
-		i, err := parseInterval(text)
-		if (err == nil) != (want != "") || err == nil && i.String() != want {
-			t.Errorf("%q: %q, %v; want %q", text, i.String(), err, want)
-		}
-	}
-}
-
-// TestHalvesShareTheirEnd, whatever the interval.
-func TestHalvesShareTheirEnd(t *testing.T) {
-	t.Parallel()
-	now := time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC)
-	rapid.Check(t, func(t *rapid.T) {
-		i := interval{from: time.Unix(rapid.Int64Range(0, 2e9).Draw(t, "from"), 0).UTC()}
-		i.to = i.from.Add(time.Duration(rapid.Int64Range(1, 1e18).Draw(t, "length")))
-		switch rapid.IntRange(0, 2).Draw(t, "open") {
-		case 1:
-			i.from = time.Time{}
-		case 2:
-			i.to = time.Time{}
-		}
-		older, newer, ok := i.split(now)
-		if !ok {
-			if length := i.to.Sub(i.from); length > 2*time.Second {
-				t.Fatalf("%s of %s cannot be halved", i, length)
-			}
-			return
-		}
-		if !older.from.Equal(i.from) || !newer.to.Equal(i.to) || !older.to.Equal(newer.from) || older.to.Nanosecond() != 0 {
-			t.Fatalf("%s became %s and %s", i, older, newer)
-		}
-	})
-}
-
-// TestWindowsOfTheNotebook: ten dates, five days apart, four windows of six hours back from each. There they lacked a minute
-// each; here they share their ends.
+// TestWindowsOfTheNotebook: ten dates, five days apart, four windows of six hours back from each. There they lacked a
+// minute each; here they share their ends.
 func TestWindowsOfTheNotebook(t *testing.T) {
 	t.Parallel()
 	b := BackfillConfig{Start: "2021-12-30", Count: 10, Every: setting.Duration(120 * time.Hour), Window: setting.Duration(6 * time.Hour), Windows: 4}
@@ -315,9 +268,9 @@ func TestBackfillWindowsHaveNoHoles(t *testing.T) {
 		}
 		start := time.Date(2021, 12, 30, 0, 0, 0, 0, time.UTC)
 		windows := b.windows()
-		seen := map[interval]bool{}
+		seen := map[stacapi.Interval]bool{}
 		for _, w := range windows {
-			if seen[w] || w.to.Sub(w.from) != b.Window.Std() {
+			if seen[w] || w.To.Sub(w.From) != b.Window.Std() {
 				t.Fatalf("window %s is there twice, or has the wrong length", w)
 			}
 			seen[w] = true
@@ -325,11 +278,11 @@ func TestBackfillWindowsHaveNoHoles(t *testing.T) {
 		for date := range b.Count {
 			end := start.Add(-time.Duration(date) * b.Every.Std())
 			for range b.Windows {
-				w := interval{end.Add(-b.Window.Std()), end}
+				w := stacapi.Interval{From: end.Add(-b.Window.Std()), To: end}
 				if !seen[w] {
 					t.Fatalf("window %s is missing", w)
 				}
-				end = w.from
+				end = w.From
 			}
 		}
 	})

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/streamgate/streamgate/gateway/setting"
+	"github.com/streamgate/streamgate/gateway/source/stacapi"
 	"github.com/streamgate/streamgate/internal/redistest"
 	"github.com/streamgate/streamgate/internal/stacsample"
 )
@@ -71,8 +72,8 @@ func TestEveryServerIsReadToItsEnd(t *testing.T) {
 	}
 }
 
-// TestSearchThatCannotBeTrustedIsNotTakenForComplete: a server that leads in circles, or answers what is no page, is asked
-// again later, not at once and for ever; the checkpoint stays; and when it has recovered, nothing is missing.
+// TestSearchThatCannotBeTrustedIsNotTakenForComplete: a server that leads in circles, or answers what is no page, is
+// asked again later, not at once and for ever; the checkpoint stays; and when it has recovered, nothing is missing.
 func TestSearchThatCannotBeTrustedIsNotTakenForComplete(t *testing.T) {
 	t.Parallel()
 	for name, quirks := range map[string]stacsample.Quirks{
@@ -140,8 +141,8 @@ func TestChangesAndTouches(t *testing.T) {
 	}
 }
 
-// TestRestartsRepeatAndMissNothing stops the gateway at random requests, before or after they are answered, while items are
-// added and changed, and starts another one: each state of each item becomes one event.
+// TestRestartsRepeatAndMissNothing stops the gateway at random requests, before or after they are answered, while items
+// are added and changed, and starts another one: each state of each item becomes one event.
 func TestRestartsRepeatAndMissNothing(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(12) {
@@ -298,8 +299,8 @@ func TestGatewayThatLostItsLeasePublishesNothing(t *testing.T) {
 	f.expectAll()
 }
 
-// TestOutageTeachesNothing: a server that was down with 500, for as long as one poll tries (two, two and six times at three
-// page sizes), is asked for whole pages when it is back.
+// TestOutageTeachesNothing: a server that was down with 500, for as long as one poll tries (two, two and six times at
+// three page sizes), is asked for whole pages when it is back.
 func TestOutageTeachesNothing(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, 20)
@@ -342,7 +343,7 @@ func TestOutageAtTheBeginning(t *testing.T) {
 	stop := f.run(c)
 	redistest.Eventually(t, "the search is complete", f.isComplete)
 	stop()
-	want := `"datetime":"` + interval{from: began.Add(-c.Lookback.Std())}.String() + `"`
+	want := `"datetime":"` + stacapi.Interval{From: began.Add(-c.Lookback.Std())}.String() + `"`
 	for _, r := range f.catalogue.Requests() {
 		if r.Status == http.StatusOK && r.Path == "/search" {
 			if !bytes.Contains(r.Body, []byte(want)) {
@@ -370,12 +371,13 @@ func TestLiveWindow(t *testing.T) {
 		"configured":      {"2020-01-01T00:00:00Z/..", at(11), at(2), "2020-01-01T00:00:00Z/.."},
 		"polled long ago": {"", at(11).AddDate(0, -1, 0), at(2), "2026-10-20T10:00:00Z/.."},
 	} {
-		s := &src{config: &Config{Datetime: c.datetime, Lookback: setting.Duration(time.Hour)}}
-		state := &collectionState{Engine: s.otherwise(), Began: c.began}
+		config := &Config{Datetime: c.datetime, Lookback: setting.Duration(time.Hour)}
+		chooser := engines{env: &env{config: config}}
+		state := &collectionState{Engine: chooser.withoutStamps(), Began: c.began}
 		if !c.complete.IsZero() {
 			state.Complete = map[tier]time.Time{tierPoll: c.complete}
 		}
-		if got := s.pollQuery(state, at(12)).window.String(); got != c.want {
+		if got := (plan{config}).poll("c", state, at(12)).Window.String(); got != c.want {
 			t.Errorf("%s: %s, want %s", name, got, c.want)
 		}
 	}

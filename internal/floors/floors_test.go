@@ -49,6 +49,7 @@ func house() []floor {
 		{path: "protocol/rawevent", level: 0, onlyThese: []string{}},
 		{path: "protocol/redisstreams", level: 1, onlyThese: []string{sdkGo, goRedis, uuid}},
 		{path: "gateway/cesql", level: 1, onlyThese: []string{}},
+		{path: "gateway/foreign", level: 1, onlyThese: []string{}},
 		{path: "gateway/area", level: 1, onlyThese: []string{}},
 		{path: "gateway/schema", level: 1, onlyThese: []string{jsonSchema}},
 		{path: "gateway/template", level: 1, onlyThese: []string{}},
@@ -73,6 +74,7 @@ type room struct {
 
 func rooms() []room {
 	return []room{
+		{path: "internal/charset", users: []string{"protocol/rawevent", "gateway/foreign"}},
 		{path: "internal/embeddedredis", users: []string{"cmd/..."}},
 		{path: "internal/floors"},
 		{path: "internal/redistest", tests: true},

@@ -89,9 +89,13 @@ func (p *parser) like(left node, negated bool) (node, *Error) {
 	}
 	p.take()
 	p.warnNegated("LIKE", left)
+	pattern := compilePattern(unquote(t.text))
+	if pattern.countsCharacters() {
+		p.noteCharacters(t.span, "_")
+	}
 	return &like{
 		span: span{start(left), t.to}, x: [1]operand{p.operand(left, String)},
-		pattern: compilePattern(unquote(t.text)), negated: negated,
+		pattern: pattern, negated: negated,
 	}, nil
 }
 
@@ -144,6 +148,9 @@ func (p *parser) call(name token) (node, *Error) {
 			n.x = append(n.x, p.operand(arg, anyType))
 		}
 		return n, nil
+	}
+	if fn.countsCharacters() {
+		p.noteCharacters(at, fn.name)
 	}
 	n := &call{span: at, fn: fn}
 	if fn.failure != "" {

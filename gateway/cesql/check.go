@@ -26,6 +26,7 @@ func (p *parser) warnMixed(op token, left node) {
 	if l, ok := left.(*logic); ok && l.op != op.text {
 		p.warn(op.span, fmt.Sprintf("%s and %s have the same precedence and are evaluated from left to right: "+
 			"this is (... %s ...) %s ...; add parentheses", l.op, op.text, l.op, op.text))
+		p.noteMixed(op, l)
 	}
 }
 

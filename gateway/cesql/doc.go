@@ -3,7 +3,7 @@
 // [Compile] parses an expression once. The resulting [Expr] is immutable and safe for concurrent use. [Expr.Match] is
 // what a filter needs, [Expr.Eval] returns value and error as the specification defines them, [Expr.Explain] returns
 // every step. At load time, [Expr.CheckFilter] finds expressions that can never match, and [Expr.Warnings] those that
-// are likely to be misread.
+// are likely to be misread; [Expr.Portability] lists what other implementations evaluate differently.
 //
 // # Where the specification leaves a choice
 //

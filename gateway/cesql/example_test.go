@@ -106,3 +106,17 @@ func ExampleExpr_Explain() {
 	// type = 'com.example.deleted' -> false false
 	// hop < 'ten' -> false true
 }
+
+func ExampleExpr_Portability() {
+	x, err := cesql.Compile("type = 'a' AND source = '/x' OR hop-1 = 9")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, n := range x.Portability() {
+		fmt.Printf("column %d, %s: %s\n", n.Position.Column, n.Kind, n.Message)
+	}
+	// Output:
+	// column 30, grouping: other implementations group AND and OR from the right: ... AND (... OR ...); add parentheses
+	// column 36, sign: other implementations take the - for the sign of the number behind it, and refuse the expression; write a space behind the -
+}

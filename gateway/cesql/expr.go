@@ -9,6 +9,7 @@ type Expr struct {
 	source   string
 	root     node
 	warnings []Warning
+	notes    []Note
 }
 
 // Compile parses an expression and prepares its evaluation. A non-nil error is an *[Error] of the kind [ErrParse]: the
@@ -17,11 +18,11 @@ type Expr struct {
 // An unknown function, or an operand that can never be cast, is an evaluation error by the specification, and compiles.
 // Call [Expr.CheckFilter] to find such mistakes before the first event.
 func Compile(expr string) (*Expr, error) {
-	root, warnings, err := parse(expr)
+	p, err := parse(expr)
 	if err != nil {
 		return nil, err
 	}
-	return &Expr{source: expr, root: strip(root), warnings: warnings}, nil
+	return &Expr{source: expr, root: strip(p.root), warnings: p.warnings, notes: p.notes}, nil
 }
 
 // String returns the source of the expression, unchanged.

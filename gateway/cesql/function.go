@@ -34,6 +34,11 @@ func (f *function) param(i int) Type {
 	return f.params[min(i, len(f.params)-1)]
 }
 
+// countsCharacters reports whether an argument or the result is a number of characters.
+func (f *function) countsCharacters() bool {
+	return slices.Contains([]string{"LENGTH", "LEFT", "RIGHT", "SUBSTRING"}, f.name)
+}
+
 func (f *function) takes(count int) bool {
 	if f.variadic {
 		return count >= len(f.params)-1

@@ -31,6 +31,7 @@ func FuzzCompile(f *testing.F) {
 		checkConsistent(t, x, &empty)
 		_ = x.CheckFilter()
 		_ = x.Required()
+		checkNotes(t, x)
 		checkDump(t, x, &e)
 		if took := time.Since(begin); took > 10*time.Second {
 			t.Errorf("took %v", took)
@@ -129,4 +130,16 @@ func plainLike(text, pattern []string) bool {
 		pattern = pattern[1:]
 	}
 	return text[0] == pattern[0] && plainLike(text[1:], pattern[1:])
+}
+
+// checkNotes: notes are in source order, and each is at a token of the expression.
+func checkNotes(t *testing.T, x *Expr) {
+	t.Helper()
+	last := 0
+	for _, n := range x.Portability() {
+		if n.Position.Offset < last || n.Position.Offset >= len(x.source) || n.Message == "" {
+			t.Errorf("%q: %+v after offset %d", x, n, last)
+		}
+		last = n.Position.Offset
+	}
 }

@@ -1,6 +1,7 @@
 package cesql
 
 import (
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -59,6 +60,11 @@ func (p *pattern) exact() (string, bool) {
 		return p.pieces[0].text, true
 	}
 	return "", false
+}
+
+// countsCharacters reports whether the pattern has the wildcard for one character.
+func (p *pattern) countsCharacters() bool {
+	return slices.ContainsFunc(p.pieces, func(piece piece) bool { return piece.chars != nil })
 }
 
 func (p *pattern) match(s string) bool {

@@ -34,31 +34,32 @@ type parser struct {
 	next     int
 	depth    int
 	warnings []Warning
+	notes    []Note
+	root     node // the result
 }
 
-// parse compiles a whole expression.
-func parse(source string) (node, []Warning, *Error) {
+// parse compiles a whole expression. The parser holds the result.
+func parse(source string) (*parser, *Error) {
 	if len(source) > MaxLength {
-		return nil, nil, parseError(source, span{MaxLength, MaxLength},
+		return nil, parseError(source, span{MaxLength, MaxLength},
 			fmt.Sprintf("the expression has %d bytes, more than the limit of %d", len(source), MaxLength),
 			"split it into several filters")
 	}
 	if i := invalidUTF8(source); i >= 0 {
-		return nil, nil, parseError(source, span{i, i}, "the expression is not valid UTF-8", "save the file as UTF-8")
+		return nil, parseError(source, span{i, i}, "the expression is not valid UTF-8", "save the file as UTF-8")
 	}
 	tokens, err := lex(source)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	p := &parser{source: source, tokens: tokens}
-	n, err := p.expression(bindLogic)
-	if err != nil {
-		return nil, nil, err
+	if p.root, err = p.expression(bindLogic); err != nil {
+		return nil, err
 	}
 	if t := p.peek(); t.kind != tokenEnd {
-		return nil, nil, p.unexpected(t, "an operator or the end of the expression")
+		return nil, p.unexpected(t, "an operator or the end of the expression")
 	}
-	return n, p.warnings, nil
+	return p, nil
 }
 
 func invalidUTF8(s string) int {
@@ -154,6 +155,7 @@ func (p *parser) expression(least int) (node, *Error) {
 			p.take()
 		}
 		op := p.take()
+		p.noteSign(op)
 		switch bind {
 		case bindLike:
 			left, err = p.like(left, negated)
@@ -192,6 +194,7 @@ func (p *parser) prefix() (node, *Error) {
 			return p.integer(t.text+digits.text, span{t.from, digits.to})
 		}
 		if t.is("-") {
+			p.noteSign(t)
 			return p.unary(t)
 		}
 	case t.is("EXISTS"):

@@ -12,5 +12,5 @@
 //   - [Event.Validate] checks an event that was built in Go.
 //   - [Lenient] reads what careless senders produce and reports what it changed.
 //
-// The package imports the standard library only.
+// The package imports no other module, and of this one internal/charset only.
 package rawevent

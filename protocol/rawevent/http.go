@@ -52,7 +52,7 @@ func fromHTTP(header http.Header, body []byte, l *Lenient) (Event, error) {
 	}
 	switch ModeOf(contentType) {
 	case Structured:
-		if err := checkJSONFormat(contentType, MediaTypeJSON); err != nil {
+		if body, err = jsonBody(contentType, MediaTypeJSON, body, l); err != nil {
 			return Event{}, err
 		}
 		return fromJSON(body, l)
@@ -74,7 +74,7 @@ func batchFromHTTP(header http.Header, body []byte, l *Lenient) ([]Event, error)
 	if err != nil {
 		return nil, err
 	}
-	if err := checkJSONFormat(contentType, MediaTypeBatch); err != nil {
+	if body, err = jsonBody(contentType, MediaTypeBatch, body, l); err != nil {
 		return nil, err
 	}
 	return batchFromJSON(body, l)
@@ -91,21 +91,34 @@ func singleContentType(header http.Header) (string, error) {
 	}
 }
 
-// checkJSONFormat returns an error unless contentType names the wanted JSON format in UTF-8.
-func checkJSONFormat(contentType, want string) error {
+// jsonBody returns the JSON text of a body, or an error unless contentType names the wanted JSON format in UTF-8. A
+// lenient reader takes other charsets, too.
+func jsonBody(contentType, want string, body []byte, l *Lenient) ([]byte, error) {
 	base, params, _ := strings.Cut(contentType, ";")
 	if !strings.EqualFold(strings.TrimSpace(base), want) {
-		return unsupported("the event format is not supported; send " + want)
+		return nil, unsupported("the event format is not supported; send " + want)
 	}
+	isUTF8 := namesUTF8(params)
+	switch {
+	case l != nil:
+		return l.utf8(body, contentType, isUTF8)
+	case !isUTF8:
+		return nil, unsupported("Content-Type names another charset, but the JSON event format is always UTF-8")
+	}
+	return body, nil
+}
+
+// namesUTF8 reports whether the parameters of a media type name no charset other than UTF-8.
+func namesUTF8(params string) bool {
 	for param := range strings.SplitSeq(params, ";") {
 		name, value, _ := strings.Cut(strings.TrimSpace(param), "=")
 		value = strings.Trim(value, `"`)
 		if strings.EqualFold(name, "charset") && !strings.EqualFold(value, "utf-8") &&
 			!strings.EqualFold(value, "us-ascii") {
-			return unsupported("the JSON event format is UTF-8; another charset is not supported")
+			return false
 		}
 	}
-	return nil
+	return true
 }
 
 func fromBinary(header http.Header, contentType string, body []byte, l *Lenient) (Event, error) {
@@ -122,6 +135,9 @@ func fromBinary(header http.Header, contentType string, body []byte, l *Lenient)
 			continue
 		}
 		if err := checkName(name); err != nil {
+			if l.drop(name) {
+				continue
+			}
 			return Event{}, err
 		}
 		if len(values) != 1 && !l.once(name, values) {
@@ -133,6 +149,8 @@ func fromBinary(header http.Header, contentType string, body []byte, l *Lenient)
 		return Event{}, invalid("", "this is not a CloudEvent: no ce- header, and Content-Type is not "+MediaTypeJSON+
 			" (binary mode needs at least ce-specversion, ce-id, ce-source and ce-type)")
 	}
+	l.legacy(&e)
+	l.mediaType(&e)
 	l.mend(&e)
 	if err := e.validate(); err != nil {
 		return Event{}, err

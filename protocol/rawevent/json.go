@@ -2,12 +2,14 @@ package rawevent
 
 import (
 	"encoding/base64"
-	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/streamgate/streamgate/internal/charset"
 )
 
 // FromJSON reads and validates one event in the JSON event format. Data that is JSON is a slice of input, byte for
@@ -59,24 +61,32 @@ func batchFromJSON(input []byte, l *Lenient) ([]Event, error) {
 func checkJSONText(input []byte) error {
 	v := validator{text: input, limit: maxJSONDepth}
 	switch {
-	case !utf8.Valid(input):
-		return invalid("", "the JSON text is not valid UTF-8")
+	case !utf8.Valid(input), len(input) > 1 && (input[0] == 0 || input[1] == 0):
+		return notUTF8(input)
 	case v.valid():
 		return nil
 	case v.deep:
 		return tooLarge("", fmt.Sprintf("the JSON text is nested deeper than %d levels", maxJSONDepth))
 	default:
-		return invalid("", "the content is not valid JSON"+jsonErrorDetail(input))
+		return invalid("", "the content is not valid JSON: "+v.fault())
 	}
 }
 
-func jsonErrorDetail(input []byte) string {
-	var v json.RawMessage
-	err := json.Unmarshal(input, &v)
-	if syntax, ok := err.(*json.SyntaxError); ok { //nolint:errorlint // json.Unmarshal documents the bare type
-		return fmt.Sprintf(": %v (at byte %d)", syntax, syntax.Offset)
+// notUTF8 says why a JSON text is not UTF-8: the offset of a byte alone does not help with a text in UTF-16.
+func notUTF8(input []byte) *Error {
+	_, from, _, err := charset.Decode(input, "", true)
+	var bad *charset.InvalidError
+	switch {
+	case errors.As(err, &bad) && bad.Encoding == charset.UTF8:
+		return invalid(
+			"",
+			fmt.Sprintf("the JSON text is not valid UTF-8: byte 0x%02X at offset %d", bad.Byte, bad.Offset),
+		)
+	case err == nil && from != charset.UTF8:
+		return invalid("", "the JSON text is "+strings.ToUpper(from.String())+"; the JSON event format is always UTF-8")
+	default:
+		return invalid("", "the JSON text is not valid UTF-8")
 	}
-	return ""
 }
 
 // members collects the members whose meaning depends on others: data depends on datacontenttype, which may follow it.
@@ -102,6 +112,9 @@ func decodeEvent(value []byte, l *Lenient) (Event, *Error) {
 		}
 		var err *Error
 		name = l.name(name)
+		if l != nil && m.isNull(&e, name, value) {
+			continue
+		}
 		switch name {
 		case "data":
 			if m.hasData {
@@ -113,11 +126,17 @@ func decodeEvent(value []byte, l *Lenient) (Event, *Error) {
 				return Event{}, invalid(name, "occurs more than once")
 			}
 			m.base64, m.hasBase64 = value, true
+			if slices.Contains(m.nulls, name) {
+				l.note("data")
+			}
 		case AttrDataContentType:
 			if contentTypeSeen {
 				return Event{}, invalid(name, "occurs more than once")
 			}
 			contentTypeSeen = true
+			if slices.Contains(m.nulls, name) {
+				l.note(name)
+			}
 			e.DataContentType, err = m.decodeContentType(value)
 		default:
 			err = m.decodeAttribute(&e, name, value)
@@ -126,6 +145,8 @@ func decodeEvent(value []byte, l *Lenient) (Event, *Error) {
 			return Event{}, err
 		}
 	}
+	l.legacy(&e)
+	l.mediaType(&e)
 	if err := m.decodeData(&e); err != nil {
 		return Event{}, err
 	}
@@ -137,6 +158,26 @@ func decodeEvent(value []byte, l *Lenient) (Event, *Error) {
 }
 
 func isNull(value []byte) bool { return len(value) == 4 && value[0] == 'n' }
+
+// isNull reports whether a member is absent for a lenient reader, although its name may be there a second time: writers
+// that put out all members of a structure write null beside the value that another spelling of the name has.
+func (m *members) isNull(e *Event, name string, value []byte) bool {
+	if !isNull(value) || name == "data" {
+		return false
+	}
+	_, isTwice := e.Attribute(name)
+	isTwice = isTwice || slices.Contains(m.nulls, name)
+	switch {
+	case name == "data_base64" && (isTwice || m.hasBase64):
+		m.lenient.note("data")
+	case name != "data_base64" && (isTwice || checkName(name) != nil && name != AttrDataContentType):
+		m.lenient.note(showable(name))
+	}
+	if !isTwice && len(m.nulls) < maxAttributes {
+		m.nulls = append(m.nulls, name)
+	}
+	return true
+}
 
 func (m *members) decodeContentType(value []byte) (string, *Error) {
 	if isNull(value) {
@@ -150,6 +191,10 @@ func (m *members) decodeContentType(value []byte) (string, *Error) {
 	if ok {
 		text, ok = decodeString(value)
 	}
+	if !ok && m.lenient != nil {
+		m.lenient.leaveOut(AttrDataContentType)
+		return "", nil
+	}
 	if !ok || text == "" {
 		return "", invalid(AttrDataContentType, "must be a non-empty string")
 	}
@@ -158,10 +203,16 @@ func (m *members) decodeContentType(value []byte) (string, *Error) {
 
 func (m *members) decodeAttribute(e *Event, name string, value []byte) *Error {
 	if err := checkName(name); err != nil {
+		if m.lenient.drop(name) {
+			return nil
+		}
 		return err
 	}
 	if slices.Contains(m.nulls, name) {
-		return invalid(name, "occurs more than once")
+		if m.lenient == nil {
+			return invalid(name, "occurs more than once")
+		}
+		m.lenient.note(name)
 	}
 	if isNull(value) { // null means absent (JSON event format section 2.2)
 		if _, found := e.Attribute(name); found {
@@ -217,6 +268,10 @@ func decodeScalar(name string, value []byte) (string, *Error) {
 func (m *members) decodeData(e *Event) *Error {
 	if m.hasBase64 && isNull(m.base64) {
 		m.hasBase64 = false
+	}
+	if m.hasData && m.hasBase64 && m.lenient != nil && isNull(m.data) {
+		m.hasData = false
+		m.lenient.note("data")
 	}
 	switch {
 	case m.hasData && m.hasBase64:

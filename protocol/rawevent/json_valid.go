@@ -2,7 +2,10 @@ package rawevent
 
 import (
 	"encoding/binary"
+	"fmt"
+	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // validJSON reports whether text is one JSON value, as json.Valid does (FuzzValidJSON holds the two together), with at
@@ -21,6 +24,33 @@ type validator struct {
 }
 
 func (v *validator) valid() bool { return v.value() && v.peek() == 0 && v.pos == len(v.text) }
+
+// fault says what is wrong after valid has returned false.
+func (v *validator) fault() string {
+	rest := string(v.text[min(v.pos, len(v.text)):])
+	switch {
+	case strings.TrimSpace(string(v.text)) == "":
+		return "it is empty"
+	case rest == "", isCutLiteral(rest):
+		return "it ends too early"
+	case v.pos == 0 && strings.HasPrefix(rest, "\ufeff"):
+		return "it starts with a byte order mark, which the JSON event format does not allow; send UTF-8 without it"
+	}
+	for _, number := range []string{"NaN", "Infinity", "nan", "inf"} {
+		if strings.HasPrefix(strings.TrimLeft(rest, "+-"), number) {
+			return fmt.Sprintf("%s at byte %d is not a JSON number", number, v.pos)
+		}
+	}
+	r, _ := utf8.DecodeRuneInString(rest)
+	return fmt.Sprintf("unexpected %q at byte %d", r, v.pos)
+}
+
+// isCutLiteral reports whether rest is the beginning of a literal.
+func isCutLiteral(rest string) bool {
+	return slices.ContainsFunc([]string{"true", "false", "null"}, func(literal string) bool {
+		return strings.HasPrefix(literal, rest)
+	})
+}
 
 // peek skips white space and returns the byte that follows. It returns 0 at the end, and for U+0000, which starts no
 // value.
@@ -126,11 +156,16 @@ func (v *validator) escape() bool {
 	if v.pos+1 >= len(v.text) {
 		return false
 	}
-	c := v.text[v.pos+1]
-	v.pos += 2
+	v.pos++
+	c := v.text[v.pos]
 	if c != 'u' {
-		return strings.IndexByte(`"\/bfnrt`, c) >= 0
+		isLegal := strings.IndexByte(`"\/bfnrt`, c) >= 0
+		if isLegal {
+			v.pos++
+		}
+		return isLegal
 	}
+	v.pos++
 	for range 4 {
 		if v.pos >= len(v.text) || !isHex(v.text[v.pos]) {
 			return false

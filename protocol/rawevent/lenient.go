@@ -3,36 +3,58 @@ package rawevent
 import (
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"net/http"
-	"regexp"
 	"slices"
 	"strings"
 	"unicode"
+
+	"github.com/streamgate/streamgate/internal/charset"
 )
 
 // Lenient reads events of careless senders and repairs what is invalid where the intention is plain. Valid events are
 // read as by the strict functions, byte for byte. The zero value is ready to use. It is not safe for concurrent use.
 //
 //   - Attribute names in upper case or with dashes or underscores: ID and ce-foo-bar become id and foobar.
+//   - JSON null beside a value of the same name, in any spelling of the name: null means absent. The same for data
+//     beside data_base64.
 //   - Empty optional core attributes: treated as absent.
-//   - A missing specversion, the number 1.0, or the version 0.3, whose schemaurl and datacontentencoding are
-//     translated.
+//   - A missing specversion, spellings of 1.0 such as 1.0.2 or the number 1, and the versions 0.1 to 0.3, whose attributes
+//     are translated.
 //   - JSON numbers, booleans, objects or arrays where an attribute must be a string: converted to their JSON text.
 //   - Characters in source and dataschema that are not allowed in a URI: percent-encoded.
 //   - Characters that are not allowed in an attribute: white space becomes a space, anything else U+FFFD. This does not
 //     apply to id and source, where it could make two different events equal.
 //   - Times with a space for the T, a comma for the point, an hour of one digit, or an offset without its colon.
+//   - Media types with unreadable parameters, or without their first half where that is plain, like json.
 //   - A header that occurs twice with the same value; ce-datacontenttype beside or instead of Content-Type.
 //   - Data that must be a JSON string but is another value: its JSON text. Base64 without padding, in the URL alphabet,
 //     or broken into lines.
+//   - JSON with a byte order mark, and in UTF-16, ISO-8859-1 or windows-1252 if its beginning or Content-Type says so.
 //
-// Everything else is refused as by the strict functions: text that is not JSON or not UTF-8, missing attributes, and
-// attributes that occur twice with different values.
+// An optional attribute that cannot be repaired is left out: a time that is not a time, a dataschema that is not an
+// absolute URI, an extension whose name has other characters than those above. [Lenient.LeftOut] names it.
+//
+// Everything else is refused as by the strict functions: text that is not JSON, missing attributes, required attributes
+// that cannot be repaired, and attributes that occur twice with different values.
 type Lenient struct {
-	// Mended lists the attributes that were repaired, each once, in no particular order; "data" stands for the data.
-	// It accumulates over calls: use a new Lenient for each request.
+	// Mended lists what was not valid as it came, in the order of discovery and each once: names of attributes, repaired
+	// or left out, "data" for the data, [NotedByteOrderMark] and [NotedCharset] for the text as a whole. It ends after
+	// 64 names. It accumulates over calls: use a new Lenient for each request.
 	Mended []string
+	// LeftOut lists those of Mended that the event does not have any more, because no valid value could be made of what
+	// was sent. Names that are not valid themselves have a question mark for every character that cannot be shown.
+	LeftOut []string
 }
+
+// What [Lenient.Mended] has besides names of attributes. No attribute can have these names.
+const (
+	NotedByteOrderMark = "byte-order-mark"
+	NotedCharset       = "content-type"
+)
+
+// maxNoted bounds the lists of names, which would else grow with the number of events in a batch.
+const maxNoted = 64
 
 // FromHTTP is the lenient form of [FromHTTP].
 func (l *Lenient) FromHTTP(header http.Header, body []byte) (Event, error) {
@@ -45,28 +67,85 @@ func (l *Lenient) BatchFromHTTP(header http.Header, body []byte) ([]Event, error
 }
 
 func (l *Lenient) note(name string) {
-	if !slices.Contains(l.Mended, name) {
+	if len(l.Mended) < maxNoted && !slices.Contains(l.Mended, name) {
 		l.Mended = append(l.Mended, name)
 	}
 }
 
-// name returns the valid name that an invalid one stands for. It leaves names alone that would become data or
-// database64: those members hold the payload, and an attribute must not turn into one.
-func (l *Lenient) name(name string) string {
-	if l == nil || ValidName(name) || len(name) > maxNameLength {
-		return name
+// leaveOut notes an attribute that the event does not get.
+func (l *Lenient) leaveOut(name string) {
+	name = showable(name)
+	l.note(name)
+	if len(l.LeftOut) < maxNoted && !slices.Contains(l.LeftOut, name) {
+		l.LeftOut = append(l.LeftOut, name)
 	}
-	meant := strings.Map(func(r rune) rune {
+}
+
+// showable returns a name that can stand in a list, a header or a log: it is not valid, and can be anything.
+func showable(name string) string {
+	shown := strings.Map(func(r rune) rune {
+		if r <= ' ' || r > '~' || r == ',' {
+			return '?'
+		}
+		return r
+	}, name)
+	return shown[:min(len(shown), maxNameLength)]
+}
+
+// utf8 returns the JSON text in UTF-8, without a byte order mark. isUTF8 says whether Content-Type leaves no doubt of it.
+func (l *Lenient) utf8(text []byte, contentType string, isUTF8 bool) ([]byte, error) {
+	decoded, from, skip, err := charset.Decode(text, charset.OfContentType(contentType), true)
+	var unsupportedCharset *charset.UnsupportedError
+	switch {
+	case errors.As(err, &unsupportedCharset):
+		return nil, unsupported("the charset of the JSON text is not supported; supported are " + charset.Supported)
+	case err != nil && from == charset.UTF8:
+		return text, nil // for the reason that strict readers give
+	case err != nil:
+		return nil, invalid("", err.Error())
+	}
+	if skip > 0 {
+		l.note(NotedByteOrderMark)
+	}
+	if from != charset.UTF8 || !isUTF8 {
+		l.note(NotedCharset)
+	}
+	return decoded, nil
+}
+
+// fold returns a name in lower case and without separators.
+func fold(name string) string {
+	return strings.Map(func(r rune) rune {
 		if r == '-' || r == '_' {
 			return -1
 		}
 		return lowerASCII(r)
 	}, name)
-	if !ValidName(meant) || meant == "data" || meant == "database64" {
+}
+
+// isPayload reports whether a folded name is that of a member that holds the payload. An attribute must not turn into it.
+func isPayload(folded string) bool { return folded == "data" || folded == "database64" }
+
+// name returns the valid name that an invalid one stands for, or the name itself if there is none.
+func (l *Lenient) name(name string) string {
+	if l == nil || ValidName(name) || len(name) > maxNameLength {
+		return name
+	}
+	meant := fold(name)
+	if !ValidName(meant) || isPayload(meant) {
 		return name
 	}
 	l.note(meant)
 	return meant
+}
+
+// drop reports whether an attribute is left out because of its name.
+func (l *Lenient) drop(name string) bool {
+	if l == nil || name == "" || ValidName(name) && len(name) <= maxNameLength || isPayload(fold(name)) {
+		return false
+	}
+	l.leaveOut(name)
+	return true
 }
 
 // once reports whether all values of a repeated header are equal.
@@ -92,13 +171,18 @@ func (l *Lenient) contentType(e *Event, values []string) bool {
 
 // scalar returns the text of a JSON value that is not a valid attribute value.
 func (l *Lenient) scalar(name string, value []byte) (string, bool) {
-	if l == nil || value[0] == '"' {
+	if l == nil {
 		return "", false
 	}
-	l.note(name)
-	if name == AttrSpecVersion && string(value) == "1" {
-		return SpecVersion, true
+	if value[0] == '"' { // with an unpaired surrogate
+		var text string
+		if name == AttrID || name == AttrSource || json.Unmarshal(value, &text) != nil {
+			return "", false
+		}
+		l.note(name)
+		return text, true // with U+FFFD for it
 	}
+	l.note(name)
 	return compact(value), true
 }
 
@@ -144,130 +228,4 @@ func (l *Lenient) base64(text string) ([]byte, bool) {
 	}
 	l.note("data")
 	return decoded, true
-}
-
-// mend repairs the values of attributes. Validation follows it and refuses what mend left alone.
-func (l *Lenient) mend(e *Event) {
-	if l == nil || e.Canonicalize() != "" {
-		return
-	}
-	l.version(e)
-	kept := e.Attributes[:0]
-	for _, a := range e.Attributes {
-		isCore := rank(a.Name) < extensionRank
-		if isCore && a.Value == "" && !isRequired(a.Name) {
-			l.note(a.Name)
-			continue
-		}
-		if checkValue(&a) != nil {
-			if meant := meant(&a); meant != a.Value {
-				a.Value = meant
-				l.note(a.Name)
-			}
-		}
-		kept = append(kept, a)
-	}
-	e.Attributes = kept
-}
-
-func isRequired(name string) bool {
-	return name == AttrID || name == AttrSource || name == AttrType || name == AttrSpecVersion
-}
-
-// meant returns the valid value that an invalid one stands for, or the value itself if that is not plain.
-func meant(a *Attribute) string {
-	switch a.Name {
-	case AttrSource, AttrDataSchema:
-		return encodeURI(a.Value)
-	case AttrTime:
-		return meantTime(strings.TrimSpace(a.Value))
-	case AttrID, AttrSpecVersion:
-		return a.Value
-	default:
-		return legalString(a.Value)
-	}
-}
-
-// version translates an event of version 0.3, and takes an event without a version to be one of 1.0, as other readers
-// do.
-func (l *Lenient) version(e *Event) {
-	version, found := e.Attribute(AttrSpecVersion)
-	switch {
-	case !found || version == "":
-		e.Set(AttrSpecVersion, SpecVersion)
-	case version != "0.3":
-		return
-	default:
-		e.Set(AttrSpecVersion, SpecVersion)
-		if address, found := e.Attribute("schemaurl"); found {
-			e.Delete("schemaurl")
-			e.Set(AttrDataSchema, address)
-		}
-		if encoding, _ := e.Attribute("datacontentencoding"); strings.EqualFold(encoding, "base64") {
-			text := string(e.Data)
-			if IsJSON(e.DataContentType) && len(e.Data) > 1 && e.Data[0] == '"' {
-				text, _ = decodeString(e.Data)
-			}
-			if decoded, ok := l.base64(text); ok {
-				e.Data = nonNil(decoded)
-			}
-		}
-		e.Delete("datacontentencoding")
-	}
-	l.note(AttrSpecVersion)
-}
-
-// encodeURI percent-encodes what is not allowed in a URI: everything but the characters of RFC 3986 section 2, and
-// percent signs without two hexadecimal digits after them.
-func encodeURI(s string) string {
-	const upperHex = "0123456789ABCDEF"
-	var b strings.Builder
-	for i := 0; i < len(s); i++ {
-		c := s[i]
-		isLegal := isAlpha(c) || isDigit(c) || strings.IndexByte("-._~:/?#[]@!$&'()*+,;=", c) >= 0
-		if c == '%' {
-			isLegal = i+2 < len(s) && isHex(s[i+1]) && isHex(s[i+2])
-		}
-		if isLegal {
-			b.WriteByte(c)
-			continue
-		}
-		b.WriteString(string([]byte{'%', upperHex[c>>4], upperHex[c&15]}))
-	}
-	return b.String()
-}
-
-// nearTime matches timestamps that are almost RFC 3339.
-var nearTime = regexp.MustCompile(`^(\d{4}-\d{2}-\d{2})[Tt ]+(\d{1,2})(:\d{2}:\d{2})(?:[.,](\d+))? ?` +
-	`(Z|z|UTC|GMT|([+-]\d{2}):?(\d{2}))$`)
-
-func meantTime(s string) string {
-	m := nearTime.FindStringSubmatch(s)
-	if m == nil {
-		return s
-	}
-	date, hour, rest, fraction, zone := m[1], m[2], m[3], m[4], "Z"
-	if len(hour) == 1 {
-		hour = "0" + hour
-	}
-	if fraction != "" {
-		fraction = "." + fraction
-	}
-	if m[6] != "" {
-		zone = m[6] + ":" + m[7]
-	}
-	return date + "T" + hour + rest + fraction + zone
-}
-
-// legalString replaces characters that a String of the CloudEvents type system must not contain.
-func legalString(s string) string {
-	return strings.Map(func(r rune) rune {
-		switch {
-		case r == '\t' || r == '\r' || r == '\n':
-			return ' '
-		case !validString(string(r)):
-			return unicode.ReplacementChar
-		}
-		return r
-	}, strings.ToValidUTF8(s, "\uFFFD"))
 }

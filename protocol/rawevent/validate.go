@@ -63,7 +63,7 @@ func (e *Event) validate() *Error {
 func checkName(name string) *Error {
 	switch {
 	case name == "":
-		return invalid("", "the name of an attribute is empty")
+		return invalid("", "an attribute has an empty name")
 	case name == "data":
 		return invalid(name, "this name is reserved for the payload; rename the extension")
 	case name == AttrDataContentType:

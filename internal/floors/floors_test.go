@@ -103,6 +103,7 @@ type room struct {
 
 func rooms() []room {
 	return []room{
+		{path: "internal/charset", users: []string{"protocol/rawevent", "gateway/foreign"}},
 		{path: "internal/embeddedredis", users: []string{"cmd/..."}},
 		{path: "internal/floors"},
 		{path: "internal/redistest", tests: true},

@@ -48,6 +48,7 @@ func house() []floor {
 	return []floor{
 		{path: "protocol/rawevent", level: 0, onlyThese: []string{}},
 		{path: "protocol/redisstreams", level: 1, onlyThese: []string{sdkGo, goRedis, uuid}},
+		{path: "protocol/redisstreams/layout", level: 2, onlyThese: []string{}},
 		{path: "gateway/cesql", level: 1, onlyThese: []string{}},
 		{path: "gateway/area", level: 1, onlyThese: []string{}},
 		{path: "gateway/schema", level: 1, onlyThese: []string{jsonSchema}},

@@ -71,8 +71,8 @@ type Consumer struct {
 	start    string
 	lease    time.Duration
 	maxEntry int
-	layout   *Layout // nil: our own
-	hub      *Hub    // nil: it reads by itself
+	layout   Layout // nil: our own
+	hub      *Hub   // nil: it reads by itself
 	log      *slog.Logger
 	hooks    Hooks
 	onLost   func(ctx context.Context, position string) (string, error) // nil: a lost group goes on at position
@@ -152,7 +152,7 @@ func WithMaxEntryBytes(n int) ConsumerOption {
 
 // WithLayout reads entries that another program wrote, as the layout says; default is the binding of this package and
 // nothing else.
-func WithLayout(l *Layout) ConsumerOption {
+func WithLayout(l Layout) ConsumerOption {
 	return func(c *Consumer) { c.layout = l }
 }
 

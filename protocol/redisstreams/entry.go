@@ -85,25 +85,25 @@ func (e *Entry) Mode() (mode rawevent.Mode, ok bool) {
 // ErrUnknownFormat comes an event without attributes that holds the encoded one, to be passed on as it is.
 func (e *Entry) Event() (rawevent.Event, error) {
 	if e.oversize > 0 {
-		return rawevent.Event{}, e.fail(ErrTooLarge, fmt.Sprintf("its fields have %d bytes", e.oversize))
+		return rawevent.Event{}, e.Reject(ErrTooLarge, fmt.Sprintf("its fields have %d bytes", e.oversize))
 	}
 	mode, ok := e.Mode()
 	if !ok {
-		return rawevent.Event{}, e.fail(ErrUnknownEncoding, "it has neither ce_specversion nor a content-type of application/cloudevents")
+		return rawevent.Event{}, e.Reject(ErrUnknownEncoding, "it has neither ce_specversion nor a content-type of application/cloudevents")
 	}
 	if mode == rawevent.Batched {
-		return rawevent.Event{}, e.fail(ErrMalformed, "a batch is not supported: one entry is one event")
+		return rawevent.Event{}, e.Reject(ErrMalformed, "a batch is not supported: one entry is one event")
 	}
 	event, err := e.binaryEvent()
 	if err != nil || mode == rawevent.Binary {
 		return event, err
 	}
 	if !isJSONFormat(event.DataContentType) {
-		return rawevent.Event{DataContentType: event.DataContentType, Data: event.Data}, e.fail(ErrUnknownFormat, "its content-type is not "+rawevent.MediaTypeJSON)
+		return rawevent.Event{DataContentType: event.DataContentType, Data: event.Data}, e.Reject(ErrUnknownFormat, "its content-type is not "+rawevent.MediaTypeJSON)
 	}
 	event, err = rawevent.FromJSON(event.Data)
 	if err != nil {
-		return rawevent.Event{}, e.fail(ErrMalformed, err.Error())
+		return rawevent.Event{}, e.Reject(ErrMalformed, err.Error())
 	}
 	return event, nil
 }
@@ -117,27 +117,27 @@ func (e *Entry) binaryEvent() (rawevent.Event, error) {
 		switch {
 		case name == FieldData:
 			if event.Data != nil {
-				return rawevent.Event{}, e.fail(ErrMalformed, "the field data occurs twice")
+				return rawevent.Event{}, e.Reject(ErrMalformed, "the field data occurs twice")
 			}
 			event.Data = bytesOf(value)
 		case name == FieldContentType:
 			if hasContentType {
-				return rawevent.Event{}, e.fail(ErrMalformed, "the field content-type occurs twice")
+				return rawevent.Event{}, e.Reject(ErrMalformed, "the field content-type occurs twice")
 			}
 			hasContentType = true
 			event.DataContentType = value
 			if !utf8.ValidString(value) {
-				return rawevent.Event{}, e.fail(ErrMalformed, "the field content-type is not valid UTF-8")
+				return rawevent.Event{}, e.Reject(ErrMalformed, "the field content-type is not valid UTF-8")
 			}
 		case strings.HasPrefix(name, FieldPrefix):
 			if reason := checkAttribute(name[len(FieldPrefix):], value); reason != "" {
-				return rawevent.Event{}, e.fail(ErrMalformed, reason)
+				return rawevent.Event{}, e.Reject(ErrMalformed, reason)
 			}
 			event.Attributes = append(event.Attributes, rawevent.Attribute{Name: name[len(FieldPrefix):], Value: value})
 		}
 	}
 	if twice := event.Canonicalize(); twice != "" {
-		return rawevent.Event{}, e.fail(ErrMalformed, fmt.Sprintf("the field ce_%s occurs twice", twice))
+		return rawevent.Event{}, e.Reject(ErrMalformed, fmt.Sprintf("the field ce_%s occurs twice", twice))
 	}
 	return event, nil
 }
@@ -154,7 +154,9 @@ func checkAttribute(name, value string) (reason string) {
 	return ""
 }
 
-func (e *Entry) fail(kind error, reason string) error {
+// Reject returns the [*EntryError] of an entry that cannot be read; a [Layout] uses it. kind is one of the errors that
+// [EntryError] unwraps to, reason says what is wrong with the entry.
+func (e *Entry) Reject(kind error, reason string) error {
 	return &EntryError{Stream: e.Stream, ID: e.ID, Reason: reason, kind: kind}
 }
 

@@ -60,10 +60,10 @@ func NewMessage(entry Entry) *Message {
 	return m
 }
 
-// newLayoutMessage returns a message over an entry of any layout. What the binding itself can read it reads as it is, so
-// that an event in structured mode stays one.
-func newLayoutMessage(entry Entry, layout *Layout) *Message {
-	if layout == nil || layout.Name() == LayoutCloudEvents || layout.Name() == LayoutAuto && claimsToBeOurs(&entry) {
+// newLayoutMessage returns a message over an entry of any layout. Native entries keep their encoding: an event in
+// structured mode stays in structured mode.
+func newLayoutMessage(entry Entry, layout Layout) *Message {
+	if layout == nil || layout.Native(&entry) {
 		return NewMessage(entry)
 	}
 	m := &Message{entry: entry, encoding: binding.EncodingUnknown}
@@ -105,7 +105,7 @@ func (m *Message) Err() error {
 	if _, err := m.entry.Event(); err != nil {
 		return err
 	}
-	return m.entry.fail(ErrMalformed, "its ce_specversion is not supported")
+	return m.entry.Reject(ErrMalformed, "its ce_specversion is not supported")
 }
 
 // ReadEncoding implements binding.MessageReader.

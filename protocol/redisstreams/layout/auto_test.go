@@ -1,4 +1,4 @@
-package redisstreams_test
+package layout_test
 
 import (
 	"slices"
@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/streamgate/streamgate/protocol/redisstreams"
+	"github.com/streamgate/streamgate/protocol/redisstreams/layout"
 )
 
 // TestLayoutAuto: what belongs to nobody for certain is not guessed, and what is broken is not taken for something else.
@@ -15,7 +16,7 @@ func TestLayoutAuto(t *testing.T) {
 	const fromDapr = `{"specversion":"1.0","id":"1","source":"/s","type":"t","pubsubname":"p","topic":"o"}`
 	ours := []string{"ce_specversion", "1.0", "ce_id", "1", "ce_source", "/s", "ce_type", "t"}
 	with := func(more ...string) []string { return append(slices.Clone(ours), more...) }
-	runLayoutCases(t, redisstreams.LayoutConfig{}, map[string]layoutCase{
+	runLayoutCases(t, layout.Config{}, map[string]layoutCase{
 		"binary":                          {ours, binary, nil},
 		"with a body of somebody's":       {with("body", "x"), binary, nil},
 		"with the origin's fields":        {with("subject", "s", "producer", "p", "href", "h"), binary, nil},

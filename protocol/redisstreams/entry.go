@@ -4,9 +4,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
-	"time"
 	"unicode/utf8"
 	"unsafe"
 
@@ -170,20 +168,6 @@ func (e *Entry) Field(name string) (string, bool) {
 	return "", false
 }
 
-// EntryTime returns the time at which Redis added an entry, which is in its id; false if RFC 3339 cannot write it.
-func EntryTime(id string) (time.Time, bool) {
-	const year10000 = 253402300800000 // RFC 3339 has four digits
-	millis, _, _ := strings.Cut(id, "-")
-	ms, err := strconv.ParseUint(millis, 10, 63)
-	if err != nil || ms >= year10000 {
-		return time.Time{}, false
-	}
-	return time.UnixMilli(int64(ms)).UTC(), true
-}
-
-// TimeFormat is how the time of an entry is written as an attribute: RFC 3339 with milliseconds.
-const TimeFormat = "2006-01-02T15:04:05.000Z07:00"
-
 // FieldsJSON returns the fields of an entry as a JSON object of strings in their order, without those that leftOut (which
 // may be nil) names. A value that is not UTF-8 stands in base64 under the name with the suffix _base64; what is not UTF-8
 // in a name becomes U+FFFD. Of members that would have the same name, the object has the first; twice is that name.
@@ -314,22 +298,4 @@ func essenceOf(mediaType string) string {
 // isJSONFormat reports whether a media type is that of the JSON event format.
 func isJSONFormat(mediaType string) bool {
 	return strings.EqualFold(essenceOf(mediaType), rawevent.MediaTypeJSON)
-}
-
-// CompareIDs compares two entry ids as Redis orders them: by their numbers. An id without a sequence counts as "-0".
-func CompareIDs(a, b string) int {
-	aMillis, aSeq, _ := strings.Cut(a, "-")
-	bMillis, bSeq, _ := strings.Cut(b, "-")
-	if c := compareNumbers(aMillis, bMillis); c != 0 {
-		return c
-	}
-	return compareNumbers(aSeq, bSeq)
-}
-
-func compareNumbers(a, b string) int {
-	a, b = strings.TrimLeft(a, "0"), strings.TrimLeft(b, "0")
-	if len(a) != len(b) {
-		return len(a) - len(b)
-	}
-	return strings.Compare(a, b)
 }

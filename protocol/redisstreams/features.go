@@ -37,11 +37,11 @@ func Probe(ctx context.Context, client redis.UniversalClient, stream string) (Fe
 	claim := server.Do(ctx, "xreadgroup", "group", "probe", "probe", "claim", 1, "streams", key, ">").Err()
 	acked := server.Do(ctx, "xadd", key, "nomkstream", "acked", "maxlen", "~", 1, "*", "probe", "1").Err()
 	for _, err := range []error{infoErr, fsync, claim, acked} {
-		if err != nil && !isReply(err) {
+		if err != nil && !IsReply(err) {
 			return Features{}, fmt.Errorf("probe the server: %w", err)
 		}
 	}
-	f := Features{Fsync: fsync == nil, Claim: hasPrefix(claim, "NOGROUP"), TrimAcknowledged: errors.Is(acked, redis.Nil)}
+	f := Features{Fsync: fsync == nil, Claim: IsReply(claim, ReplyNoGroup), TrimAcknowledged: errors.Is(acked, redis.Nil)}
 	f.Server, f.Version = serverVersion(info)
 	return f, nil
 }

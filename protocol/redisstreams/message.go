@@ -185,7 +185,7 @@ func (m *Message) Finish(err error) error {
 }
 
 func newReceived(d *Delivery, done func()) *Message {
-	m := newLayoutMessage(d.Entry, d.consumer.layout)
+	m := newLayoutMessage(d.Entry, d.intake.layout)
 	m.finish = func(err error) {
 		if protocol.IsACK(err) {
 			d.Ack()

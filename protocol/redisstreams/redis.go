@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -70,21 +69,6 @@ func settingsOf(client redis.UniversalClient) (retries int, timeouts bool, read 
 		return 0, true, 0
 	}
 }
-
-// hasPrefix reports whether err is an error reply of Redis whose code is prefix, like NOGROUP or BUSYGROUP.
-func hasPrefix(err error, prefix string) bool {
-	var reply redis.Error
-	return errors.As(err, &reply) && strings.HasPrefix(reply.Error(), prefix)
-}
-
-// isReply reports whether err is an answer of Redis, so that the connection works and the command had no effect.
-func isReply(err error) bool {
-	var reply redis.Error
-	return errors.As(err, &reply)
-}
-
-// isUnknownCommand reports whether err says that the server does not have the command.
-func isUnknownCommand(err error) bool { return hasPrefix(err, "ERR unknown command") }
 
 // parseStreams reads the reply of XREAD or XREADGROUP for one stream, in RESP2 or RESP3. go-redis' own commands put the
 // fields into a map, which loses their order and hides a field that occurs twice.
@@ -179,4 +163,24 @@ func readAfter(ctx context.Context, client redis.UniversalClient, stream, id str
 		return nil, fmt.Errorf("read stream %q: %w", stream, err)
 	}
 	return parseStreams(stream, reply)
+}
+
+// stringsOf returns the strings of a list in a reply.
+func stringsOf(reply any) []string {
+	list, _ := reply.([]any)
+	var all []string
+	for _, item := range list {
+		if s, ok := item.(string); ok {
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
+// appendStrings appends strings to the arguments of a command.
+func appendStrings(args []any, more []string) []any {
+	for _, s := range more {
+		args = append(args, s)
+	}
+	return args
 }

@@ -37,7 +37,7 @@ func (s *script) run(ctx context.Context, client redis.UniversalClient, keys []s
 	return cmd
 }
 
-func unknownScript(cmd *redis.Cmd) bool { return hasPrefix(cmd.Err(), "NOSCRIPT") }
+func unknownScript(cmd *redis.Cmd) bool { return IsReply(cmd.Err(), replyNoScript) }
 
 func scriptCommand(ctx context.Context, name, script string, keys []string, args []any) *redis.Cmd {
 	all := make([]any, 0, 3+len(keys)+len(args))

@@ -137,7 +137,7 @@ func (s *Sender) pass(batch []*write) {
 
 // answered reports whether err came of a Redis that answers.
 func answered(err error) bool {
-	return isReply(err) || errors.Is(err, ErrNotDurable) || errors.Is(err, ErrUnsupported)
+	return IsReply(err) || errors.Is(err, ErrNotDurable) || errors.Is(err, ErrUnsupported)
 }
 
 // take removes the next batch from the queue: writes that go all or none go alone.

@@ -141,7 +141,7 @@ func (s *Sender) execute(ctx context.Context, commands []redis.Cmder, by fsyncMo
 	if cluster, ok := s.client.(*redis.ClusterClient); ok && keyless(commands) {
 		s.onMaster(ctx, cluster, commands)
 	} else {
-		s.patiently(ctx, commands)
+		s.onClient(ctx, commands)
 	}
 	return s.confirmed(waits)
 }
@@ -154,22 +154,21 @@ func keyless(commands []redis.Cmder) bool {
 	})
 }
 
-// Waits between attempts while a slot moves.
-const (
-	firstMoveWait = 5 * time.Millisecond
-	lastMoveWait  = 100 * time.Millisecond
-)
-
-// patiently runs the commands, and again what was refused because the keys of a script are on both sides of a slot's move:
-// go-redis, which follows MOVED and ASK by itself, does not repeat commands that are sent at most once.
-func (s *Sender) patiently(ctx context.Context, commands []redis.Cmder) {
-	for backoff := firstMoveWait; ; backoff = min(2*backoff, lastMoveWait) {
-		run(ctx, s.client, commands)
-		if len(commands) > 1 || !redis.IsTryAgainError(commands[0].Err()) || !timeFor(ctx, 2*backoff) {
-			return
-		}
-		wait(ctx, backoff)
+// whileMoving repeats an attempt while it reports that a Cluster slot is moving, as long as ctx leaves time for it.
+func whileMoving(ctx context.Context, attempt func() (moving bool)) {
+	pauses := backoff{least: 5 * time.Millisecond, most: 100 * time.Millisecond}
+	for attempt() && timeFor(ctx, 2*pauses.next()) {
+		pauses.pause(ctx)
 	}
+}
+
+// onClient runs the commands. It repeats a script that was refused because its keys are on both sides of a moving slot:
+// go-redis, which follows MOVED and ASK by itself, does not repeat commands that are sent at most once.
+func (s *Sender) onClient(ctx context.Context, commands []redis.Cmder) {
+	whileMoving(ctx, func() bool {
+		run(ctx, s.client, commands)
+		return len(commands) == 1 && redis.IsTryAgainError(commands[0].Err())
+	})
 }
 
 // timeFor reports whether ctx lasts for d.
@@ -198,24 +197,21 @@ func run(ctx context.Context, client executor, commands []redis.Cmder) {
 // onMaster runs the commands on the Cluster's node that has the stream: MULTI and WAIT name no key, so that go-redis would
 // send them anywhere. Where the slot has moved nothing was written, and the next node is asked.
 func (s *Sender) onMaster(ctx context.Context, cluster *redis.ClusterClient, commands []redis.Cmder) {
-	for backoff := firstMoveWait; ; backoff = min(2*backoff, lastMoveWait) {
+	whileMoving(ctx, func() bool {
 		node, err := cluster.MasterForKey(ctx, s.stream)
 		if err != nil {
 			for _, cmd := range commands {
 				cmd.SetErr(err)
 			}
-			return
+			return false
 		}
 		run(ctx, node, commands)
 		if !redirected(commands) {
-			return
+			return false
 		}
 		cluster.ReloadState(ctx)
-		if !timeFor(ctx, 2*backoff) {
-			return
-		}
-		wait(ctx, backoff)
-	}
+		return true
+	})
 }
 
 // redirected reports whether the commands had no effect because the node does not have the slot, or not yet: each one
@@ -311,15 +307,15 @@ func fsyncModeOf(ctx context.Context, server redis.UniversalClient) (fsyncMode, 
 	switch {
 	case err == nil:
 		return fsyncByCommand, nil
-	case !isReply(err):
+	case !IsReply(err):
 		return fsyncUnknown, err
-	case hasPrefix(err, "ERR WAITAOF cannot be used when numlocal is set"):
+	case IsReply(err, replyNoAOF):
 		return fsyncUnknown, fmt.Errorf("%w: durability fsync needs an append-only file: %w", ErrUnsupported, err)
-	case !isUnknownCommand(err):
+	case !IsReply(err, replyNoCommand):
 		return fsyncUnknown, err // LOADING, a replica: it says nothing of what the server can do
 	}
 	settings, err := server.ConfigGet(ctx, "append*").Result()
-	if err != nil && !isReply(err) {
+	if err != nil && !IsReply(err) {
 		return fsyncUnknown, err
 	}
 	if settings["appendonly"] == "yes" && settings["appendfsync"] == "always" {

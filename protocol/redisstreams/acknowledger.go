@@ -17,8 +17,8 @@ const (
 // acknowledger sends XACKs in batches. It owns the queue of finished entries and its lock, under which it calls nothing
 // else. The number of entries handed out bounds the queue.
 //
-// A kill -9 loses the queue: its entries are still pending, and are delivered again when their lease ends. A kill between
-// the XACK and its reply loses nothing. An entry is never acknowledged before its handler has finished it.
+// A kill -9 loses the queue: its entries are still pending, and are delivered again when their lease ends. A kill
+// between the XACK and its reply loses nothing. An entry is never acknowledged before its handler has finished it.
 type acknowledger struct {
 	*member
 	hub    *Hub // nil: XACK goes through the client

@@ -6,8 +6,9 @@ import (
 	"time"
 )
 
-// backoff spaces out attempts: its pauses double from least to most, each shortened by a random part of up to one half, so
-// that members which lost Redis at the same moment do not come back at the same moment. It is not safe for concurrent use.
+// backoff spaces out attempts: its pauses double from least to most, each shortened by a random part of up to one half,
+// so that members which lost Redis at the same moment do not come back at the same moment. It is not safe for
+// concurrent use.
 type backoff struct {
 	least, most time.Duration
 	last        time.Duration // the last pause before jitter; 0: no attempt has failed since the last success

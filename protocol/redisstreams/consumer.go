@@ -12,9 +12,9 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Consumer reads one stream as a member of a consumer group. Run must be running while entries are in work: it keeps them
-// leased to this member, sends acknowledgements, and tidies up. ReceiveBatch and Poll are for one goroutine at a time;
-// everything else is safe for concurrent use.
+// Consumer reads one stream as a member of a consumer group. Run must be running while entries are in work: it keeps
+// them leased to this member, sends acknowledgements, and tidies up. ReceiveBatch and Poll are for one goroutine at a
+// time; everything else is safe for concurrent use.
 //
 // The work is divided among collaborators, each in a file of its name, which says what it owns and what a kill -9 does:
 //
@@ -28,8 +28,8 @@ import (
 //	groupCreator  creates the group, also after it was lost
 //	janitor       removes members that are gone
 //
-// An entry goes from reader through intake into leases, and from Delivery.Ack through acknowledger out of them. Each lock
-// belongs to one collaborator, and none is held while another one is taken or Redis is called.
+// An entry goes from reader through intake into leases, and from Delivery.Ack through acknowledger out of them. Each
+// lock belongs to one collaborator, and none is held while another one is taken or Redis is called.
 type Consumer struct {
 	*member
 	leases     *leases
@@ -92,7 +92,8 @@ func (c *Consumer) Name() string { return c.name }
 
 // Run keeps the entries in work leased, sends acknowledgements, and removes members that are gone and hold nothing. It
 // blocks until ctx ends; then it sends the remaining acknowledgements and gives up what is still in work, so that other
-// members get it at once. It returns nil when all its goroutines have ended, within a few seconds even if Redis is away.
+// members get it at once. It returns nil when all its goroutines have ended, within a few seconds even if Redis is
+// away.
 func (c *Consumer) Run(ctx context.Context) error {
 	if hub := c.reader.hub; hub != nil {
 		hub.join(c.reader.seat)
@@ -119,15 +120,15 @@ func (c *Consumer) giveUp() {
 	c.janitor.drop(ctx, c.name, 0)
 }
 
-// Ensure creates the group, and the stream, if they do not exist. ReceiveBatch does so by itself. See [WithLostGroup] for
-// a group that has existed.
+// Ensure creates the group, and the stream, if they do not exist. ReceiveBatch does so by itself. See [WithLostGroup]
+// for a group that has existed.
 func (c *Consumer) Ensure(ctx context.Context) error { return c.creator.ensure(ctx) }
 
-// ReceiveBatch returns at most n entries to be worked on, at least one: entries of dead members first, then new ones. It
-// blocks until there are some, and returns io.EOF as soon as ctx ends. A command that is under way then goes on, for up to
-// a second (go-redis cannot interrupt it); its entries are kept for the next call, or handed over to other members when
-// Run ends. Errors are retried with backoff, and logged once for each outage; no other error is returned. An entry may be
-// malformed.
+// ReceiveBatch returns at most n entries to be worked on, at least one: entries of dead members first, then new ones.
+// It blocks until there are some, and returns io.EOF as soon as ctx ends. A command that is under way then goes on, for
+// up to a second (go-redis cannot interrupt it); its entries are kept for the next call, or handed over to other
+// members when Run ends. Errors are retried with backoff, and logged once for each outage; no other error is returned.
+// An entry may be malformed.
 func (c *Consumer) ReceiveBatch(ctx context.Context, n int) ([]*Delivery, error) {
 	for {
 		batch, err := c.reader.poll(ctx, n, c.reader.longestWait())
@@ -150,21 +151,21 @@ func (c *Consumer) Redeliver(ctx context.Context, ids []string) ([]*Delivery, er
 	return c.redelivery.again(ctx, ids, countOneMore)
 }
 
-// Reread is Redeliver for entries that were handed out before, by this or another member, and never tried: this counts as
-// their first delivery.
+// Reread is Redeliver for entries that were handed out before, by this or another member, and never tried: this counts
+// as their first delivery.
 func (c *Consumer) Reread(ctx context.Context, ids []string) ([]*Delivery, error) {
 	return c.redelivery.again(ctx, ids, countAsFirst)
 }
 
-// Recount sets the number of deliveries of an entry in work, for an attempt that must not count: [Delivery.Attempt] of its
-// next delivery is one more. An entry that another member has taken over is left alone.
+// Recount sets the number of deliveries of an entry in work, for an attempt that must not count: [Delivery.Attempt] of
+// its next delivery is one more. An entry that another member has taken over is left alone.
 func (c *Consumer) Recount(ctx context.Context, id string, deliveries int) error {
 	return c.redelivery.recount(ctx, id, deliveries)
 }
 
 // TakeAll hands out every entry that is pending in the group, for any member, in the order of the stream: for a member
-// that knows that it is the only one. It does not count as a delivery; [Consumer.Redeliver] and [Consumer.Reread] do. The
-// fields of all entries may be too large to keep, so f gets them batch by batch.
+// that knows that it is the only one. It does not count as a delivery; [Consumer.Redeliver] and [Consumer.Reread] do.
+// The fields of all entries may be too large to keep, so f gets them batch by batch.
 func (c *Consumer) TakeAll(ctx context.Context, f func([]*Delivery)) error {
 	if err := c.creator.ensure(ctx); err != nil {
 		return err
@@ -172,6 +173,6 @@ func (c *Consumer) TakeAll(ctx context.Context, f func([]*Delivery)) error {
 	return c.reader.reclaimer.takeAll(ctx, f)
 }
 
-// Held reports whether the entry is still leased to this member. The lease has ended if the member was silent for longer
-// than it lasts; another member may have taken the entry over then.
+// Held reports whether the entry is still leased to this member. The lease has ended if the member was silent for
+// longer than it lasts; another member may have taken the entry over then.
 func (c *Consumer) Held(id string) bool { return c.leases.valid(id) }

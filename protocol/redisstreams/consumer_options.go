@@ -34,8 +34,8 @@ type consumerOptions struct {
 
 const defaultLease = 30 * time.Second
 
-// WithLease sets how long an entry stays with a silent member; default 30 s, at least 100 ms. After that, other members of
-// the group take it over.
+// WithLease sets how long an entry stays with a silent member; default 30 s, at least 100 ms. After that, other members
+// of the group take it over.
 func WithLease(d time.Duration) ConsumerOption {
 	return func(o *consumerOptions) { o.lease = max(d, 100*time.Millisecond) }
 }
@@ -86,13 +86,13 @@ func WithHub(h *Hub) ConsumerOption {
 }
 
 // WithLostGroup sets a function that decides where a group goes on that does not exist, although it may have existed. f
-// receives the position up to which this member has read, "" if it has not read yet. It returns the entry id after which
-// the group goes on, "$" for entries added from now on, or "" if the group is new and begins at [WithStart]. If it returns
-// an error, the group is not created, and f is called again, with backoff; [ErrGroupLost] is not logged by each part of the
-// consumer that waits for the group. f must be safe for concurrent use and respect its context.
+// receives the position up to which this member has read, "" if it has not read yet. It returns the entry id after
+// which the group goes on, "$" for entries added from now on, or "" if the group is new and begins at [WithStart]. If
+// it returns an error, the group is not created, and f is called again, with backoff; [ErrGroupLost] is not logged by
+// each part of the consumer that waits for the group. f must be safe for concurrent use and respect its context.
 //
-// By default a lost group goes on at the position of this member, which is known only as long as the member runs. If the
-// stream has begun again with lower ids, the group begins at its beginning.
+// By default a lost group goes on at the position of this member, which is known only as long as the member runs. If
+// the stream has begun again with lower ids, the group begins at its beginning.
 func WithLostGroup(f func(ctx context.Context, position string) (string, error)) ConsumerOption {
 	return func(o *consumerOptions) { o.onLost = f }
 }

@@ -24,14 +24,15 @@ func (d *Delivery) Event() (rawevent.Event, error) {
 	return d.Entry.Event()
 }
 
-// Ack marks the entry as finished. It does not block: while Run runs, XACKs are sent in batches and repeated until Redis
-// answers. The entry stays leased until then. Call either Ack or Release, once.
+// Ack marks the entry as finished. It does not block: while Run runs, XACKs are sent in batches and repeated until
+// Redis answers. The entry stays leased until then. Call either Ack or Release, once.
 func (d *Delivery) Ack() { d.intake.acks.add(d.ID) }
 
 // Release gives the entry up unfinished: it stays pending, and a member of the group gets it when its lease ends.
 func (d *Delivery) Release() { d.intake.leases.remove(d.ID) }
 
-// intake turns replies into deliveries and leases them; no entry gets into work another way. It has no state of its own.
+// intake turns replies into deliveries and leases them; no entry gets into work another way. It has no state of its
+// own.
 //
 // A kill -9 before the lease is noted changes nothing: Redis made the entries pending when it sent the reply, so other
 // members take them over when their lease ends.

@@ -11,9 +11,9 @@ import (
 	"github.com/streamgate/streamgate/protocol/rawevent"
 )
 
-// Names of the fields of an entry that are part of the binding. Every other field is none of its business.
+// Names of the fields of an entry that belong to the binding. It ignores all other fields.
 const (
-	// FieldPrefix stands before the name of every context attribute but datacontenttype.
+	// FieldPrefix precedes the name of every context attribute except datacontenttype.
 	FieldPrefix = "ce_"
 	// FieldContentType holds datacontenttype in binary mode, and the media type of the event format in structured mode.
 	FieldContentType = "content-type"
@@ -25,16 +25,16 @@ const (
 var (
 	// ErrMalformed: the entry claims to hold a CloudEvent and breaks a rule of the binding.
 	ErrMalformed = errors.New("malformed entry")
-	// ErrUnknownEncoding: the entry holds no CloudEvent of this binding.
+	// ErrUnknownEncoding: the entry does not hold a CloudEvent of this binding.
 	ErrUnknownEncoding = errors.New("not a CloudEvent of the Redis Streams binding")
-	// ErrUnknownFormat: the entry holds a CloudEvent in structured mode, in a format that this package cannot read. It can
-	// be passed on as it is.
+	// ErrUnknownFormat: the entry holds a CloudEvent in structured mode, in a format that this package cannot read. It
+	// can be forwarded as it is.
 	ErrUnknownFormat = errors.New("unknown event format")
-	// ErrTooLarge: the entry is larger than the consumer was told to accept, and was left in Redis.
+	// ErrTooLarge: the entry exceeds the limit of the consumer, and its fields were left in Redis.
 	ErrTooLarge = errors.New("entry too large")
 )
 
-// EntryError tells which entry cannot be read, and why. It unwraps to one of the errors above.
+// EntryError says which entry cannot be read, and why. It unwraps to one of the errors above.
 type EntryError struct {
 	Stream, ID string
 	Reason     string
@@ -56,12 +56,12 @@ type Entry struct {
 	// Fields holds names and values alternately, in the order of the entry. Both are arbitrary bytes.
 	Fields []string
 
-	deliveries int // how often it was handed out before, where Redis says so
-	oversize   int // its size in bytes, where it is too large and Fields are left out
+	deliveries int // how often it was handed out before, if Redis said so
+	oversize   int // its size in bytes, if it is too large and Fields are left out
 }
 
-// Mode tells how the entry holds an event: by its content-type, else by the presence of ce_specversion. ok is false if
-// it holds none of this binding.
+// Mode returns how the entry holds an event, determined by its content-type, else by the presence of ce_specversion. ok
+// is false if it does not hold an event of this binding.
 func (e *Entry) Mode() (mode rawevent.Mode, ok bool) {
 	isBinary := false
 	for i := 0; i+1 < len(e.Fields); i += 2 {
@@ -78,16 +78,17 @@ func (e *Entry) Mode() (mode rawevent.Mode, ok bool) {
 }
 
 // Event reads the event that the entry holds. In binary mode its data shares memory with the entry and nothing is
-// parsed; in structured mode only the JSON format is understood. The rules of the binding are checked, and nothing else:
-// call [rawevent.Event.Validate] where the values of a binary entry matter. A non-nil error is an *[EntryError]; with
-// ErrUnknownFormat comes an event without attributes that holds the encoded one, to be passed on as it is.
+// parsed; in structured mode only the JSON format is supported. Only the rules of the binding are checked: call
+// [rawevent.Event.Validate] where the values of a binary entry matter. A non-nil error is an *[EntryError]; with
+// ErrUnknownFormat comes an event without attributes that holds the encoded one, to be forwarded as it is.
 func (e *Entry) Event() (rawevent.Event, error) {
 	if e.oversize > 0 {
 		return rawevent.Event{}, e.Reject(ErrTooLarge, fmt.Sprintf("its fields have %d bytes", e.oversize))
 	}
 	mode, ok := e.Mode()
 	if !ok {
-		return rawevent.Event{}, e.Reject(ErrUnknownEncoding, "it has neither ce_specversion nor a content-type of application/cloudevents")
+		return rawevent.Event{}, e.Reject(ErrUnknownEncoding,
+			"it has neither ce_specversion nor a content-type of application/cloudevents")
 	}
 	if mode == rawevent.Batched {
 		return rawevent.Event{}, e.Reject(ErrMalformed, "a batch is not supported: one entry is one event")
@@ -97,7 +98,8 @@ func (e *Entry) Event() (rawevent.Event, error) {
 		return event, err
 	}
 	if !isJSONFormat(event.DataContentType) {
-		return rawevent.Event{DataContentType: event.DataContentType, Data: event.Data}, e.Reject(ErrUnknownFormat, "its content-type is not "+rawevent.MediaTypeJSON)
+		return rawevent.Event{DataContentType: event.DataContentType, Data: event.Data},
+			e.Reject(ErrUnknownFormat, "its content-type is not "+rawevent.MediaTypeJSON)
 	}
 	event, err = rawevent.FromJSON(event.Data)
 	if err != nil {
@@ -106,7 +108,7 @@ func (e *Entry) Event() (rawevent.Event, error) {
 	return event, nil
 }
 
-// binaryEvent gathers the fields of the binding. Both modes share it, as the rules on fields hold for both.
+// binaryEvent collects the fields of the binding. Both modes use it, because the rules for fields are the same.
 func (e *Entry) binaryEvent() (rawevent.Event, error) {
 	event := rawevent.Event{Attributes: make([]rawevent.Attribute, 0, len(e.Fields)/2)}
 	hasContentType := false
@@ -145,7 +147,7 @@ func checkAttribute(name, value string) (reason string) {
 	case name == rawevent.AttrDataContentType:
 		return "the field ce_datacontenttype is not allowed: the binding uses content-type"
 	case !rawevent.ValidName(name):
-		return fmt.Sprintf("the field %q is no valid attribute name", FieldPrefix+name)
+		return fmt.Sprintf("the field %q is not a valid attribute name", FieldPrefix+name)
 	case !utf8.ValidString(value):
 		return fmt.Sprintf("the field ce_%s is not valid UTF-8", name)
 	}
@@ -168,9 +170,10 @@ func (e *Entry) Field(name string) (string, bool) {
 	return "", false
 }
 
-// FieldsJSON returns the fields of an entry as a JSON object of strings in their order, without those that leftOut (which
-// may be nil) names. A value that is not UTF-8 stands in base64 under the name with the suffix _base64; what is not UTF-8
-// in a name becomes U+FFFD. Of members that would have the same name, the object has the first; twice is that name.
+// FieldsJSON returns the fields of an entry as a JSON object of strings in their order, without those that leftOut
+// (which may be nil) selects. A value that is not UTF-8 is written in base64 under the name with the suffix _base64;
+// bytes of a name that are not UTF-8 become U+FFFD. Of members that would have the same name, the object has the first;
+// twice is that name.
 func (e *Entry) FieldsJSON(leftOut func(field string) bool) (object []byte, twice string) {
 	object = []byte{'{'}
 	seen := make(map[string]bool, len(e.Fields)/2)
@@ -210,7 +213,7 @@ func (e *Entry) size() int {
 	return n
 }
 
-// bound gives the fields up where they have more than limit bytes, so that nobody copies them on.
+// bound drops the fields if they have more than limit bytes, so that nothing downstream copies them.
 func (e *Entry) bound(limit int) {
 	if n := e.size(); n > limit {
 		e.Fields, e.oversize = nil, n
@@ -218,11 +221,11 @@ func (e *Entry) bound(limit int) {
 }
 
 // AppendFields appends the fields of event in binary mode and canonical order: the core attributes, content-type, the
-// extensions by name, then plain (names and values alternately, no part of the event), then data. Neighbouring entries
-// with the same fields in the same order cost Redis a fifth less memory.
+// extensions by name, then plain (names and values alternately, not part of the event), then data. Neighboring entries
+// with the same fields in the same order take a fifth less memory in Redis.
 //
-// The fields are arguments for a command of go-redis: string, *string or []byte. They share memory with the event, which
-// must not change as long as they are in use, and cost an allocation for the data and one for each extension's name.
+// The fields are arguments for a command of go-redis: string, *string or []byte. They share memory with the event,
+// which must not change while they are in use, and cost an allocation for the data and one for each extension's name.
 func AppendFields(dst []any, event *rawevent.Event, plain []string) []any {
 	contentTypeDone := event.DataContentType == ""
 	for i := range event.Attributes {
@@ -258,7 +261,7 @@ func appendTail(dst []any, plain []string, data []byte) []any {
 	return dst
 }
 
-// coreField returns the field of a core attribute, nil if it is none. Constants in an interface cost no allocation.
+// coreField returns the field of a core attribute, else nil. Constants in an interface cost no allocation.
 func coreField(attribute string) any {
 	switch attribute {
 	case rawevent.AttrSpecVersion:
@@ -280,8 +283,8 @@ func coreField(attribute string) any {
 	}
 }
 
-// bytesOf returns the bytes of s without a copy. They must not be written to; readers of a rawevent.Event do not.
-// The result is not nil, so that empty data stays data.
+// bytesOf returns the bytes of s without a copy. They must not be written to, which readers of a rawevent.Event never
+// do. The result is not nil, so that empty data does not become absent data.
 func bytesOf(s string) []byte {
 	if s == "" {
 		return []byte{}

@@ -12,8 +12,8 @@ import (
 // TimeFormat is the format in which the time of an entry becomes an attribute: RFC 3339 with milliseconds.
 const TimeFormat = "2006-01-02T15:04:05.000Z07:00"
 
-// ValidID reports whether id is a complete entry id like "1700000000123-0". An id without a sequence, which some commands
-// of Redis accept, is not complete.
+// ValidID reports whether id is a complete entry id like "1700000000123-0". An id without a sequence, which some
+// commands of Redis accept, is not complete.
 func ValidID(id string) bool {
 	millis, seq, _ := strings.Cut(id, "-")
 	_, millisErr := strconv.ParseUint(millis, 10, 64)
@@ -93,8 +93,8 @@ func joinID(millis, seq uint64) string {
 	return strconv.FormatUint(millis, 10) + "-" + strconv.FormatUint(seq, 10)
 }
 
-// EntryTime returns the time at which Redis added an entry, which its id contains. ok is false if the id is not valid or
-// RFC 3339 cannot express the time.
+// EntryTime returns the time at which Redis added an entry, which its id contains. ok is false if the id is not valid
+// or RFC 3339 cannot express the time.
 func EntryTime(id string) (t time.Time, ok bool) {
 	const year10000 = 253402300800000 // RFC 3339 has four digits
 	millis, _, _ := strings.Cut(id, "-")

@@ -85,7 +85,7 @@ func ExampleWithFsync() {
 		if err == nil || errors.Is(err, redisstreams.ErrUnsupported) {
 			break // stored, or the server can never do it: it has no append-only file
 		}
-		<-time.After(wait) // ErrNotDurable, a timeout, a failover: nobody knows yet
+		<-time.After(wait) // ErrNotDurable, a timeout, a failover: the outcome is unknown
 	}
 	fmt.Println(errors.Is(err, redisstreams.ErrUnsupported)) // the server of these examples keeps nothing on disk
 	// Output: true

@@ -24,13 +24,13 @@ for i = 3, #ARGV do
 end
 return 0`)
 
-// groupCreator creates the consumer group, and creates it again after it was lost (FLUSHALL, a failover, XGROUP DESTROY),
-// together with what this member had in work. It owns the position to which this member has read and its lock, under which
-// it calls nothing else.
+// groupCreator creates the consumer group, and creates it again after it was lost (FLUSHALL, a failover, XGROUP
+// DESTROY), together with what this member had in work. It owns the position to which this member has read and its
+// lock, under which it calls nothing else.
 //
-// The position lives in memory only. A kill -9 loses it, and with it the knowledge where a group that is lost afterwards
-// goes on; [WithLostGroup] is for programs that keep positions elsewhere. A kill between the creation of the group and the
-// restoring of the entries in work loses those entries of this member to the new group.
+// The position lives in memory only. A kill -9 loses it, and with it the knowledge where a group that is lost
+// afterwards goes on; [WithLostGroup] is for programs that keep positions elsewhere. A kill between the creation of the
+// group and the restoring of the entries in work loses those entries of this member to the new group.
 type groupCreator struct {
 	*member
 	start  string                                                     // where a new group begins
@@ -93,11 +93,11 @@ func (g *groupCreator) recreate(ctx context.Context) error {
 	return g.restore(ctx)
 }
 
-// restore makes the entries in work pending again after the group was created again: its new pending list is empty. Other
-// members restore the entries that they have in work; those of a member that died with the group are lost.
+// restore makes the entries in work pending again after the group was created again: its new pending list is empty.
+// Other members restore the entries that they have in work; those of a member that died with the group are lost.
 //
-// The queue of acknowledgements is read before the leases, and the acknowledger ends leases before it shortens the queue:
-// so an entry that was acknowledged before this call is never restored.
+// The queue of acknowledgements is read before the leases, and the acknowledger ends leases before it shortens the
+// queue: so an entry that was acknowledged before this call is never restored.
 func (g *groupCreator) restore(ctx context.Context) error {
 	finished := g.acks.waiting()
 	for ids := range slices.Chunk(g.leases.ids(finished), scriptIDs) {

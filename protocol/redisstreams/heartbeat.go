@@ -83,8 +83,8 @@ func (h *heartbeat) setIdle(ctx context.Context, idle time.Duration) error {
 	return nil
 }
 
-// unfinished removes the ids of entries that are only waiting for their XACK: nothing is lost when those are trimmed. The
-// handlers of the others may still succeed, but no other member can take those entries over.
+// unfinished removes the ids of entries that are only waiting for their XACK: nothing is lost when those are trimmed.
+// The handlers of the others may still succeed, but no other member can take those entries over.
 func (h *heartbeat) unfinished(ids []string) []string {
 	if len(ids) == 0 {
 		return nil

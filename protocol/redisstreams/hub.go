@@ -21,14 +21,15 @@ const (
 )
 
 // Hub reads one stream for many consumers of a process ([WithHub]). None of its consumers blocks a connection while it
-// waits for entries: the hub waits for all of them with one XREAD, and when an entry arrives they read without blocking,
-// many in one pipeline. Redis serves all blocked readers within the XADD that wakes them, so thousands of them would slow
-// down every addition (measured: 3,000 make it take 83 ms; a sweep over 10,000 groups in pipelines takes 21 ms).
+// waits for entries: the hub waits for all of them with one XREAD, and when an entry arrives they read without
+// blocking, many in one pipeline. Redis serves all blocked readers within the XADD that wakes them, so thousands of
+// them would slow down every addition (measured: 3,000 make it take 83 ms; a sweep over 10,000 groups in pipelines
+// takes 21 ms).
 //
 // It is safe for concurrent use. Run must be running; without it consumers find new entries within five seconds.
 //
-// mu guards everything above groupsMu; it is never held during a command. groupsMu is held during one, and never together
-// with mu. A hub keeps nothing that a kill -9 could lose.
+// mu guards everything above groupsMu; it is never held during a command. groupsMu is held during one, and never
+// together with mu. A hub keeps nothing that a kill -9 could lose.
 type Hub struct {
 	client redis.UniversalClient
 	stream string
@@ -56,7 +57,8 @@ type groupInfo struct {
 type hubReader struct {
 	group  string
 	leases *leases
-	// searchRequested: more entries are pending in the group than the consumer has in work, perhaps those of a dead member.
+	// searchRequested: more entries are pending in the group than the consumer has in work, perhaps those of a dead
+	// member.
 	searchRequested atomic.Bool
 	wake            chan struct{} // capacity 1: ends the wait for an arrival
 }
@@ -113,8 +115,8 @@ var lastIDScript = newScript(`
 local last = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1]
 return last and last[1] or '0-0'`)
 
-// watch waits up to a second for an entry after last, and returns the id of the last entry then. It is lower than before
-// if the stream has begun again.
+// watch waits up to a second for an entry after last, and returns the id of the last entry then. It is lower than
+// before if the stream has begun again.
 func (h *Hub) watch(ctx context.Context, last string) (string, error) {
 	if last != "" {
 		ctx, cancel := context.WithTimeout(ctx, blockTime+commandTimeout)
@@ -153,8 +155,8 @@ func (h *Hub) announce() {
 	h.arrival = make(chan struct{})
 }
 
-// nextArrival returns a channel that is closed when new entries may have arrived. Call it before reading, so that an entry
-// that arrives in between is noticed.
+// nextArrival returns a channel that is closed when new entries may have arrived. Call it before reading, so that an
+// entry that arrives in between is noticed.
 func (h *Hub) nextArrival() <-chan struct{} {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -24,8 +24,8 @@ for _, info in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])) do
 end
 return 0`)
 
-// janitor removes members of the group that are gone and hold nothing. It has no state. Members that were killed stay in
-// the list of consumers until another member's janitor removes them.
+// janitor removes members of the group that are gone and hold nothing. It has no state. Members that were killed stay
+// in the list of consumers until another member's janitor removes them.
 type janitor struct{ *member }
 
 // tidy removes, from time to time until ctx ends, members that have been silent for ten leases.

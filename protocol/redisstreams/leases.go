@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// leases lists the entries in work: handed out, and neither released nor known to Redis as acknowledged. It owns that list
-// and its lock, under which it calls nothing else. The heartbeat renews exactly these entries.
+// leases lists the entries in work: handed out, and neither released nor known to Redis as acknowledged. It owns that
+// list and its lock, under which it calls nothing else. The heartbeat renews exactly these entries.
 //
 // The list lives in memory only. After a kill -9 the entries stay in the pending list of Redis, and other members take
 // them over when their idle time exceeds the lease.
@@ -107,9 +107,9 @@ func (l *leases) noteRenewal(began time.Time) {
 	l.renewed = began
 }
 
-// noteUnlisted notes which of the entries are in no pending list. Either another member has taken them over and finished
-// them, or the group was created again and they have not been read or restored yet. They stay in work, so that reading
-// them again does not hand them out twice, but their lease is not valid.
+// noteUnlisted notes which of the entries are in no pending list. Either another member has taken them over and
+// finished them, or the group was created again and they have not been read or restored yet. They stay in work, so that
+// reading them again does not hand them out twice, but their lease is not valid.
 func (l *leases) noteUnlisted(ids, unlisted []string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -15,8 +15,8 @@ type outage struct {
 // noted reports whether an outage has been logged that has not ended.
 func (o *outage) noted() bool { return o.code != "" }
 
-// note logs the error, unless an error with the same code was logged last, and waits. The first failure because of a lost
-// group is not logged: creating it again logs the outcome.
+// note logs the error, unless an error with the same code was logged last, and waits. The first failure because of a
+// lost group is not logged: creating it again logs the outcome.
 func (o *outage) note(ctx context.Context, err error, groupGone bool, log *slog.Logger) {
 	// An outage shows itself in many errors of the network: they count as one.
 	code := cmp.Or(replyCode(err), "no answer")

@@ -3,9 +3,10 @@ package redisstreams
 // firstRead is how many entries are requested while their size is unknown.
 const firstRead = 8
 
-// readSizer decides how many entries a read requests, so that a reply does not become much larger than replyBytes. Redis
-// cannot bound a reply by bytes before 8.10, so the size of the next entries is estimated from the last ones, and the number
-// grows only as fast as they prove to be small. A reply exceeds the bound only when entries suddenly become larger.
+// readSizer decides how many entries a read requests, so that a reply does not become much larger than replyBytes.
+// Redis cannot bound a reply by bytes before 8.10, so the size of the next entries is estimated from the last ones, and
+// the number grows only as fast as they prove to be small. A reply exceeds the bound only when entries suddenly become
+// larger.
 type readSizer struct {
 	allowed int // doubles with every full reply
 	largest int // the largest recent entry, in bytes

@@ -16,8 +16,8 @@ import (
 //	KEYS[1] stream, KEYS[2] key; ARGV[1] token, ARGV[2...] the arguments of XREADGROUP up to STREAMS
 //	returns what XREADGROUP does, or nothing
 //
-// It is a script because the previous holder of the token may still have a read on its way. The entries that such a read
-// brought would be missing from the order of the present holder.
+// It is a script because the previous holder of the token may still have a read on its way. The entries that such a
+// read brought would be missing from the order of the present holder.
 var fencedReadScript = newScript(`
 if redis.call('GET', KEYS[2]) ~= ARGV[1] then return false end
 local args = {unpack(ARGV, 2)}
@@ -34,11 +34,12 @@ type fence struct{ key, token string }
 // waiting leaves the attempt running, and the next call, or the end of Run, collects what it brings.
 //
 // mu guards current only. Everything below it belongs to the current attempt while there is one, else to the caller of
-// poll; the channel attempt.done passes it on. The locks of other collaborators are taken one at a time and never together
-// with mu, so that there is no lock order to keep.
+// poll; the channel attempt.done passes it on. The locks of other collaborators are taken one at a time and never
+// together with mu, so that there is no lock order to keep.
 //
-// A kill -9 during a read leaves entries pending for a member that is gone; others take them over when the lease ends. A
-// connection that breaks during a read does the same to a living member, which then finds them in its own pending list.
+// A kill -9 during a read leaves entries pending for a member that is gone; others take them over when the lease ends.
+// A connection that breaks during a read does the same to a living member, which then finds them in its own pending
+// list.
 type reader struct {
 	*member
 	hub        *Hub       // nil: it reads by itself
@@ -190,14 +191,14 @@ func (r *reader) receive(ctx context.Context, n int, wait time.Duration) ([]*Del
 	return r.read(ctx, n, wait)
 }
 
-// reclaimUseful reports whether there may be entries of dead members. Idle groups must cost nothing: an idle member with a
-// hub searches only after the hub has seen more pending entries than the member has in work.
+// reclaimUseful reports whether there may be entries of dead members. Idle groups must cost nothing: an idle member
+// with a hub searches only after the hub has seen more pending entries than the member has in work.
 func (r *reader) reclaimUseful() bool {
 	return r.hub == nil || r.seat.searchRequested.Swap(false) || r.reclaimer.midway() || time.Since(r.lastRead) < r.lease
 }
 
-// read reads up to n entries: new ones and, where the server supports that, those of members whose lease has ended. With
-// a wait of 0 it does not block.
+// read reads up to n entries: new ones and, where the server supports that, those of members whose lease has ended.
+// With a wait of 0 it does not block.
 func (r *reader) read(ctx context.Context, n int, wait time.Duration) ([]*Delivery, error) {
 	count := r.sizer.count(n)
 	args := []any{"xreadgroup", "group", r.group, r.name, "count", count}
@@ -223,8 +224,8 @@ func (r *reader) read(ctx context.Context, n int, wait time.Duration) ([]*Delive
 	return batch, err
 }
 
-// send sends a read whose reply is expected to hold so many bytes: through the hub if there is one, and under the fence if
-// there is one.
+// send sends a read whose reply is expected to hold so many bytes: through the hub if there is one, and under the fence
+// if there is one.
 func (r *reader) send(ctx context.Context, args []any, bytes int) *redis.Cmd {
 	if r.fence.key != "" {
 		keys, fenced := []string{r.stream, r.fence.key}, append([]any{r.fence.token}, args[1:len(args)-3]...)

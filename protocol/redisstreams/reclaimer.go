@@ -14,8 +14,8 @@ import (
 //	ARGV[6] largest entry in bytes, ARGV[7] bytes after which to stop, ARGV[8] '0' to leave the delivery counts as they are
 //	returns {next cursor, list of {id, delivery count, entry or its size}, ids of trimmed entries}
 //
-// It is a script because XAUTOCLAIM does not return the counts, which must be those of the same moment. It claims one entry at
-// a time, so that it never claims one that does not fit into the reply; a call of XAUTOCLAIM examines ten.
+// It is a script because XAUTOCLAIM does not return the counts, which must be those of the same moment. It claims one
+// entry at a time, so that it never claims one that does not fit into the reply; a call of XAUTOCLAIM examines ten.
 var reclaimScript = newScript(sizeFunction + `
 local cursor, out, trimmed, bytes = ARGV[4], {}, {}, 0
 for _ = 1, 100 do
@@ -41,13 +41,13 @@ return {cursor, out, trimmed}`)
 // firstID begins a pass through a pending list, and is the cursor that XAUTOCLAIM returns at its end.
 const firstID = "0-0"
 
-// reclaimer takes over the entries of members that have been silent for longer than the lease, and finds those that were
-// trimmed. It passes through the pending list page by page; where the server supports XREADGROUP CLAIM, the reader's
-// command takes entries over the moment that their lease ends, and the passes only find trimmed ones.
+// reclaimer takes over the entries of members that have been silent for longer than the lease, and finds those that
+// were trimmed. It passes through the pending list page by page; where the server supports XREADGROUP CLAIM, the
+// reader's command takes entries over the moment that their lease ends, and the passes only find trimmed ones.
 //
 // Its state belongs to the reader's current attempt, or between attempts to the caller of Poll: no lock. claimIdle and
-// takeAll do not use the state and are safe for concurrent use. After a kill -9 the entries taken over are pending for this
-// member, and the next one takes them over when their lease ends.
+// takeAll do not use the state and are safe for concurrent use. After a kill -9 the entries taken over are pending for
+// this member, and the next one takes them over when their lease ends.
 type reclaimer struct {
 	*member
 	intake *intake
@@ -100,8 +100,8 @@ func (r *reclaimer) step(ctx context.Context, n int) ([]*Delivery, error) {
 	return batch, nil
 }
 
-// period is short where only the passes find the entries of dead members. XREADGROUP CLAIM does not report trimmed entries
-// and leaves them pending, so that a slow pass is still needed for those.
+// period is short where only the passes find the entries of dead members. XREADGROUP CLAIM does not report trimmed
+// entries and leaves them pending, so that a slow pass is still needed for those.
 func (r *reclaimer) period() time.Duration {
 	period := r.lease
 	if r.noClaim {
@@ -124,8 +124,8 @@ func (r *reclaimer) takeAll(ctx context.Context, f func([]*Delivery)) error {
 	}
 }
 
-// claimIdle takes over up to n entries that have been idle for that long, from cursor on, and returns where to go on. That
-// counts as so many deliveries, 0 or 1.
+// claimIdle takes over up to n entries that have been idle for that long, from cursor on, and returns where to go on.
+// That counts as so many deliveries, 0 or 1.
 func (r *reclaimer) claimIdle(
 	ctx context.Context, n int, idle time.Duration, cursor string, counts int,
 ) (batch []*Delivery, next string, err error) {

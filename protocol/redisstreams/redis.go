@@ -11,13 +11,13 @@ import (
 
 // ClientOptions changes o so that a client made from it is safe for this package, and returns it:
 //
-//   - MaxRetries -1: go-redis would otherwise send an XADD again whose reply got lost, and the event would be twice in
-//     the stream, or an XREADGROUP, and entries would be pending for a consumer that never saw them;
-//   - ContextTimeoutEnabled: a deadline ends a command also when Redis hangs;
-//   - a DialTimeout of 2 s where none is set;
-//   - a ReadTimeout of 30 s where none is set: it bounds how long one reply may take, and go-redis' default of a few seconds
-//     is too short for a large entry on a slow link, which would then be asked for again and again. Everything here has
-//     shorter deadlines of its own where it can.
+//   - MaxRetries -1: otherwise go-redis repeats an XADD whose reply was lost, and the event is in the stream twice, or an
+//     XREADGROUP, and entries are pending for a consumer that never saw them;
+//   - ContextTimeoutEnabled: a deadline ends a command even if Redis hangs;
+//   - a DialTimeout of 2 s if none is set;
+//   - a ReadTimeout of 30 s if none is set: it limits how long one reply may take, and go-redis' default of a few seconds
+//     is too short for a large entry on a slow link, which would be requested again and again. The package sets shorter
+//     deadlines wherever it can.
 func ClientOptions(o *redis.UniversalOptions) *redis.UniversalOptions {
 	o.MaxRetries = -1
 	o.ContextTimeoutEnabled = true
@@ -33,14 +33,14 @@ func ClientOptions(o *redis.UniversalOptions) *redis.UniversalOptions {
 // readTimeout is for one reply.
 const readTimeout = 30 * time.Second
 
-// once is a command that is sent at most once: a Cluster client repeats commands after network errors whatever MaxRetries
-// says, unless the command forbids it. Redirections are followed all the same.
+// once is a command that is sent at most once: a Cluster client repeats commands after network errors regardless of
+// MaxRetries, unless the command forbids it. Redirections are still followed.
 type once struct{ redis.Cmder }
 
 // NoRetry tells go-redis not to repeat the command.
 func (once) NoRetry() bool { return true }
 
-// checkClient refuses a client that would repeat commands by itself.
+// checkClient refuses a client that repeats commands by itself, or whose timeouts do not fit.
 func checkClient(client redis.UniversalClient) error {
 	if client == nil {
 		return errors.New("redisstreams: the Redis client is nil")
@@ -50,15 +50,17 @@ func checkClient(client redis.UniversalClient) error {
 	}
 	retries, timeouts, read := settingsOf(client)
 	if read > 0 && read < 2*blockTime {
-		return fmt.Errorf("redisstreams: the Redis client's ReadTimeout of %s is shorter than a read that waits; leave it out", read)
+		return fmt.Errorf("redisstreams: the Redis client's ReadTimeout of %s is too short for blocking reads; leave it out", read)
 	}
 	if retries > 0 || !timeouts {
-		return errors.New("redisstreams: the Redis client needs MaxRetries -1 and ContextTimeoutEnabled; make it with redisstreams.ClientOptions")
+		return errors.New("redisstreams: the Redis client needs MaxRetries -1 and ContextTimeoutEnabled; " +
+			"make it with redisstreams.ClientOptions")
 	}
 	return nil
 }
 
-// settingsOf returns what matters here of a client's options; of a client that is none of go-redis' own, the best.
+// settingsOf returns the options of a client that matter here. Clients of other types are assumed to have the right
+// ones.
 func settingsOf(client redis.UniversalClient) (retries int, timeouts bool, read time.Duration) {
 	switch c := client.(type) {
 	case *redis.Client:
@@ -70,8 +72,8 @@ func settingsOf(client redis.UniversalClient) (retries int, timeouts bool, read 
 	}
 }
 
-// parseStreams reads the reply of XREAD or XREADGROUP for one stream, in RESP2 or RESP3. go-redis' own commands put the
-// fields into a map, which loses their order and hides a field that occurs twice.
+// parseStreams reads the reply of XREAD or XREADGROUP for one stream, in RESP2 or RESP3. The commands of go-redis put
+// the fields into a map, which loses their order and hides a field that occurs twice.
 func parseStreams(stream string, reply any) ([]Entry, error) {
 	switch r := reply.(type) {
 	case nil:
@@ -92,7 +94,7 @@ func parseStreams(stream string, reply any) ([]Entry, error) {
 	return nil, fmt.Errorf("read stream %q: unexpected reply of type %T", stream, reply)
 }
 
-// parseEntries reads a list of entries, as XRANGE and XCLAIM give it. An entry that was trimmed comes without fields.
+// parseEntries reads a list of entries, as XRANGE and XCLAIM return it. An entry that was trimmed comes without fields.
 func parseEntries(stream string, reply any) ([]Entry, error) {
 	list, ok := reply.([]any)
 	if !ok && reply != nil {
@@ -134,9 +136,11 @@ func parseEntry(stream string, item any) (Entry, error) {
 	return entry, nil
 }
 
-// ReadAfter reads at most n entries behind an id, without a consumer group, with their fields in order. It blocks up to
-// wait for one to come; a negative wait does not block. It returns none when there are none.
-func ReadAfter(ctx context.Context, client redis.UniversalClient, stream, id string, n int, wait time.Duration) ([]Entry, error) {
+// ReadAfter reads at most n entries after an id, without a consumer group, with their fields in order. It blocks for up
+// to wait until there are some; a negative wait does not block. It returns none if there are none.
+func ReadAfter(
+	ctx context.Context, client redis.UniversalClient, stream, id string, n int, wait time.Duration,
+) ([]Entry, error) {
 	for ; wait > blockTime; wait -= blockTime { // a longer block might be longer than the client's ReadTimeout
 		entries, err := readAfter(ctx, client, stream, id, n, blockTime)
 		if err != nil || len(entries) > 0 {
@@ -146,7 +150,9 @@ func ReadAfter(ctx context.Context, client redis.UniversalClient, stream, id str
 	return readAfter(ctx, client, stream, id, n, wait)
 }
 
-func readAfter(ctx context.Context, client redis.UniversalClient, stream, id string, n int, wait time.Duration) ([]Entry, error) {
+func readAfter(
+	ctx context.Context, client redis.UniversalClient, stream, id string, n int, wait time.Duration,
+) ([]Entry, error) {
 	args := []any{"xread", "count", n}
 	if wait >= 0 {
 		args = append(args, "block", max(wait.Milliseconds(), 1))

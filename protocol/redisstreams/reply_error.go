@@ -21,8 +21,8 @@ const (
 	replyNoAOF     = "ERR WAITAOF cannot be used when numlocal is set"
 )
 
-// IsReply reports whether err is an error reply of Redis, as opposed to a network error or a timeout: the connection works
-// and the command had no effect. With prefixes, it also requires that the reply begins with one of them, like
+// IsReply reports whether err is an error reply of Redis, as opposed to a network error or a timeout: the connection
+// works and the command had no effect. With prefixes, it also requires that the reply begins with one of them, like
 // [ReplyNoGroup] or any other text. It sees through wrapped errors; redis.Nil counts as a reply.
 func IsReply(err error, prefixes ...string) bool {
 	var reply redis.Error

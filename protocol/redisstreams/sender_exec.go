@@ -22,7 +22,7 @@ func (s *Sender) kindsOfDurability() (n int) {
 	return n
 }
 
-// send writes a batch: several writes of one event each, or one write that goes all or none. It sets the ids and errors.
+// send writes a batch: several writes of one event each, or one write of several events. It sets the ids and errors.
 func (s *Sender) send(ctx context.Context, batch []*write) {
 	by, err := s.howToFsync(ctx)
 	if err != nil {
@@ -32,7 +32,7 @@ func (s *Sender) send(ctx context.Context, batch []*write) {
 	_, isCluster := s.client.(*redis.ClusterClient)
 	switch {
 	case s.dedup > 0,
-		isCluster && batch[0].atomic: // a transaction cannot follow ASK, which lasts as long as a slot moves; a script can
+		isCluster && batch[0].atomic: // a transaction cannot follow ASK while a slot is moving; a script can
 		s.sendOnce(ctx, batch, by)
 	case batch[0].atomic:
 		s.sendAtomically(ctx, batch[0], by)
@@ -92,7 +92,7 @@ func (s *Sender) sendAtomically(ctx context.Context, w *write, by fsyncMode) {
 	for i, id := range ids {
 		text, ok := id.(string)
 		if !ok {
-			// What Redis answered stays recognisable as its answer: others must not fail because of it.
+			// The answer of Redis stays recognizable as one, so that other callers do not fail because of it.
 			refusal, isError := id.(error)
 			if !isError {
 				refusal = fmt.Errorf("unexpected reply of type %T", id)
@@ -109,8 +109,7 @@ func (s *Sender) sendAtomically(ctx context.Context, w *write, by fsyncMode) {
 	w.err = waitErr
 }
 
-// checkTransactions finds out, once, whether the user may use MULTI: if it were refused, what follows it would be done one
-// by one.
+// checkTransactions finds out, once, whether the user may use MULTI: without it, the commands would run one by one.
 func (s *Sender) checkTransactions(ctx context.Context) error {
 	if s.transactions.Load() {
 		return nil
@@ -133,8 +132,8 @@ func firstError(commands []redis.Cmder) error {
 	return nil
 }
 
-// execute runs the commands in one pipeline on one connection, followed by the waiting for durability. The commands
-// carry their own errors; the error returned is that of the waiting.
+// execute runs the commands in one pipeline on one connection, and then waits for durability. The commands carry their
+// own errors; the error returned is that of the wait.
 func (s *Sender) execute(ctx context.Context, commands []redis.Cmder, by fsyncMode) error {
 	waits := s.waits(ctx, by)
 	commands = append(commands, waits...)
@@ -146,8 +145,8 @@ func (s *Sender) execute(ctx context.Context, commands []redis.Cmder, by fsyncMo
 	return s.confirmed(waits)
 }
 
-// keyless reports whether some of the commands name no key, so that go-redis could not know where they belong. Others it
-// sends to the right node by itself, and also follows ASK, which lasts as long as a slot moves.
+// keyless reports whether some of the commands name no key, so that go-redis cannot tell which node they belong to. It
+// routes all others by itself, and follows ASK while a slot is moving.
 func keyless(commands []redis.Cmder) bool {
 	return slices.ContainsFunc(commands, func(cmd redis.Cmder) bool {
 		return slices.Contains([]string{"multi", "wait", "waitaof"}, cmd.Name())
@@ -194,8 +193,8 @@ func run(ctx context.Context, client executor, commands []redis.Cmder) {
 	_, _ = pipe.Exec(ctx) // each command carries its own error
 }
 
-// onMaster runs the commands on the Cluster's node that has the stream: MULTI and WAIT name no key, so that go-redis would
-// send them anywhere. Where the slot has moved nothing was written, and the next node is asked.
+// onMaster runs the commands on the Cluster node that has the stream: MULTI and WAIT name no key, so go-redis would
+// send them to any node. If the slot has moved, nothing was written, and the commands go to its new node.
 func (s *Sender) onMaster(ctx context.Context, cluster *redis.ClusterClient, commands []redis.Cmder) {
 	whileMoving(ctx, func() bool {
 		node, err := cluster.MasterForKey(ctx, s.stream)
@@ -214,7 +213,7 @@ func (s *Sender) onMaster(ctx context.Context, cluster *redis.ClusterClient, com
 	})
 }
 
-// redirected reports whether the commands had no effect because the node does not have the slot, or not yet: each one
+// redirected reports whether the commands had no effect because the node does not have the slot, or not yet: every one
 // that names the key was refused.
 func redirected(commands []redis.Cmder) bool {
 	found := false
@@ -232,7 +231,7 @@ func redirected(commands []redis.Cmder) bool {
 	return found
 }
 
-// waits returns the commands that wait until what this connection wrote is durable.
+// waits returns the commands that wait until the writes of this connection are durable.
 func (s *Sender) waits(ctx context.Context, by fsyncMode) []redis.Cmder {
 	var list []redis.Cmder
 	if s.replicas > 0 {
@@ -268,16 +267,16 @@ func (s *Sender) confirmed(waits []redis.Cmder) error {
 	return nil
 }
 
-// fsyncMode says how a server makes sure that what it has acknowledged is on its disk.
+// fsyncMode is how a server guarantees that acknowledged writes are on its disk.
 type fsyncMode int
 
 const (
 	fsyncUnknown   fsyncMode = iota
-	fsyncByCommand           // WAITAOF tells
-	fsyncAlways              // appendfsync is always: an acknowledgement means it
+	fsyncByCommand           // WAITAOF confirms it
+	fsyncAlways              // appendfsync is always: an acknowledgement implies it
 )
 
-// howToFsync finds out, before anything is written, how the server can tell that an entry is on its disk, where the sender
+// howToFsync finds out, before anything is written, how the server confirms that an entry is on its disk, if the sender
 // waits for that.
 func (s *Sender) howToFsync(ctx context.Context) (fsyncMode, error) {
 	if !s.fsync {
@@ -310,9 +309,9 @@ func fsyncModeOf(ctx context.Context, server redis.UniversalClient) (fsyncMode, 
 	case !IsReply(err):
 		return fsyncUnknown, err
 	case IsReply(err, replyNoAOF):
-		return fsyncUnknown, fmt.Errorf("%w: durability fsync needs an append-only file: %w", ErrUnsupported, err)
+		return fsyncUnknown, fmt.Errorf("%w: durability fsync requires an append-only file: %w", ErrUnsupported, err)
 	case !IsReply(err, replyNoCommand):
-		return fsyncUnknown, err // LOADING, a replica: it says nothing of what the server can do
+		return fsyncUnknown, err // LOADING, a replica: this says nothing about what the server supports
 	}
 	settings, err := server.ConfigGet(ctx, "append*").Result()
 	if err != nil && !IsReply(err) {
@@ -321,5 +320,6 @@ func fsyncModeOf(ctx context.Context, server redis.UniversalClient) (fsyncMode, 
 	if settings["appendonly"] == "yes" && settings["appendfsync"] == "always" {
 		return fsyncAlways, nil
 	}
-	return fsyncUnknown, errors.Join(fmt.Errorf("%w: durability fsync needs WAITAOF (Redis 7.2 or Valkey), or appendonly yes with appendfsync always", ErrUnsupported), err)
+	return fsyncUnknown, errors.Join(fmt.Errorf("%w: durability fsync requires WAITAOF (Redis 7.2 or Valkey), "+
+		"or appendonly yes with appendfsync always", ErrUnsupported), err)
 }

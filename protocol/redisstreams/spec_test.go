@@ -589,8 +589,8 @@ func TestSpecVectorsCoverEveryRequirement(t *testing.T) {
 	}
 }
 
-// TestSpecDocument: links lead somewhere, the table of contents is complete, and the words of RFC 2119 stand in capitals
-// only, as the CloudEvents project's own check demands.
+// TestSpecDocument: links lead somewhere, the table of contents is complete, and the words of RFC 2119 stand in
+// capitals only, as the CloudEvents project's own check demands.
 func TestSpecDocument(t *testing.T) {
 	t.Parallel()
 	text, sections := readFile(t, specDocument), specSections(t)
@@ -611,7 +611,7 @@ func TestSpecDocument(t *testing.T) {
 	for _, link := range regexp.MustCompile(`(?m)^\[([^\]]+)\]: (\S+)$`).FindAllStringSubmatch(text, -1) {
 		defined[link[1]] = link[2]
 		if !strings.Contains(text, "]["+link[1]+"]") {
-			t.Errorf("nobody uses the link %s", link[1])
+			t.Errorf("the link %s is not used", link[1])
 		}
 		if strings.HasPrefix(link[2], "..") {
 			if _, err := os.Stat(filepath.Join(filepath.Dir(specDocument), link[2])); err != nil {
@@ -631,7 +631,8 @@ func TestSpecDocument(t *testing.T) {
 	}
 }
 
-// specSections returns the prose of each section of the document, without its subsections, code and tables, in one line.
+// specSections returns the prose of each section of the document, without its subsections, code and tables, in one
+// line.
 func specSections(t *testing.T) map[string]string {
 	t.Helper()
 	sections := map[string]string{}

@@ -17,8 +17,8 @@ const (
 )
 
 // ownedByDapr: many programs write data, with or without metadata. The entry is Dapr's if metadata is a JSON object of
-// strings and either data holds an event with the two extensions that Dapr adds to every event, or metadata marks the data
-// as a raw payload, as Dapr's does whenever one is published.
+// strings and either data holds an event with the two extensions that Dapr adds to every event, or metadata marks the
+// data as a raw payload, as Dapr's does whenever one is published.
 func ownedByDapr(e *redisstreams.Entry) bool {
 	if !hasExactly(e, daprData) && !hasExactly(e, daprData, daprMetadata) {
 		return false

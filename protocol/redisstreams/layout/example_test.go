@@ -14,8 +14,8 @@ import (
 	"github.com/streamgate/streamgate/protocol/redisstreams/layout"
 )
 
-// A layout reads entries that another program writes, here flat ones, as events. Their ids are derived from the entry ids, so
-// that they are the same at every delivery.
+// A layout reads entries that another program writes, here flat ones, as events. Their ids are derived from the entry
+// ids, so that they are the same at every delivery.
 func ExampleNew() {
 	client := redis.NewUniversalClient(redisstreams.ClientOptions(&redis.UniversalOptions{Addrs: []string{redistest.SharedAddr()}}))
 	stream := "thermometers-" + rand.Text()

@@ -9,9 +9,9 @@ import (
 )
 
 // FieldRules map the fields of a flat entry to attributes, for the layout [Fields]. Each value is the name of a field;
-// empty means that no field holds the attribute. A missing or empty field gives no attribute; required attributes are then
-// added as documented at [Layout]. A value that is not allowed for its attribute, like a Time that is not in RFC 3339,
-// makes the entry malformed, and so does a field that occurs twice.
+// empty means that no field holds the attribute. A missing or empty field gives no attribute; required attributes are
+// then added as documented at [Layout]. A value that is not allowed for its attribute, like a Time that is not in RFC
+// 3339, makes the entry malformed, and so does a field that occurs twice.
 type FieldRules struct {
 	ID, Source, Type, Subject, Time, DataSchema string
 	// DataContentType is the field with the media type of the data. It requires Data.
@@ -19,9 +19,9 @@ type FieldRules struct {
 	// Data is the field whose value is the data, byte for byte; an entry without it is not of this layout, and the
 	// remaining fields are ignored.
 	//
-	// If Data is empty, the data is a JSON object of the fields that hold no attribute, in their order, as strings. A value
-	// that is not UTF-8 is written in base64, under the name with the suffix _base64. Bytes of a name that are not UTF-8
-	// become U+FFFD. If two members get the same name, the entry is malformed.
+	// If Data is empty, the data is a JSON object of the fields that hold no attribute, in their order, as strings. A
+	// value that is not UTF-8 is written in base64, under the name with the suffix _base64. Bytes of a name that are
+	// not UTF-8 become U+FFFD. If two members get the same name, the entry is malformed.
 	Data string
 	// Extensions are the fields that become extension attributes.
 	Extensions []FieldExtension
@@ -101,7 +101,8 @@ func (l *Layout) fields(e *redisstreams.Entry) (rawevent.Event, error) {
 		}
 	}
 	if rawevent.ModeOf(event.DataContentType) != rawevent.Binary {
-		return rawevent.Event{}, e.Reject(redisstreams.ErrMalformed, "its content type is that of an encoded event, which this layout does not read")
+		return rawevent.Event{}, e.Reject(redisstreams.ErrMalformed,
+			"its content type is that of an encoded event, which this layout does not read")
 	}
 	if err := l.setFieldsData(e, &event); err != nil {
 		return rawevent.Event{}, err

@@ -11,8 +11,8 @@ import (
 	"github.com/streamgate/streamgate/protocol/rawevent"
 )
 
-// The functions of this file take apart JSON texts that are almost events in the JSON format, so that they can be repaired
-// before rawevent, which would refuse them, reads them.
+// The functions of this file take apart JSON texts that are almost events in the JSON format, so that they can be
+// repaired before rawevent, which would refuse them, reads them.
 
 // jsonMember is one member of a JSON object, with its value in its original form.
 type jsonMember struct {
@@ -60,8 +60,8 @@ func objectOf(members []jsonMember) []byte {
 	return append(text, '}')
 }
 
-// stringBytes returns the content of a JSON string. Unlike encoding/json it keeps bytes that are not UTF-8. ok is false if
-// quoted is not a string.
+// stringBytes returns the content of a JSON string. Unlike encoding/json it keeps bytes that are not UTF-8. ok is false
+// if quoted is not a string.
 func stringBytes(quoted []byte) (content []byte, ok bool) {
 	if len(quoted) < 2 || quoted[0] != '"' {
 		return nil, false
@@ -104,9 +104,9 @@ func validPrefix(text []byte) int {
 	return len(text)
 }
 
-// unquoteText restores JSON data that was written as a string. TriggerMesh's SDK and Dapr treat only application/json as
-// JSON (the SDK text/json as well). Data of any other JSON media type, like application/geo+json, they write as a JSON
-// string, which by the specification would be the data itself, quotes included.
+// unquoteText restores JSON data that was written as a string. TriggerMesh's SDK and Dapr treat only application/json
+// as JSON (the SDK text/json as well). Data of any other JSON media type, like application/geo+json, they write as a
+// JSON string, which by the specification would be the data itself, quotes included.
 func unquoteText(event *rawevent.Event) {
 	contentType := event.DataContentType
 	if contentType == "" || !rawevent.IsJSON(contentType) || strings.EqualFold(essenceOf(contentType), "application/json") {
@@ -117,8 +117,8 @@ func unquoteText(event *rawevent.Event) {
 	}
 }
 
-// bytesOf returns the bytes of s without a copy; they must not be written to. It never returns nil, which would mean that
-// there is no data.
+// bytesOf returns the bytes of s without a copy; they must not be written to. It never returns nil, which would mean
+// that there is no data.
 func bytesOf(s string) []byte {
 	if s == "" {
 		return []byte{}

@@ -28,24 +28,24 @@ const (
 	// CloudEvents is the Redis Streams binding itself: [redisstreams.Entry.Event].
 	CloudEvents = "cloudevents"
 	// Origin is the flat layout of the notebook that this gateway comes from: subject, producer, href. subject becomes
-	// the attribute; the other fields become members of the data, a JSON object as in the layout Fields. An entry without
-	// producer or href is not of this layout; a missing or empty subject gives no attribute.
+	// the attribute; the other fields become members of the data, a JSON object as in the layout Fields. An entry
+	// without producer or href is not of this layout; a missing or empty subject gives no attribute.
 	Origin = "origin"
 	// Dapr is the layout of Dapr's pubsub.redis: "data" holds an event in JSON or a raw payload, and the optional field
-	// "metadata" a JSON object. data is an event if it is a JSON object with a member specversion; anything else is a raw
-	// payload of the media type Config.DataContentType. Dapr writes attributes without a value as empty strings: they are
-	// left out unless they are required. An event without an id, as Dapr forwards it, gets the one derived from the entry.
-	// Metadata that is not empty becomes the extension daprmetadata, as JSON.
+	// "metadata" a JSON object. data is an event if it is a JSON object with a member specversion; anything else is a
+	// raw payload of the media type Config.DataContentType. Dapr writes attributes without a value as empty strings:
+	// they are left out unless they are required. An event without an id, as Dapr forwards it, gets the one derived
+	// from the entry. Metadata that is not empty becomes the extension daprmetadata, as JSON.
 	Dapr = "dapr"
 	// TriggerMesh is the layout of TriggerMesh's broker: "ce" holds an event in JSON. Other fields are ignored. Bytes
 	// that are not UTF-8 are accepted in data that is a string and not of a JSON type, because the broker writes them.
 	TriggerMesh = "triggermesh"
-	// RedpandaConnect is the layout of Redpanda Connect's redis_streams output: the field Config.BodyField is the message,
-	// every other field is metadata, read as described at [Layout].
+	// RedpandaConnect is the layout of Redpanda Connect's redis_streams output: the field Config.BodyField is the
+	// message, every other field is metadata, read as described at [Layout].
 	RedpandaConnect = "redpanda-connect"
-	// Watermill is the layout of watermill-redisstream: "payload" is the message, "metadata" its metadata in MessagePack,
-	// read as described at [Layout], and "_watermill_message_uuid" the id. If the metadata has a different id, the UUID
-	// becomes the extension watermillmessageuuid.
+	// Watermill is the layout of watermill-redisstream: "payload" is the message, "metadata" its metadata in
+	// MessagePack, read as described at [Layout], and "_watermill_message_uuid" the id. If the metadata has a different
+	// id, the UUID becomes the extension watermillmessageuuid.
 	Watermill = "watermill"
 	// Fields is the layout of any flat entry, read by the rules in Config.Fields.
 	Fields = "fields"
@@ -55,15 +55,16 @@ const (
 type Config struct {
 	// Name is Auto, which is the default, or one of [Names].
 	Name string
-	// Source is the source of events that carry none; default "/streams/" and the name of the stream, percent-encoded as
-	// a path segment.
+	// Source is the source of events that carry none; default "/streams/" and the name of the stream, percent-encoded
+	// as a path segment.
 	Source string
 	// Type is the type of events that carry none; default dev.streamgate.entry.
 	Type string
-	// DataContentType is the media type of data for which neither layout nor entry states one. By default there is none,
-	// and the JSON event format then represents the data in base64.
+	// DataContentType is the media type of data for which neither layout nor entry states one. By default there is
+	// none, and the JSON event format then represents the data in base64.
 	DataContentType string
-	// BodyField is the field that holds the message, Redpanda Connect's body_key; default body. Only for RedpandaConnect.
+	// BodyField is the field that holds the message, Redpanda Connect's body_key; default body. Only for
+	// RedpandaConnect.
 	BodyField string
 	// Fields maps fields to attributes. Only for the layout Fields.
 	Fields FieldRules
@@ -77,20 +78,21 @@ const (
 // Layout reads the entries of one program as CloudEvents. Make it with [New]. It is immutable and safe for concurrent
 // use; the same entry gives the same event every time it is read.
 //
-// Attributes that an entry does not carry are added: id is the stream's name, "/" and the entry's id; time is the time of
-// the entry's id, unless it lies beyond the year 9999; source and type are those of the [Config]. In the id, the stream's
-// name is percent-encoded if it is not a valid attribute value or has a "%". Empty values count as missing. An entry that
-// holds a complete event, with its specversion, gets nothing added: a missing attribute makes it malformed, as does any
-// value that the CloudEvents specification does not allow for its attribute, and a field of the layout that occurs twice.
+// Attributes that an entry does not carry are added: id is the stream's name, "/" and the entry's id; time is the time
+// of the entry's id, unless it lies beyond the year 9999; source and type are those of the [Config]. In the id, the
+// stream's name is percent-encoded if it is not a valid attribute value or has a "%". Empty values count as missing. An
+// entry that holds a complete event, with its specversion, gets nothing added: a missing attribute makes it malformed,
+// as does any value that the CloudEvents specification does not allow for its attribute, and a field of the layout that
+// occurs twice.
 //
 // Metadata that accompanies data, as pairs of strings, is read like the headers of the Kafka binding: "ce_" and a name
-// is that attribute; content-type, in any letter case, is datacontenttype (ce_datacontenttype only where that is missing).
-// If it is a media type of CloudEvents, the data holds the event and the ce_ attributes are ignored. Everything else
-// becomes an extension, named with the lower-cased letters and digits of the metadata's name. It is left out if nothing
-// remains of the name, if more than 64 characters remain, or if the event or the specification already has an attribute
-// of that name: the first one wins. A value that is not a valid CloudEvents String (not UTF-8, or with control characters)
-// is written in base64, under the name with the suffix base64. More metadata than an event can have attributes makes the
-// entry malformed.
+// is that attribute; content-type, in any letter case, is datacontenttype (ce_datacontenttype only where that is
+// missing). If it is a media type of CloudEvents, the data holds the event and the ce_ attributes are ignored.
+// Everything else becomes an extension, named with the lower-cased letters and digits of the metadata's name. It is
+// left out if nothing remains of the name, if more than 64 characters remain, or if the event or the specification
+// already has an attribute of that name: the first one wins. A value that is not a valid CloudEvents String (not UTF-8,
+// or with control characters) is written in base64, under the name with the suffix base64. More metadata than an event
+// can have attributes makes the entry malformed.
 type Layout struct {
 	config Config
 	rules  []fieldRule // of config.Fields
@@ -184,9 +186,9 @@ func (c Config) withDefaults() Config {
 func (l *Layout) Name() string { return l.config.Name }
 
 // Event reads the event that the entry holds. The event is valid: [rawevent.Event.Validate] accepts it. Its data may
-// share memory with the entry. A non-nil error is an *[redisstreams.EntryError]: ErrUnknownEncoding if the entry is not of
-// this layout, ErrMalformed if it is and breaks a rule, or ErrUnknownFormat, together with the encoded event. ErrTooLarge
-// is possible in every layout. See [redisstreams.Entry.Event].
+// share memory with the entry. A non-nil error is an *[redisstreams.EntryError]: ErrUnknownEncoding if the entry is not
+// of this layout, ErrMalformed if it is and breaks a rule, or ErrUnknownFormat, together with the encoded event.
+// ErrTooLarge is possible in every layout. See [redisstreams.Entry.Event].
 func (l *Layout) Event(e *redisstreams.Entry) (rawevent.Event, error) {
 	if len(e.Fields) < 2 {
 		return e.Event() // an entry that is too large comes without its fields, whatever its layout

@@ -18,7 +18,8 @@ const (
 type dataAndMetadata struct {
 	data     *string  // nil if there is no data
 	metadata []string // names and values alternately
-	// idField names the field that holds the id of the message, id is its value. Both are empty if there is no such field.
+	// idField names the field that holds the id of the message, id is its value. Both are empty if there is no such
+	// field.
 	idField, id string
 }
 
@@ -41,11 +42,13 @@ func (l *Layout) eventOf(e *redisstreams.Entry, m *dataAndMetadata) (rawevent.Ev
 		setExtension(&event, m.idField, m.id)
 	}
 	for i := 0; i+1 < len(m.metadata); i += 2 {
-		if name := m.metadata[i]; !strings.HasPrefix(name, redisstreams.FieldPrefix) && !strings.EqualFold(name, redisstreams.FieldContentType) {
+		name := m.metadata[i]
+		if !strings.HasPrefix(name, redisstreams.FieldPrefix) && !strings.EqualFold(name, redisstreams.FieldContentType) {
 			setExtension(&event, name, m.metadata[i+1])
 		}
 		if len(event.Attributes) > maxAttributes {
-			return rawevent.Event{}, e.Reject(redisstreams.ErrMalformed, fmt.Sprintf("it has more metadata than the %d attributes that an event can have", maxAttributes))
+			return rawevent.Event{}, e.Reject(redisstreams.ErrMalformed,
+				fmt.Sprintf("it has more metadata than the %d attributes that an event can have", maxAttributes))
 		}
 	}
 	return validEvent(e, &event)
@@ -67,10 +70,12 @@ func coreEvent(e *redisstreams.Entry, m *dataAndMetadata) (rawevent.Event, error
 			continue
 		}
 		if !rawevent.ValidName(name) {
-			return rawevent.Event{}, e.Reject(redisstreams.ErrMalformed, fmt.Sprintf("the metadata %q is not a valid attribute name", m.metadata[i]))
+			return rawevent.Event{}, e.Reject(redisstreams.ErrMalformed,
+				fmt.Sprintf("the metadata %q is not a valid attribute name", m.metadata[i]))
 		}
 		if _, found := event.Attribute(name); found {
-			return rawevent.Event{}, e.Reject(redisstreams.ErrMalformed, fmt.Sprintf("the metadata %q occurs twice", m.metadata[i]))
+			return rawevent.Event{}, e.Reject(redisstreams.ErrMalformed,
+				fmt.Sprintf("the metadata %q occurs twice", m.metadata[i]))
 		}
 		event.Set(name, value)
 		if len(event.Attributes) > maxAttributes {
@@ -145,7 +150,8 @@ func reservedName(name string) bool {
 	return false
 }
 
-// isString reports whether s is a valid attribute value. Printable ASCII needs no further check; rawevent decides the rest.
+// isString reports whether s is a valid attribute value. Printable ASCII needs no further check; rawevent decides the
+// rest.
 func isString(s string) bool {
 	for i := 0; i < len(s); i++ {
 		if s[i] < ' ' || s[i] > '~' {

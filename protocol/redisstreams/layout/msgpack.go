@@ -13,11 +13,11 @@ var (
 )
 
 // decodeStringMap decodes a MessagePack map of strings to strings and returns its keys and values alternately, in their
-// order. They share memory with text and are arbitrary bytes, of type str or, from writers in other languages, bin. nil is
-// read as an empty map, because Go's encoders write a nil map so.
+// order. They share memory with text and are arbitrary bytes, of type str or, from writers in other languages, bin. nil
+// is read as an empty map, because Go's encoders write a nil map so.
 //
-// It supports only the part of MessagePack that Watermill writes, to keep the code that untrusted entries reach small. A
-// length is checked against the bytes that remain, so the result is at most 16 times as large as text.
+// It supports only the part of MessagePack that Watermill writes, to keep the code that untrusted entries reach small.
+// A length is checked against the bytes that remain, so the result is at most 16 times as large as text.
 func decodeStringMap(text string) ([]string, error) {
 	r := msgpackReader{rest: text}
 	pairs, err := r.mapHeader()

@@ -34,9 +34,9 @@ func (l *Layout) triggerMesh(e *redisstreams.Entry) (rawevent.Event, error) {
 	return event, err
 }
 
-// triggerMeshText repairs events whose binary data the broker received in binary mode. The CloudEvents SDK writes such data
-// as a JSON string in which bytes that are not UTF-8 stay unescaped: invalid JSON, although nothing is lost. The same bytes
-// in data_base64 are valid. Any other text is returned unchanged, for the reader to refuse.
+// triggerMeshText repairs events whose binary data the broker received in binary mode. The CloudEvents SDK writes such
+// data as a JSON string in which bytes that are not UTF-8 stay unescaped: invalid JSON, although nothing is lost. The
+// same bytes in data_base64 are valid. Any other text is returned unchanged, for the reader to refuse.
 func triggerMeshText(text string) string {
 	if !json.Valid(bytesOf(text)) { // which accepts bytes that are not UTF-8
 		return text

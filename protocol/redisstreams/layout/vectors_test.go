@@ -13,8 +13,8 @@ import (
 	"github.com/streamgate/streamgate/protocol/redisstreams/layout"
 )
 
-// TestCloudEventsLayoutReadsTheBinding reads the specification's test vectors: the layouts CloudEvents and Auto read each
-// entry of the binding as Entry.Event does, and refuse invalid events.
+// TestCloudEventsLayoutReadsTheBinding reads the specification's test vectors: the layouts CloudEvents and Auto read
+// each entry of the binding as Entry.Event does, and refuse invalid events.
 func TestCloudEventsLayoutReadsTheBinding(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("../testdata/spec/vectors.json")

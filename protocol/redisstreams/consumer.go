@@ -74,7 +74,7 @@ func newConsumer(m *member, o *consumerOptions) *Consumer {
 	c.acks = newAcknowledger(m, o.hub, c.leases)
 	c.creator = &groupCreator{member: m, start: o.start, onLost: o.onLost, hub: o.hub, leases: c.leases, acks: c.acks}
 	in := &intake{
-		member: m, layout: o.layout, maxEntry: o.maxEntry, leases: c.leases, acks: c.acks, creator: c.creator,
+		member: m, layout: o.layout, maxEntry: o.maxEntry, leases: c.leases, acks: c.acks,
 	}
 	c.redelivery = &redelivery{member: m, intake: in, creator: c.creator}
 	c.reader = &reader{

@@ -42,7 +42,6 @@ type intake struct {
 	maxEntry int
 	leases   *leases
 	acks     *acknowledger
-	creator  *groupCreator
 }
 
 // read takes in the reply of XREADGROUP.
@@ -51,22 +50,17 @@ func (in *intake) read(reply any) ([]*Delivery, error) {
 	if err != nil || len(entries) == 0 {
 		return nil, err
 	}
-	last := ""
 	batch, deliveries := make([]*Delivery, len(entries)), make([]Delivery, len(entries))
 	for i := range entries {
-		d := &deliveries[i]
-		*d = Delivery{Entry: entries[i], Attempt: entries[i].deliveries + 1, intake: in}
-		if batch[i] = d; d.Attempt == 1 && CompareIDs(d.ID, last) > 0 {
-			last = d.ID
-		}
+		deliveries[i] = Delivery{Entry: entries[i], Attempt: entries[i].deliveries + 1, intake: in}
+		batch[i] = &deliveries[i]
 	}
-	// Leases first: if the group is lost in between, it is created again at the old position, and what is then read a
-	// second time is recognized as being in work. In the other order, the new group would not know these entries.
 	batch = in.leases.addNew(batch) // without what was in work: the heartbeat is late, or the group was created again
-	in.creator.advance(last)
 	reclaimed := 0
 	for _, d := range batch {
-		d.bound(in.maxEntry)
+		if d.bytes > in.maxEntry {
+			d.Fields, d.tooLarge = nil, true // so that nothing downstream copies them
+		}
 		if d.Attempt > 1 {
 			reclaimed++
 		}
@@ -90,7 +84,7 @@ func (in *intake) claimed(list []any) (batch []*Delivery, err error) {
 		}
 		entry := Entry{Stream: in.stream, ID: id}
 		if size, tooLarge := content.(int64); tooLarge {
-			entry.oversize = int(size)
+			entry.bytes, entry.tooLarge = int(size), true
 		} else if entry, err = parseEntry(in.stream, content); err != nil {
 			return nil, err
 		}

@@ -56,8 +56,9 @@ type Entry struct {
 	// Fields holds names and values alternately, in the order of the entry. Both are arbitrary bytes.
 	Fields []string
 
-	deliveries int // how often it was handed out before, if Redis said so
-	oversize   int // its size in bytes, if it is too large and Fields are left out
+	deliveries int  // how often it was handed out before, if Redis said so
+	bytes      int  // of all names and values, in an entry that was read from Redis
+	tooLarge   bool // Fields are left out
 }
 
 // Mode returns how the entry holds an event, determined by its content-type, else by the presence of ce_specversion. ok
@@ -82,8 +83,8 @@ func (e *Entry) Mode() (mode rawevent.Mode, ok bool) {
 // [rawevent.Event.Validate] where the values of a binary entry matter. A non-nil error is an *[EntryError]; with
 // ErrUnknownFormat comes an event without attributes that holds the encoded one, to be forwarded as it is.
 func (e *Entry) Event() (rawevent.Event, error) {
-	if e.oversize > 0 {
-		return rawevent.Event{}, e.Reject(ErrTooLarge, fmt.Sprintf("its fields have %d bytes", e.oversize))
+	if e.tooLarge {
+		return rawevent.Event{}, e.Reject(ErrTooLarge, fmt.Sprintf("its fields have %d bytes", e.bytes))
 	}
 	mode, ok := e.Mode()
 	if !ok {
@@ -199,25 +200,6 @@ func (e *Entry) FieldsJSON(leftOut func(field string) bool) (object []byte, twic
 		object = rawevent.AppendJSONString(object, value)
 	}
 	return append(object, '}'), twice
-}
-
-// size returns the bytes of all names and values.
-func (e *Entry) size() int {
-	if e.oversize > 0 {
-		return e.oversize
-	}
-	n := 0
-	for _, s := range e.Fields {
-		n += len(s)
-	}
-	return n
-}
-
-// bound drops the fields if they have more than limit bytes, so that nothing downstream copies them.
-func (e *Entry) bound(limit int) {
-	if n := e.size(); n > limit {
-		e.Fields, e.oversize = nil, n
-	}
 }
 
 // AppendFields appends the fields of event in binary mode and canonical order: the core attributes, content-type, the

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 )
 
 // ErrGroupLost is for the function of [WithLostGroup]: the group has existed, and must not be created again.
@@ -25,12 +24,11 @@ end
 return 0`)
 
 // groupCreator creates the consumer group, and creates it again after it was lost (FLUSHALL, a failover, XGROUP
-// DESTROY), together with what this member had in work. It owns the position to which this member has read and its
-// lock, under which it calls nothing else.
+// DESTROY), together with what this member had in work. It has no state: the position is with the leases.
 //
-// The position lives in memory only. A kill -9 loses it, and with it the knowledge where a group that is lost
-// afterwards goes on; [WithLostGroup] is for programs that keep positions elsewhere. A kill between the creation of the
-// group and the restoring of the entries in work loses those entries of this member to the new group.
+// A kill -9 loses the position, and with it the knowledge where a group that is lost afterwards goes on;
+// [WithLostGroup] is for programs that keep positions elsewhere. A kill between the creation of the group and the
+// restoring of the entries in work loses those entries of this member to the new group.
 type groupCreator struct {
 	*member
 	start  string                                                     // where a new group begins
@@ -38,9 +36,6 @@ type groupCreator struct {
 	hub    *Hub                                                       // nil: it asks Redis about the group by itself
 	leases *leases
 	acks   *acknowledger
-
-	mu       sync.Mutex
-	position string // the id of the last new entry that was read; "" before the group is known
 }
 
 // origin is where a group begins.
@@ -55,9 +50,7 @@ type origin struct {
 func (g *groupCreator) ensure(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
 	defer cancel()
-	g.mu.Lock()
-	position := g.position
-	g.mu.Unlock()
+	position := g.leases.position()
 	o, err := g.findOrigin(ctx, position)
 	if err != nil {
 		return fmt.Errorf("find out where group %q on stream %q begins: %w", g.group, g.stream, err)
@@ -79,9 +72,7 @@ func (g *groupCreator) ensure(ctx context.Context) error {
 	case err != nil:
 		return fmt.Errorf("create group %q on stream %q: %w", g.group, g.stream, err)
 	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.position = o.begin
+	g.leases.setPosition(o.begin)
 	return nil
 }
 
@@ -107,15 +98,6 @@ func (g *groupCreator) restore(ctx context.Context) error {
 		g.leases.noteUnlisted(ids, nil)
 	}
 	return nil
-}
-
-// advance notes that new entries up to id were read.
-func (g *groupCreator) advance(id string) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if CompareIDs(id, g.position) > 0 {
-		g.position = id
-	}
 }
 
 // findOrigin determines where to create the group if it must be created. position is how far this member has read.

@@ -6,17 +6,20 @@ import (
 	"time"
 )
 
-// leases lists the entries in work: handed out, and neither released nor known to Redis as acknowledged. It owns that
-// list and its lock, under which it calls nothing else. The heartbeat renews exactly these entries.
+// leases lists the entries in work: handed out, and neither released nor known to Redis as acknowledged. The heartbeat
+// renews exactly these entries. It owns that list, the position up to which this member has read, and their lock, under
+// which it calls nothing else.
 //
-// The list lives in memory only. After a kill -9 the entries stay in the pending list of Redis, and other members take
-// them over when their idle time exceeds the lease.
+// List and position change together: a group that is created again in between either knows an entry as in work, or is
+// read again from before it. Both live in memory only. After a kill -9 the entries stay in the pending list of Redis,
+// and other members take them over when their idle time exceeds the lease.
 type leases struct {
 	duration time.Duration
 
 	mu      sync.Mutex
 	entries map[string]lease
 	renewed time.Time // when the last heartbeat began that covered all entries in work
+	last    string    // the id of the last new entry that was read; "" before the group is known
 }
 
 // lease is what is known about an entry in work.
@@ -39,7 +42,8 @@ func (l *leases) add(batch []*Delivery) {
 	}
 }
 
-// addNew is add, and returns the deliveries that were not in work before, in the memory of batch.
+// addNew is add for what a read brought. It advances the position, and returns the deliveries that were not in work
+// before, in the memory of batch.
 func (l *leases) addNew(batch []*Delivery) []*Delivery {
 	now, added := time.Now(), batch[:0]
 	l.mu.Lock()
@@ -49,8 +53,25 @@ func (l *leases) addNew(batch []*Delivery) []*Delivery {
 			added = append(added, d)
 		}
 		l.entries[d.ID] = lease{since: now}
+		if d.Attempt == 1 && CompareIDs(d.ID, l.last) > 0 {
+			l.last = d.ID
+		}
 	}
 	return added
+}
+
+// position returns the id of the last new entry that was read, "" before the group is known.
+func (l *leases) position() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.last
+}
+
+// setPosition notes where the group begins or goes on.
+func (l *leases) setPosition(id string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.last = id
 }
 
 // remove ends leases.

@@ -1,10 +1,12 @@
 package redisstreams
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -258,4 +260,71 @@ func (r *reader) failed(ctx context.Context, err error) {
 		r.reclaimer.noClaim = false // another server may answer next
 	}
 	r.outage.note(ctx, err, groupGone, r.log)
+}
+
+// firstRead is how many entries are requested while their size is unknown.
+const firstRead = 8
+
+// readSizer decides how many entries a read requests, so that a reply does not become much larger than replyBytes.
+// Redis cannot bound a reply by bytes before 8.10, so the size of the next entries is estimated from the last ones, and
+// the number grows only as fast as they prove to be small. A reply exceeds the bound only when entries suddenly become
+// larger.
+type readSizer struct {
+	allowed int // doubles with every full reply
+	largest int // the largest recent entry, in bytes
+}
+
+func newReadSizer() readSizer { return readSizer{allowed: firstRead} }
+
+// count returns how many entries to request for a caller who wants n.
+func (s *readSizer) count(n int) int {
+	return max(1, min(n, s.allowed, replyBytes/max(s.largest, 1)))
+}
+
+// expectedBytes estimates the size of a reply with so many entries.
+func (s *readSizer) expectedBytes(count int) int { return count * max(s.largest, 1<<10) }
+
+// note takes the sizes of received entries into account.
+func (s *readSizer) note(batch []*Delivery) {
+	largest := 0
+	for _, d := range batch {
+		largest = max(largest, d.bytes)
+	}
+	s.largest = max(largest, s.largest-s.largest/8)
+	if len(batch) >= s.allowed {
+		s.allowed = min(2*s.allowed, 1<<20)
+	}
+}
+
+// restart begins again with small reads: a reply was lost, perhaps because it was too large to arrive in time.
+func (s *readSizer) restart() { s.allowed = 1 }
+
+// outage logs failures of reading once for each outage, and spaces out the attempts during one.
+type outage struct {
+	code   string // of the error that was logged last; "" if reading works
+	pauses backoff
+}
+
+// noted reports whether an outage has been logged that has not ended.
+func (o *outage) noted() bool { return o.code != "" }
+
+// note logs the error, unless an error with the same code was logged last, and waits. The first failure because of a
+// lost group is not logged: creating it again logs the outcome.
+func (o *outage) note(ctx context.Context, err error, groupGone bool, log *slog.Logger) {
+	// An outage shows itself in many errors of the network: they count as one.
+	code := cmp.Or(replyCode(err), "no answer")
+	if code != o.code && (!groupGone || o.pauses.failing()) {
+		o.code = code
+		log.Warn("cannot read from the stream, trying again", "err", err)
+	}
+	o.pauses.pause(ctx)
+}
+
+// end notes that reading works, and logs the end of an outage.
+func (o *outage) end(log *slog.Logger) {
+	o.pauses.reset()
+	if o.noted() {
+		o.code = ""
+		log.Info("reading from the stream again")
+	}
 }

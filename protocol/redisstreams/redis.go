@@ -72,6 +72,25 @@ func settingsOf(client redis.UniversalClient) (retries int, timeouts bool, read 
 	}
 }
 
+// executor is what runs commands: a client or a node of a Cluster.
+type executor interface {
+	Process(ctx context.Context, cmd redis.Cmder) error
+	Pipeline() redis.Pipeliner
+}
+
+// run runs the commands, in a pipeline if there are several. Each command carries its result and its error.
+func run(ctx context.Context, client executor, commands []redis.Cmder) {
+	if len(commands) == 1 {
+		_ = client.Process(ctx, commands[0]) // the command carries the error
+		return
+	}
+	pipe := client.Pipeline()
+	for _, cmd := range commands {
+		_ = pipe.Process(ctx, cmd)
+	}
+	_, _ = pipe.Exec(ctx) // each command carries its own error
+}
+
 // parseStreams reads the reply of XREAD or XREADGROUP for one stream, in RESP2 or RESP3. The commands of go-redis put
 // the fields into a map, which loses their order and hides a field that occurs twice.
 func parseStreams(stream string, reply any) ([]Entry, error) {
@@ -122,13 +141,14 @@ func parseEntry(stream string, item any) (Entry, error) {
 		return Entry{}, fmt.Errorf("read stream %q: unexpected entry id of type %T", stream, parts[0])
 	}
 	values, _ := parts[1].([]any)
-	fields := make([]string, len(values))
+	fields, bytes := make([]string, len(values)), 0
 	for i, value := range values {
 		if fields[i], ok = value.(string); !ok {
 			return Entry{}, fmt.Errorf("read stream %q: entry %s: unexpected field of type %T", stream, id, value)
 		}
+		bytes += len(fields[i])
 	}
-	entry := Entry{Stream: stream, ID: id, Fields: fields}
+	entry := Entry{Stream: stream, ID: id, Fields: fields, bytes: bytes}
 	if len(parts) > 3 {
 		n, _ := parts[3].(int64)
 		entry.deliveries = int(n)

@@ -176,23 +176,6 @@ func timeFor(ctx context.Context, d time.Duration) bool {
 	return !ok || time.Until(deadline) >= d
 }
 
-type executor interface {
-	Process(ctx context.Context, cmd redis.Cmder) error
-	Pipeline() redis.Pipeliner
-}
-
-func run(ctx context.Context, client executor, commands []redis.Cmder) {
-	if len(commands) == 1 {
-		_ = client.Process(ctx, commands[0]) // the command carries the error
-		return
-	}
-	pipe := client.Pipeline()
-	for _, cmd := range commands {
-		_ = pipe.Process(ctx, cmd)
-	}
-	_, _ = pipe.Exec(ctx) // each command carries its own error
-}
-
 // onMaster runs the commands on the Cluster node that has the stream: MULTI and WAIT name no key, so go-redis would
 // send them to any node. If the slot has moved, nothing was written, and the commands go to its new node.
 func (s *Sender) onMaster(ctx context.Context, cluster *redis.ClusterClient, commands []redis.Cmder) {

@@ -5,13 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/streamgate/streamgate/gateway/delivery"
 	"github.com/streamgate/streamgate/gateway/setting"
 	"github.com/streamgate/streamgate/gateway/state"
+	"github.com/streamgate/streamgate/protocol/redisstreams"
 )
 
 // Check returns everything that is wrong with a subscription that may be added to this gateway, the references to its
@@ -176,7 +176,7 @@ func (g *Gateway) Forget(ctx context.Context, stream, name string) error {
 	commands, _ := pipe.Exec(ctx) // each command has its error
 	for _, cmd := range commands {
 		err := cmd.Err()
-		if err != nil && !strings.HasPrefix(err.Error(), "ERR The XGROUP subcommand requires the key to exist") {
+		if err != nil && !redisstreams.IsReply(err, "ERR The XGROUP subcommand requires the key to exist") {
 			return fmt.Errorf("forget subscription %q: %w", name, err)
 		}
 	}

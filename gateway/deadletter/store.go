@@ -91,14 +91,14 @@ type Filter struct {
 func (f *Filter) Validate() setting.Problems {
 	var p setting.Problems
 	if f.Code != "" && !regexp.MustCompile(`^(none|-1|[1-9]xx|[1-9][0-9]{2})$`).MatchString(f.Code) {
-		p.Add("code", fmt.Sprintf("%q is no status of a sink", f.Code), "write one like 404, 5xx for all of a class, or none for no answer")
+		p.Add("code", fmt.Sprintf("%q is not a status of a sink", f.Code), "write one like 404, 5xx for all of a class, or none for no answer")
 	}
-	if f.After != "" && !isEntryID(f.After) {
-		p.Add("after", fmt.Sprintf("%q is no id of an entry", f.After), "write where the last list ended, like 1700000000000-0")
+	if f.After != "" && !redisstreams.ValidID(f.After) {
+		p.Add("after", fmt.Sprintf("%q is not a valid entry id", f.After), "write where the last list ended, like 1700000000000-0")
 	}
 	for _, id := range f.IDs {
-		if !isEntryID(id) {
-			p.Add("entries", fmt.Sprintf("%q is no id of an entry", id), "write ids as a list of dead letters shows them, like 1700000000000-0")
+		if !redisstreams.ValidID(id) {
+			p.Add("entries", fmt.Sprintf("%q is not a valid entry id", id), "write ids as a list of dead letters shows them, like 1700000000000-0")
 		}
 	}
 	if !f.Since.IsZero() && !f.Until.IsZero() && !f.Since.Before(f.Until) {
@@ -110,13 +110,6 @@ func (f *Filter) Validate() setting.Problems {
 // IsEmpty reports whether the filter chooses all dead letters.
 func (f *Filter) IsEmpty() bool {
 	return f.Subscription+f.Code+f.Type+f.EventID+f.After == "" && len(f.IDs) == 0 && f.Since.IsZero() && f.Until.IsZero()
-}
-
-func isEntryID(s string) bool {
-	millis, seq, _ := strings.Cut(s, "-")
-	_, errMillis := strconv.ParseUint(millis, 10, 64)
-	_, errSeq := strconv.ParseUint(seq, 10, 64)
-	return errMillis == nil && errSeq == nil
 }
 
 func (f *Filter) matches(d *Letter) bool {
@@ -215,7 +208,7 @@ func (d *Store) List(ctx context.Context, f *Filter, after string, limit int) (l
 
 // Get returns one dead letter.
 func (d *Store) Get(ctx context.Context, id string) (Letter, error) {
-	entries, err := redisstreams.ReadAfter(ctx, d.client, d.stream, before(id), 1, -1)
+	entries, err := redisstreams.ReadAfter(ctx, d.client, d.stream, redisstreams.PreviousID(id), 1, -1)
 	if err != nil {
 		return Letter{}, fmt.Errorf("read dead letter %s: %w", id, err)
 	}
@@ -223,22 +216,6 @@ func (d *Store) Get(ctx context.Context, id string) (Letter, error) {
 		return Letter{}, fmt.Errorf("%w: %s", ErrNotFound, id)
 	}
 	return deadLetterOf(&entries[0]), nil
-}
-
-// before returns the id that comes directly before another one.
-func before(id string) string {
-	millis, seq, _ := strings.Cut(id, "-")
-	n, err := strconv.ParseUint(seq, 10, 64)
-	switch {
-	case err == nil && n > 0:
-		return millis + "-" + strconv.FormatUint(n-1, 10)
-	default:
-		ms, _ := strconv.ParseUint(millis, 10, 64)
-		if ms == 0 {
-			return "0-0"
-		}
-		return strconv.FormatUint(ms-1, 10) + "-18446744073709551615"
-	}
 }
 
 func deadLetterOf(entry *redisstreams.Entry) Letter {
@@ -295,7 +272,7 @@ func (d *Store) Redrive(ctx context.Context, letter *Letter) error {
 		return nil
 	case errors.Is(err, redis.Nil):
 		return fmt.Errorf("%w: %s", ErrNotFound, letter.ID)
-	case !strings.Contains(err.Error(), "CROSSSLOT") && !strings.Contains(err.Error(), "same slot"):
+	case !redisstreams.IsCrossSlot(err):
 		return fmt.Errorf("redrive dead letter %s: %w", letter.ID, err)
 	}
 	if err := d.client.XAdd(ctx, &redis.XAddArgs{Stream: inbox, Values: args[1:]}).Err(); err != nil {

@@ -10,6 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/streamgate/streamgate/gateway/backoff"
+	"github.com/streamgate/streamgate/protocol/redisstreams"
 )
 
 // Bounds of an inbox.
@@ -25,7 +26,7 @@ var ErrNoSubscription = errors.New("no such subscription")
 // would never be read.
 func CheckSubscription(ctx context.Context, client redis.UniversalClient, stream, subscription string) error {
 	groups, err := client.XInfoGroups(ctx, stream).Result()
-	if err != nil && !redis.HasErrorPrefix(err, "no such key") {
+	if err != nil && !redisstreams.IsReply(err, redisstreams.ReplyNoKey) {
 		return fmt.Errorf("look for subscription %q on stream %q: %w", subscription, stream, err)
 	}
 	if slices.ContainsFunc(groups, func(g redis.XInfoGroup) bool { return g.Name == GroupName(subscription) }) {

@@ -231,7 +231,7 @@ func (m *Maintainer) oldest(ctx context.Context, v *snapshot, g *groupState, t *
 	case redisstreams.CompareIDs(t.next, g.last) > 0 && (t.view == nil || t.last == g.last):
 		return t.next, nil
 	case m.budget <= 0:
-		return state.IdAfter(g.last), nil // it is not younger
+		return redisstreams.NextID(g.last), nil // it is not younger
 	}
 	_, first, _, err := m.behind(ctx, g.last, 1)
 	t.next = first

@@ -12,7 +12,6 @@ import (
 	"github.com/redis/go-redis/v9"
 	"pgregory.net/rapid"
 
-	"github.com/streamgate/streamgate/gateway/state"
 	"github.com/streamgate/streamgate/internal/redistest"
 	"github.com/streamgate/streamgate/protocol/redisstreams"
 )
@@ -223,7 +222,7 @@ func checkKept(rt *rapid.T, k *maintaining, groups map[string]*groupModel, last,
 			if !kept[id] {
 				rt.Fatalf("entry %s was removed, which group %s has not acknowledged", id, name)
 			}
-			lowest = state.LowerID(lowest, id)
+			lowest = redisstreams.MinID(lowest, id)
 		}
 	}
 	needed := 0

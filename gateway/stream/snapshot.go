@@ -5,11 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/redis/go-redis/v9"
 
 	"github.com/streamgate/streamgate/gateway/state"
+	"github.com/streamgate/streamgate/protocol/redisstreams"
 )
 
 // snapshotScript tells of one moment of a stream, without the entries that XINFO STREAM sends along.
@@ -58,7 +58,7 @@ type groupState struct {
 // done returns the id up to which the group has acknowledged everything.
 func (g *groupState) done() string {
 	if g.lowest != "" {
-		return state.IdBefore(g.lowest)
+		return redisstreams.PreviousID(g.lowest)
 	}
 	return g.last
 }
@@ -68,7 +68,7 @@ func (g *groupState) needs() string {
 	if g.lowest != "" {
 		return g.lowest
 	}
-	return state.IdAfter(g.last)
+	return redisstreams.NextID(g.last)
 }
 
 // takeSnapshot runs one script, and then asks for the lowest pending entry of each group that has any. What a group
@@ -97,7 +97,7 @@ func (m *Maintainer) takeSnapshot(ctx context.Context) (*snapshot, error) {
 			switch {
 			case err == nil:
 				g.lowest = summary.Lower
-			case strings.HasPrefix(err.Error(), "NOGROUP"):
+			case redisstreams.IsReply(err, redisstreams.ReplyNoGroup):
 				v.changed = true
 				delete(v.groups, g.name)
 			case !errors.Is(err, redis.Nil):

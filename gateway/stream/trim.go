@@ -155,7 +155,7 @@ func (m *Maintainer) addUnread(ctx context.Context, v *snapshot, l *limits) erro
 	if m.trimsAcknowledged {
 		l.unread = maxID
 		for _, g := range v.groups {
-			l.unread = state.LowerID(l.unread, state.IdAfter(g.last))
+			l.unread = redisstreams.MinID(l.unread, redisstreams.NextID(g.last))
 		}
 	}
 	return nil
@@ -165,9 +165,9 @@ func (m *Maintainer) addUnread(ctx context.Context, v *snapshot, l *limits) erro
 func (m *Maintainer) remove(ctx context.Context, v *snapshot, l *limits) (int64, error) {
 	young, youngUnread := l.young, l.young
 	if young != "" {
-		young = state.LowerID(young, l.needed)
+		young = redisstreams.MinID(young, l.needed)
 		if youngUnread = ""; l.unread != "" {
-			youngUnread = state.LowerID(l.young, l.unread)
+			youngUnread = redisstreams.MinID(l.young, l.unread)
 		}
 	}
 	reply, err := trimScript.Run(ctx, m.client, []string{m.stream.Name},

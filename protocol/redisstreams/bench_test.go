@@ -120,8 +120,8 @@ func BenchmarkAppendAll(b *testing.B) {
 	r.report()
 }
 
-// BenchmarkProtocolSend sends events of the SDK from 256 goroutines, beside Append of the same events by a Sender: ratio
-// is what the types of the SDK leave of it.
+// BenchmarkProtocolSend sends events of the SDK from 256 goroutines, beside Append of the same events by a Sender:
+// ratio is what the types of the SDK leave of it.
 func BenchmarkProtocolSend(b *testing.B) {
 	client := redistest.Start(b).Client()
 	protocol, err := redisstreams.New(client, "sdk")

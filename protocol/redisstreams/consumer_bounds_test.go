@@ -105,8 +105,8 @@ func TestSurplusIsKept(t *testing.T) {
 	}
 }
 
-// TestLargeEntries: an entry over the limit comes without its fields, on the first reading, when it is taken over from a
-// dead member, and when it is handed out again; those around it come as they are.
+// TestLargeEntries: an entry over the limit comes without its fields, on the first reading, when it is taken over from
+// a dead member, and when it is handed out again; those around it come as they are.
 func TestLargeEntries(t *testing.T) {
 	t.Parallel()
 	client, stream := redistest.Shared(t).Client(), redistest.Stream(t)
@@ -192,7 +192,7 @@ func TestRepliesAreBounded(t *testing.T) {
 }
 
 // TestStrangeEntries: whatever a stranger put into the stream comes out with an error that says where and why, can be
-// acknowledged, and stops nobody.
+// acknowledged, and does not stop the consumer.
 func TestStrangeEntries(t *testing.T) {
 	t.Parallel()
 	ce := []string{"ce_specversion", "1.0", "ce_id", "1", "ce_source", "/s", "ce_type", "t"}
@@ -214,8 +214,8 @@ func TestStrangeEntries(t *testing.T) {
 		"twice the same attribute":      {with("ce_id", "2"), redisstreams.ErrMalformed, "ce_id occurs twice"},
 		"twice data":                    {with("data", "", "data", "x"), redisstreams.ErrMalformed, "data occurs twice"},
 		"twice content-type":            {with("content-type", "a/b", "content-type", "a/b"), redisstreams.ErrMalformed, "content-type occurs twice"},
-		"a name that is none":           {with("ce_Grün", "x"), redisstreams.ErrMalformed, "no valid attribute name"},
-		"an empty name after ce_":       {with("ce_", "x"), redisstreams.ErrMalformed, "no valid attribute name"},
+		"a name that is none":           {with("ce_Grün", "x"), redisstreams.ErrMalformed, "not a valid attribute name"},
+		"an empty name after ce_":       {with("ce_", "x"), redisstreams.ErrMalformed, "not a valid attribute name"},
 		"broken UTF-8 in an attribute":  {with("ce_subject", "\xff"), redisstreams.ErrMalformed, "not valid UTF-8"},
 		"ce_datacontenttype":            {with("ce_datacontenttype", "a/b"), redisstreams.ErrMalformed, "ce_datacontenttype"},
 		"structured without data":       {[]string{"content-type", "application/cloudevents+json"}, redisstreams.ErrMalformed, ""},

@@ -304,8 +304,8 @@ func TestHeartbeatDoesNotTakeBack(t *testing.T) {
 	}
 }
 
-// TestStreamThatBeginsAgainWithLowerIDs: after FLUSHALL, or a failover to a server whose clock is behind, the group begins
-// where the stream does, not behind it.
+// TestStreamThatBeginsAgainWithLowerIDs: after FLUSHALL, or a failover to a server whose clock is behind, the group
+// begins where the stream does, not behind it.
 func TestStreamThatBeginsAgainWithLowerIDs(t *testing.T) {
 	t.Parallel()
 	client, stream := redistest.Shared(t).Client(), redistest.Stream(t)
@@ -327,9 +327,9 @@ func TestStreamThatBeginsAgainWithLowerIDs(t *testing.T) {
 	}
 }
 
-// TestPauseOfRedisIsNobodysDeath: when Redis was silent for longer than the lease, the living renew their leases before
-// anybody takes over from them.
-func TestPauseOfRedisIsNobodysDeath(t *testing.T) {
+// TestStalledRedisDoesNotExpireLeases: when Redis was silent for longer than the lease, living members renew their
+// leases before another one takes their entries over.
+func TestStalledRedisDoesNotExpireLeases(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
 	client, stream := server.Client(), redistest.Stream(t)

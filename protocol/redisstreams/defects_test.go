@@ -19,8 +19,8 @@ import (
 	"github.com/streamgate/streamgate/protocol/redisstreams"
 )
 
-// TestStreamsWithOneHashTagRememberForThemselves: an id that one of them has is no duplicate in the other.
-func TestStreamsWithOneHashTagRememberForThemselves(t *testing.T) {
+// TestStreamsWithOneHashTagDeduplicateSeparately: an id in one of them is not a duplicate in the other.
+func TestStreamsWithOneHashTagDeduplicateSeparately(t *testing.T) {
 	t.Parallel()
 	client := redistest.Shared(t).Client()
 	tag := redistest.Stream(t)
@@ -43,8 +43,8 @@ func TestStreamsWithOneHashTagRememberForThemselves(t *testing.T) {
 	}
 }
 
-// TestDuplicateWaitsForReplicas: WAIT answers at once on a connection that has written nothing (Redis 7.2, Valkey), and a
-// duplicate would be called durable that is not.
+// TestDuplicateWaitsForReplicas: WAIT answers at once on a connection that has written nothing (Redis 7.2, Valkey), and
+// a duplicate would be called durable that is not.
 func TestDuplicateWaitsForReplicas(t *testing.T) {
 	t.Parallel()
 	redistest.EachFlavor(t, func(t *testing.T, flavor redistest.Flavor) {
@@ -134,7 +134,8 @@ func (h hookFuncs) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Pro
 	}
 }
 
-// TestOtherPipelineDoesNotForgetTheDisk: what one batch finds out about the server must not change one that is under way.
+// TestOtherPipelineDoesNotForgetTheDisk: what one batch finds out about the server must not change one that is under
+// way.
 func TestOtherPipelineDoesNotForgetTheDisk(t *testing.T) {
 	t.Parallel()
 	redistest.EachFlavor(t, func(t *testing.T, flavor redistest.Flavor) {
@@ -479,10 +480,10 @@ func TestHookPanics(t *testing.T) {
 	mustAppend(t, s, sample("2"))
 }
 
-// awaitBlocked waits until a client of this server, which nobody else uses, waits for entries.
+// awaitBlocked waits until a client of this server, which no other test uses, waits for entries.
 func awaitBlocked(t *testing.T, client redis.UniversalClient) {
 	t.Helper()
-	redistest.Eventually(t, "somebody waits for the stream", func() bool {
+	redistest.Eventually(t, "a client waits for the stream", func() bool {
 		info, err := client.Info(context.Background(), "clients").Result()
 		return err == nil && !strings.Contains(info, "blocked_clients:0\r\n")
 	})

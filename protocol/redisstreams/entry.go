@@ -4,18 +4,16 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
-	"time"
 	"unicode/utf8"
 	"unsafe"
 
 	"github.com/streamgate/streamgate/protocol/rawevent"
 )
 
-// Names of the fields of an entry that are part of the binding. Every other field is none of its business.
+// Names of the fields of an entry that belong to the binding. It ignores all other fields.
 const (
-	// FieldPrefix stands before the name of every context attribute but datacontenttype.
+	// FieldPrefix precedes the name of every context attribute except datacontenttype.
 	FieldPrefix = "ce_"
 	// FieldContentType holds datacontenttype in binary mode, and the media type of the event format in structured mode.
 	FieldContentType = "content-type"
@@ -27,16 +25,16 @@ const (
 var (
 	// ErrMalformed: the entry claims to hold a CloudEvent and breaks a rule of the binding.
 	ErrMalformed = errors.New("malformed entry")
-	// ErrUnknownEncoding: the entry holds no CloudEvent of this binding.
+	// ErrUnknownEncoding: the entry does not hold a CloudEvent of this binding.
 	ErrUnknownEncoding = errors.New("not a CloudEvent of the Redis Streams binding")
-	// ErrUnknownFormat: the entry holds a CloudEvent in structured mode, in a format that this package cannot read. It can
-	// be passed on as it is.
+	// ErrUnknownFormat: the entry holds a CloudEvent in structured mode, in a format that this package cannot read. It
+	// can be forwarded as it is.
 	ErrUnknownFormat = errors.New("unknown event format")
-	// ErrTooLarge: the entry is larger than the consumer was told to accept, and was left in Redis.
+	// ErrTooLarge: the entry exceeds the limit of the consumer, and its fields were left in Redis.
 	ErrTooLarge = errors.New("entry too large")
 )
 
-// EntryError tells which entry cannot be read, and why. It unwraps to one of the errors above.
+// EntryError says which entry cannot be read, and why. It unwraps to one of the errors above.
 type EntryError struct {
 	Stream, ID string
 	Reason     string
@@ -58,12 +56,13 @@ type Entry struct {
 	// Fields holds names and values alternately, in the order of the entry. Both are arbitrary bytes.
 	Fields []string
 
-	deliveries int // how often it was handed out before, where Redis says so
-	oversize   int // its size in bytes, where it is too large and Fields are left out
+	deliveries int  // how often it was handed out before, if Redis said so
+	bytes      int  // of all names and values, in an entry that was read from Redis
+	tooLarge   bool // Fields are left out
 }
 
-// Mode tells how the entry holds an event: by its content-type, else by the presence of ce_specversion. ok is false if
-// it holds none of this binding.
+// Mode returns how the entry holds an event, determined by its content-type, else by the presence of ce_specversion. ok
+// is false if it does not hold an event of this binding.
 func (e *Entry) Mode() (mode rawevent.Mode, ok bool) {
 	isBinary := false
 	for i := 0; i+1 < len(e.Fields); i += 2 {
@@ -80,35 +79,37 @@ func (e *Entry) Mode() (mode rawevent.Mode, ok bool) {
 }
 
 // Event reads the event that the entry holds. In binary mode its data shares memory with the entry and nothing is
-// parsed; in structured mode only the JSON format is understood. The rules of the binding are checked, and nothing else:
-// call [rawevent.Event.Validate] where the values of a binary entry matter. A non-nil error is an *[EntryError]; with
-// ErrUnknownFormat comes an event without attributes that holds the encoded one, to be passed on as it is.
+// parsed; in structured mode only the JSON format is supported. Only the rules of the binding are checked: call
+// [rawevent.Event.Validate] where the values of a binary entry matter. A non-nil error is an *[EntryError]; with
+// ErrUnknownFormat comes an event without attributes that holds the encoded one, to be forwarded as it is.
 func (e *Entry) Event() (rawevent.Event, error) {
-	if e.oversize > 0 {
-		return rawevent.Event{}, e.fail(ErrTooLarge, fmt.Sprintf("its fields have %d bytes", e.oversize))
+	if e.tooLarge {
+		return rawevent.Event{}, e.Reject(ErrTooLarge, fmt.Sprintf("its fields have %d bytes", e.bytes))
 	}
 	mode, ok := e.Mode()
 	if !ok {
-		return rawevent.Event{}, e.fail(ErrUnknownEncoding, "it has neither ce_specversion nor a content-type of application/cloudevents")
+		return rawevent.Event{}, e.Reject(ErrUnknownEncoding,
+			"it has neither ce_specversion nor a content-type of application/cloudevents")
 	}
 	if mode == rawevent.Batched {
-		return rawevent.Event{}, e.fail(ErrMalformed, "a batch is not supported: one entry is one event")
+		return rawevent.Event{}, e.Reject(ErrMalformed, "a batch is not supported: one entry is one event")
 	}
 	event, err := e.binaryEvent()
 	if err != nil || mode == rawevent.Binary {
 		return event, err
 	}
 	if !isJSONFormat(event.DataContentType) {
-		return rawevent.Event{DataContentType: event.DataContentType, Data: event.Data}, e.fail(ErrUnknownFormat, "its content-type is not "+rawevent.MediaTypeJSON)
+		return rawevent.Event{DataContentType: event.DataContentType, Data: event.Data},
+			e.Reject(ErrUnknownFormat, "its content-type is not "+rawevent.MediaTypeJSON)
 	}
 	event, err = rawevent.FromJSON(event.Data)
 	if err != nil {
-		return rawevent.Event{}, e.fail(ErrMalformed, err.Error())
+		return rawevent.Event{}, e.Reject(ErrMalformed, err.Error())
 	}
 	return event, nil
 }
 
-// binaryEvent gathers the fields of the binding. Both modes share it, as the rules on fields hold for both.
+// binaryEvent collects the fields of the binding. Both modes use it, because the rules for fields are the same.
 func (e *Entry) binaryEvent() (rawevent.Event, error) {
 	event := rawevent.Event{Attributes: make([]rawevent.Attribute, 0, len(e.Fields)/2)}
 	hasContentType := false
@@ -117,27 +118,27 @@ func (e *Entry) binaryEvent() (rawevent.Event, error) {
 		switch {
 		case name == FieldData:
 			if event.Data != nil {
-				return rawevent.Event{}, e.fail(ErrMalformed, "the field data occurs twice")
+				return rawevent.Event{}, e.Reject(ErrMalformed, "the field data occurs twice")
 			}
 			event.Data = bytesOf(value)
 		case name == FieldContentType:
 			if hasContentType {
-				return rawevent.Event{}, e.fail(ErrMalformed, "the field content-type occurs twice")
+				return rawevent.Event{}, e.Reject(ErrMalformed, "the field content-type occurs twice")
 			}
 			hasContentType = true
 			event.DataContentType = value
 			if !utf8.ValidString(value) {
-				return rawevent.Event{}, e.fail(ErrMalformed, "the field content-type is not valid UTF-8")
+				return rawevent.Event{}, e.Reject(ErrMalformed, "the field content-type is not valid UTF-8")
 			}
 		case strings.HasPrefix(name, FieldPrefix):
 			if reason := checkAttribute(name[len(FieldPrefix):], value); reason != "" {
-				return rawevent.Event{}, e.fail(ErrMalformed, reason)
+				return rawevent.Event{}, e.Reject(ErrMalformed, reason)
 			}
 			event.Attributes = append(event.Attributes, rawevent.Attribute{Name: name[len(FieldPrefix):], Value: value})
 		}
 	}
 	if twice := event.Canonicalize(); twice != "" {
-		return rawevent.Event{}, e.fail(ErrMalformed, fmt.Sprintf("the field ce_%s occurs twice", twice))
+		return rawevent.Event{}, e.Reject(ErrMalformed, fmt.Sprintf("the field ce_%s occurs twice", twice))
 	}
 	return event, nil
 }
@@ -147,14 +148,16 @@ func checkAttribute(name, value string) (reason string) {
 	case name == rawevent.AttrDataContentType:
 		return "the field ce_datacontenttype is not allowed: the binding uses content-type"
 	case !rawevent.ValidName(name):
-		return fmt.Sprintf("the field %q is no valid attribute name", FieldPrefix+name)
+		return fmt.Sprintf("the field %q is not a valid attribute name", FieldPrefix+name)
 	case !utf8.ValidString(value):
 		return fmt.Sprintf("the field ce_%s is not valid UTF-8", name)
 	}
 	return ""
 }
 
-func (e *Entry) fail(kind error, reason string) error {
+// Reject returns the [*EntryError] of an entry that cannot be read; a [Layout] uses it. kind is one of the errors that
+// [EntryError] unwraps to, reason says what is wrong with the entry.
+func (e *Entry) Reject(kind error, reason string) error {
 	return &EntryError{Stream: e.Stream, ID: e.ID, Reason: reason, kind: kind}
 }
 
@@ -168,23 +171,10 @@ func (e *Entry) Field(name string) (string, bool) {
 	return "", false
 }
 
-// EntryTime returns the time at which Redis added an entry, which is in its id; false if RFC 3339 cannot write it.
-func EntryTime(id string) (time.Time, bool) {
-	const year10000 = 253402300800000 // RFC 3339 has four digits
-	millis, _, _ := strings.Cut(id, "-")
-	ms, err := strconv.ParseUint(millis, 10, 63)
-	if err != nil || ms >= year10000 {
-		return time.Time{}, false
-	}
-	return time.UnixMilli(int64(ms)).UTC(), true
-}
-
-// TimeFormat is how the time of an entry is written as an attribute: RFC 3339 with milliseconds.
-const TimeFormat = "2006-01-02T15:04:05.000Z07:00"
-
-// FieldsJSON returns the fields of an entry as a JSON object of strings in their order, without those that leftOut (which
-// may be nil) names. A value that is not UTF-8 stands in base64 under the name with the suffix _base64; what is not UTF-8
-// in a name becomes U+FFFD. Of members that would have the same name, the object has the first; twice is that name.
+// FieldsJSON returns the fields of an entry as a JSON object of strings in their order, without those that leftOut
+// (which may be nil) selects. A value that is not UTF-8 is written in base64 under the name with the suffix _base64;
+// bytes of a name that are not UTF-8 become U+FFFD. Of members that would have the same name, the object has the first;
+// twice is that name.
 func (e *Entry) FieldsJSON(leftOut func(field string) bool) (object []byte, twice string) {
 	object = []byte{'{'}
 	seen := make(map[string]bool, len(e.Fields)/2)
@@ -212,31 +202,12 @@ func (e *Entry) FieldsJSON(leftOut func(field string) bool) (object []byte, twic
 	return append(object, '}'), twice
 }
 
-// size returns the bytes of all names and values.
-func (e *Entry) size() int {
-	if e.oversize > 0 {
-		return e.oversize
-	}
-	n := 0
-	for _, s := range e.Fields {
-		n += len(s)
-	}
-	return n
-}
-
-// bound gives the fields up where they have more than limit bytes, so that nobody copies them on.
-func (e *Entry) bound(limit int) {
-	if n := e.size(); n > limit {
-		e.Fields, e.oversize = nil, n
-	}
-}
-
 // AppendFields appends the fields of event in binary mode and canonical order: the core attributes, content-type, the
-// extensions by name, then plain (names and values alternately, no part of the event), then data. Neighbouring entries
-// with the same fields in the same order cost Redis a fifth less memory.
+// extensions by name, then plain (names and values alternately, not part of the event), then data. Neighboring entries
+// with the same fields in the same order take a fifth less memory in Redis.
 //
-// The fields are arguments for a command of go-redis: string, *string or []byte. They share memory with the event, which
-// must not change as long as they are in use, and cost an allocation for the data and one for each extension's name.
+// The fields are arguments for a command of go-redis: string, *string or []byte. They share memory with the event,
+// which must not change while they are in use, and cost an allocation for the data and one for each extension's name.
 func AppendFields(dst []any, event *rawevent.Event, plain []string) []any {
 	contentTypeDone := event.DataContentType == ""
 	for i := range event.Attributes {
@@ -272,7 +243,7 @@ func appendTail(dst []any, plain []string, data []byte) []any {
 	return dst
 }
 
-// coreField returns the field of a core attribute, nil if it is none. Constants in an interface cost no allocation.
+// coreField returns the field of a core attribute, else nil. Constants in an interface cost no allocation.
 func coreField(attribute string) any {
 	switch attribute {
 	case rawevent.AttrSpecVersion:
@@ -294,8 +265,8 @@ func coreField(attribute string) any {
 	}
 }
 
-// bytesOf returns the bytes of s without a copy. They must not be written to; readers of a rawevent.Event do not.
-// The result is not nil, so that empty data stays data.
+// bytesOf returns the bytes of s without a copy. They must not be written to, which readers of a rawevent.Event never
+// do. The result is not nil, so that empty data does not become absent data.
 func bytesOf(s string) []byte {
 	if s == "" {
 		return []byte{}
@@ -312,22 +283,4 @@ func essenceOf(mediaType string) string {
 // isJSONFormat reports whether a media type is that of the JSON event format.
 func isJSONFormat(mediaType string) bool {
 	return strings.EqualFold(essenceOf(mediaType), rawevent.MediaTypeJSON)
-}
-
-// CompareIDs compares two entry ids as Redis orders them: by their numbers. An id without a sequence counts as "-0".
-func CompareIDs(a, b string) int {
-	aMillis, aSeq, _ := strings.Cut(a, "-")
-	bMillis, bSeq, _ := strings.Cut(b, "-")
-	if c := compareNumbers(aMillis, bMillis); c != 0 {
-		return c
-	}
-	return compareNumbers(aSeq, bSeq)
-}
-
-func compareNumbers(a, b string) int {
-	a, b = strings.TrimLeft(a, "0"), strings.TrimLeft(b, "0")
-	if len(a) != len(b) {
-		return len(a) - len(b)
-	}
-	return strings.Compare(a, b)
 }

@@ -141,7 +141,8 @@ func TestCompareIDs(t *testing.T) {
 	}
 }
 
-// FuzzEntry: no entry ends the program (testdata has an entry for each rule); what is read can be written and read again; both faces agree on what is an event.
+// FuzzEntry: no entry ends the program (testdata has an entry for each rule); what is read can be written and read
+// again; both faces agree on what is an event.
 func FuzzEntry(f *testing.F) {
 	f.Fuzz(func(t *testing.T, joined string) {
 		entry := redisstreams.Entry{Stream: "s", ID: "1-1", Fields: strings.Split(joined, "\x00")}

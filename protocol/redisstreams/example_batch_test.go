@@ -86,7 +86,7 @@ func ExampleConsumer_ReceiveBatch() {
 		for _, delivery := range batch {
 			if event, err := delivery.Event(); err == nil {
 				count(event)
-			} // else it is no event: see ExampleEntryError about dead letters
+			} // else it does not hold an event: see ExampleEntryError
 			delivery.Ack() // or Release; neither blocks
 		}
 	}
@@ -147,7 +147,8 @@ func ExampleConsumer() {
 	// second member: 1002 attempt 2
 }
 
-// An entry that is no event neither blocks the stream nor vanishes: it goes to a stream of dead letters as it is.
+// An entry that does not hold an event neither blocks the stream nor disappears: it is copied to a stream of dead
+// letters.
 func ExampleEntryError() {
 	client, stream := exampleClient(), exampleStream("orders")
 	defer func() { _ = client.Close() }()

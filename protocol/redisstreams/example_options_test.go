@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log"
-	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -86,47 +85,8 @@ func ExampleWithFsync() {
 		if err == nil || errors.Is(err, redisstreams.ErrUnsupported) {
 			break // stored, or the server can never do it: it has no append-only file
 		}
-		<-time.After(wait) // ErrNotDurable, a timeout, a failover: nobody knows yet
+		<-time.After(wait) // ErrNotDurable, a timeout, a failover: the outcome is unknown
 	}
 	fmt.Println(errors.Is(err, redisstreams.ErrUnsupported)) // the server of these examples keeps nothing on disk
 	// Output: true
-}
-
-// A Layout reads what other programs write, here a plain entry, as events. The ids are those of the entries, so that
-// they are the same at every delivery.
-func ExampleNewLayout() {
-	client, stream := exampleClient(), exampleStream("thermometers")
-	defer func() { _ = client.Close() }()
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	client.XAdd(ctx, &redis.XAddArgs{Stream: stream, Values: []string{"room", "kitchen", "celsius", "21.5"}})
-
-	layout, err := redisstreams.NewLayout(redisstreams.LayoutConfig{
-		Name:   redisstreams.LayoutFields,
-		Source: "https://example.com/house",
-		Type:   "com.example.temperature.measured",
-		Fields: redisstreams.FieldRules{Subject: "room"},
-	})
-	if err != nil {
-		log.Print(err)
-		return
-	}
-	consumer, err := redisstreams.NewConsumer(client, stream, "heating", redisstreams.WithStart("0"), redisstreams.WithLayout(layout))
-	if err != nil {
-		log.Print(err)
-		return
-	}
-	var running sync.WaitGroup
-	running.Go(func() { _ = consumer.Run(ctx) }) // it returns nil, when everything is acknowledged
-	batch, err := consumer.ReceiveBatch(ctx, 1)
-	if err != nil {
-		log.Print(err)
-		return
-	}
-	event, err := batch[0].Event()
-	fmt.Println(event.Type(), event.Subject(), string(event.Data), err)
-	batch[0].Ack()
-	cancel()
-	running.Wait()
-	// Output: com.example.temperature.measured kitchen {"celsius":"21.5"} <nil>
 }

@@ -14,7 +14,8 @@ import (
 	"github.com/streamgate/streamgate/protocol/redisstreams"
 )
 
-// TestSlotMovesUnderLoad: MOVED, ASK and TRYAGAIN are followed: no send fails, nothing is stored twice, all is delivered.
+// TestSlotMovesUnderLoad: MOVED, ASK and TRYAGAIN are followed: no send fails, nothing is stored twice, all is
+// delivered.
 func TestSlotMovesUnderLoad(t *testing.T) {
 	t.Parallel()
 	const moves = 4

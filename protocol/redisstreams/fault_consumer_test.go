@@ -80,7 +80,7 @@ func ackAll(batch []*redisstreams.Delivery) {
 	}
 }
 
-// TestLostRead: what Redis has handed out, and nobody got, is handed out again at once and not when its lease ends.
+// TestLostRead: entries whose reply was lost are handed out again at once, not when their lease ends.
 func TestLostRead(t *testing.T) {
 	t.Parallel()
 	for name, inject := range map[string]func(*redistest.Proxy, string) <-chan struct{}{
@@ -117,7 +117,8 @@ func TestLostRead(t *testing.T) {
 	}
 }
 
-// TestLostTakeover: entries that were taken over from a dead member, and whose reply got lost, are not lost between the two.
+// TestLostTakeover: entries that were taken over from a dead member, and whose reply got lost, are not lost between the
+// two.
 func TestLostTakeover(t *testing.T) {
 	t.Parallel()
 	const n = 20
@@ -164,7 +165,8 @@ func TestLostAcknowledgement(t *testing.T) {
 	}
 }
 
-// TestBlackHoleForAConsumer: whoever waits for entries behind one is let go at once, and what was lost in it comes.
+// TestBlackHoleForAConsumer: a caller that waits behind a black hole returns at once, and entries lost in it are
+// delivered.
 func TestBlackHoleForAConsumer(t *testing.T) {
 	t.Parallel()
 	proxy, client := behindProxy(t)
@@ -198,7 +200,7 @@ func TestBlackHoleForAConsumer(t *testing.T) {
 	redistest.Eventually(t, "all are acknowledged", func() bool { return pending(t, direct, stream) == 0 })
 }
 
-// TestCancelledInTheFirstCommand: it is not only a blocked read that nobody waits out.
+// TestCancelledInTheFirstCommand: a canceled caller does not wait for other commands than blocked reads either.
 func TestCancelledInTheFirstCommand(t *testing.T) {
 	t.Parallel()
 	proxy, client := behindProxy(t)
@@ -228,8 +230,8 @@ func TestCancelledInTheFirstCommand(t *testing.T) {
 	}
 }
 
-// TestRefusedConsumer: while Redis refuses, a consumer asks now and then, says so once, and goes on when it is over: with
-// the acknowledgements that could not be sent, and with new entries, but not with those that are in work.
+// TestRefusedConsumer: while Redis refuses, a consumer asks now and then, says so once, and goes on when it is over:
+// with the acknowledgements that could not be sent, and with new entries, but not with those that are in work.
 func TestRefusedConsumer(t *testing.T) {
 	t.Parallel()
 	for _, f := range faults() {
@@ -371,7 +373,7 @@ func TestLostGroupWithEntriesInWork(t *testing.T) {
 	}
 }
 
-// TestUnblocked: somebody ends the read that waits, as a Cluster does when a slot moves away.
+// TestUnblocked: a blocked read is ended, as a Cluster does when a slot moves away.
 func TestUnblocked(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
@@ -419,8 +421,8 @@ func unblock(t testing.TB, client *redis.Client) bool {
 	return false
 }
 
-// TestTrimmedInWork: an entry that was trimmed while a living member has it in work is reported once, whatever becomes of
-// it there, and never comes again.
+// TestTrimmedInWork: an entry that was trimmed while a living member has it in work is reported once, whatever becomes
+// of it there, and never comes again.
 func TestTrimmedInWork(t *testing.T) {
 	t.Parallel()
 	redistest.EachFlavor(t, func(t *testing.T, flavor redistest.Flavor) {

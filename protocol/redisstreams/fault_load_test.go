@@ -48,7 +48,7 @@ func (l *ledger) counts() (accepted, failed int) {
 	return len(l.accepted), len(l.failed)
 }
 
-// missing returns accepted events that nobody got.
+// missing returns accepted events that were not received.
 func (l *ledger) missing() (ids []string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -60,7 +60,7 @@ func (l *ledger) missing() (ids []string) {
 	return ids
 }
 
-// strange returns delivered events that nobody sent.
+// strange returns delivered events that were never sent.
 func (l *ledger) strange() (ids []string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -131,8 +131,8 @@ func (l *ledger) settle(t testing.TB, client redis.UniversalClient, stream strin
 	redistest.Eventually(t, "all is acknowledged", func() bool { return pending(t, client, stream) == 0 })
 }
 
-// TestPausedRedisUnderLoad: what was accepted before, during and after is delivered; what is in the stream twice is there
-// because a producer repeated it after an error.
+// TestPausedRedisUnderLoad: what was accepted before, during and after is delivered; what is in the stream twice is
+// there because a producer repeated it after an error.
 func TestPausedRedisUnderLoad(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
@@ -247,9 +247,9 @@ func TestExactlyOnceThroughABadNetwork(t *testing.T) {
 	t.Logf("%d events met a fault", len(book.failed))
 }
 
-// TestRefusedNeighbourRepeatsNobody: that Redis cannot take one event of a batch makes nobody's else event appear twice, nor
-// parts of those that go all or none.
-func TestRefusedNeighbourRepeatsNobody(t *testing.T) {
+// TestRefusedEventDoesNotRepeatItsBatch: that Redis cannot take one event of a batch makes no other event appear
+// twice, nor parts of those that go all or none.
+func TestRefusedEventDoesNotRepeatItsBatch(t *testing.T) {
 	t.Parallel()
 	proxy, client := behindProxy(t)
 	direct, stream := redistest.Shared(t).Client(), redistest.Stream(t)

@@ -102,8 +102,8 @@ func wrongType(t testing.TB, server *redistest.Server, stream string) func() {
 	return func() { command(t, server.Client(), "DEL", stream) }
 }
 
-// commandsSeen returns how many commands the server was sent so far, refused ones included, but not those with which a test
-// watches it.
+// commandsSeen returns how many commands the server was sent so far, refused ones included, but not those with which a
+// test watches it.
 func commandsSeen(t testing.TB, server *redistest.Server) int {
 	t.Helper()
 	info, err := server.Client().Info(context.Background(), "commandstats").Result()

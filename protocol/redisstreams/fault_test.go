@@ -86,8 +86,8 @@ func sendings() []sending {
 	}
 }
 
-// TestBrokenReply: whatever happens to the answer, a send ends soon with an error, and nothing is stored twice. Only with
-// deduplication may it be repeated.
+// TestBrokenReply: whatever happens to the answer, a send ends soon with an error, and nothing is stored twice. Only
+// with deduplication may it be repeated.
 func TestBrokenReply(t *testing.T) {
 	t.Parallel()
 	for name, inject := range map[string]func(p *redistest.Proxy, command string) <-chan struct{}{
@@ -138,8 +138,8 @@ func isReply(err error) bool {
 	return errors.As(err, &reply)
 }
 
-// TestBlackHole: where nothing answers, neither on the connections that are there nor on new ones, a send ends within its
-// time, and so do all others.
+// TestBlackHole: where nothing answers, neither on the connections that are there nor on new ones, a send ends within
+// its time, and so do all others.
 func TestBlackHole(t *testing.T) {
 	t.Parallel()
 	for _, fresh := range []bool{false, true} {
@@ -157,7 +157,7 @@ func TestBlackHole(t *testing.T) {
 			for i := range 20 {
 				sends.Go(func() {
 					if appendEvent(sender, fmt.Sprint(i)) == nil {
-						t.Error("it was accepted by nobody")
+						t.Error("no attempt was accepted")
 					}
 				})
 			}
@@ -171,7 +171,7 @@ func TestBlackHole(t *testing.T) {
 	}
 }
 
-// queueContext tells when somebody waits for it, which a sender does only in its queue.
+// queueContext tells when it is waited for, which a sender does only in its queue.
 type queueContext struct {
 	context.Context
 	waits func()
@@ -182,7 +182,7 @@ func (c queueContext) Done() <-chan struct{} {
 	return c.Context.Done()
 }
 
-// fillPipelines makes a sender busy with sends that nobody answers, until the proxy lets go.
+// fillPipelines makes a sender busy with sends that are not answered until the proxy lets go.
 func fillPipelines(t *testing.T, proxy *redistest.Proxy, sender *redisstreams.Sender) *sync.WaitGroup {
 	t.Helper()
 	proxy.Blackhole(true)
@@ -285,7 +285,8 @@ func TestRefusedSend(t *testing.T) {
 					t.Errorf("%s: error %v, want %s", way.name, err, f.code)
 				}
 			}
-			// The largest has MULTI, three XADD and EXEC; a script may be sent in full, too, and be tried event by event.
+			// The largest has MULTI, three XADD and EXEC; a script may be sent in full, too, and be tried event by
+			// event.
 			if n := commandsSeen(t, server) - commands; n > 40 {
 				t.Errorf("%d commands for four sends", n)
 			}
@@ -300,8 +301,8 @@ func TestRefusedSend(t *testing.T) {
 	}
 }
 
-// TestUnreadyServerIsNotUnsupported: a server that is loading, or a replica for a moment, will be able to fsync: callers who
-// give up on ErrUnsupported must not give up then.
+// TestUnreadyServerIsNotUnsupported: a server that is loading, or a replica for a moment, will be able to fsync:
+// callers who give up on ErrUnsupported must not give up then.
 func TestUnreadyServerIsNotUnsupported(t *testing.T) {
 	t.Parallel()
 	redistest.EachFlavor(t, func(t *testing.T, flavor redistest.Flavor) {
@@ -328,9 +329,9 @@ func TestUnreadyServerIsNotUnsupported(t *testing.T) {
 	})
 }
 
-// TestRefusalIsNobodyElses: that Redis refuses all of one caller's events is no failure of the connection, and those who
-// wait are served.
-func TestRefusalIsNobodyElses(t *testing.T) {
+// TestRefusalConcernsOneCaller: a refusal of all events of one caller is not a failure of the connection, and those
+// who wait are served.
+func TestRefusalConcernsOneCaller(t *testing.T) {
 	t.Parallel()
 	proxy, client := behindProxy(t)
 	stream := redistest.Stream(t)

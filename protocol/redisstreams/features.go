@@ -9,39 +9,39 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Features says what a server offers beyond Redis 7.0.5 and Valkey 7.2, as far as this package makes use of it.
+// Features lists what a server offers beyond Redis 7.0.5 and Valkey 7.2, as far as this package uses it.
 type Features struct {
-	// Server is redis or valkey, Version its own version (Valkey calls itself Redis 7.2.4 elsewhere); both are empty where
+	// Server is redis or valkey, Version its own version (Valkey calls itself Redis 7.2.4 elsewhere); both are empty if
 	// INFO is not allowed.
 	Server, Version string
-	// Fsync: WAITAOF is there (Redis 7.2, Valkey 7.2), which [WithFsync] needs unless the server fsyncs always.
+	// Fsync: WAITAOF is supported (Redis 7.2, Valkey 7.2), which [WithFsync] requires unless the server fsyncs always.
 	Fsync bool
-	// Claim: XREADGROUP CLAIM is there (Redis 8.4), so that a dead member's entries are taken over the moment its lease
-	// ends, instead of at most a second later.
+	// Claim: XREADGROUP CLAIM is supported (Redis 8.4), so that the entries of a dead member are taken over the moment
+	// its lease ends, instead of up to a second later.
 	Claim bool
-	// TrimAcknowledged: XADD ACKED is there (Redis 8.2), which [WithTrimAcknowledged] needs.
+	// TrimAcknowledged: XADD ACKED is supported (Redis 8.2), which [WithTrimAcknowledged] requires.
 	TrimAcknowledged bool
 }
 
-// Probe finds out what the server that holds the stream offers, by trying it in ways that change nothing; the stream need
-// not exist. A command that the user may not run counts as missing. It is for programs that show or check this: sender and
-// consumer find out by themselves, and again after every outage, because another server may have taken over.
+// Probe finds out what the server that holds the stream supports, by commands that change nothing; the stream need not
+// exist. A command that the user may not run counts as unsupported. It is for programs that show or check this: sender
+// and consumer find out by themselves, and again after every outage, because another server may have taken over.
 func Probe(ctx context.Context, client redis.UniversalClient, stream string) (Features, error) {
 	server, err := masterOf(ctx, client, stream)
 	if err != nil {
 		return Features{}, err
 	}
-	key := Key(stream, "probe") // never exists: the commands make neither a stream nor a group
+	key := Key(stream, "probe") // never exists: the commands create neither a stream nor a group
 	info, infoErr := server.Info(ctx, "server").Result()
 	fsync := server.Do(ctx, "waitaof", 0, 0, 1).Err()
 	claim := server.Do(ctx, "xreadgroup", "group", "probe", "probe", "claim", 1, "streams", key, ">").Err()
 	acked := server.Do(ctx, "xadd", key, "nomkstream", "acked", "maxlen", "~", 1, "*", "probe", "1").Err()
 	for _, err := range []error{infoErr, fsync, claim, acked} {
-		if err != nil && !isReply(err) {
+		if err != nil && !IsReply(err) {
 			return Features{}, fmt.Errorf("probe the server: %w", err)
 		}
 	}
-	f := Features{Fsync: fsync == nil, Claim: hasPrefix(claim, "NOGROUP"), TrimAcknowledged: errors.Is(acked, redis.Nil)}
+	f := Features{Fsync: fsync == nil, Claim: IsReply(claim, ReplyNoGroup), TrimAcknowledged: errors.Is(acked, redis.Nil)}
 	f.Server, f.Version = serverVersion(info)
 	return f, nil
 }

@@ -86,7 +86,8 @@ func TestFsync(t *testing.T) {
 	})
 }
 
-// TestTrimAcknowledged: with it nothing goes that a group has not acknowledged; a server that cannot do it takes no entry.
+// TestTrimAcknowledged: with it nothing goes that a group has not acknowledged; a server that cannot do it takes no
+// entry.
 func TestTrimAcknowledged(t *testing.T) {
 	t.Parallel()
 	redistest.EachFlavor(t, func(t *testing.T, flavor redistest.Flavor) {
@@ -112,7 +113,7 @@ func TestTrimAcknowledged(t *testing.T) {
 			mustAppend(t, sender, sample("x"))
 		}
 		if left := length(t, client, "s"); left != n {
-			t.Errorf("%d of %d entries that nobody has acknowledged are left", left, n)
+			t.Errorf("%d of %d unacknowledged entries are left", left, n)
 		}
 		for _, d := range receive(t, c, n) {
 			d.Ack()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -19,70 +20,85 @@ const (
 	hubGroupPeriod = time.Second
 )
 
-// Hub reads one stream for many consumers of a process ([WithHub]). Of the consumers that wait for entries none blocks a
-// connection: the hub waits for all of them with one XREAD, and when something comes they read without blocking, many in
-// one pipeline. Redis serves a blocked reader in the time of the XADD that wakes it, so that thousands of them would make
-// every addition slow (measured: 3,000 make it take 83 ms; a sweep over 10,000 groups in pipelines takes 21 ms).
+// Hub reads one stream for many consumers of a process ([WithHub]). None of its consumers blocks a connection while it
+// waits for entries: the hub waits for all of them with one XREAD, and when an entry arrives they read without
+// blocking, many in one pipeline. Redis serves all blocked readers within the XADD that wakes them, so thousands of
+// them would slow down every addition (measured: 3,000 make it take 83 ms; a sweep over 10,000 groups in pipelines
+// takes 21 ms).
 //
-// It is safe for concurrent use. Consumers work as long as Run runs; without it they find new entries within five seconds.
+// It is safe for concurrent use. Run must be running; without it consumers find new entries within five seconds.
+//
+// mu guards everything above groupsMu; it is never held during a command. groupsMu is held during one, and never
+// together with mu. A hub keeps nothing that a kill -9 could lose.
 type Hub struct {
 	client redis.UniversalClient
 	stream string
 
-	mu       sync.Mutex
-	queue    []*hubCommand // invariant: empty unless flushing == hubPipelines
-	flushing int
-	news     chan struct{} // closed when there may be new entries
-	members  map[*Consumer]struct{}
-	waiting  int           // members that wait for news
-	waited   chan struct{} // capacity 1: somebody has begun to wait
+	mu        sync.Mutex
+	queue     []*hubCommand // invariant: empty unless flushing == hubPipelines
+	flushing  int           // pipelines under way
+	arrival   chan struct{} // closed when there may be new entries
+	readers   map[*hubReader]struct{}
+	waiting   int           // readers that wait for an arrival
+	waitBegun chan struct{} // capacity 1: a reader has begun to wait
 
-	groupsMu sync.Mutex // held over a look at the groups, so that many askers make one
+	groupsMu sync.Mutex // held while the groups are requested, so that many callers share one request
 	groups   map[string]groupInfo
-	lookedAt time.Time
+	groupsAt time.Time // when they were requested
 }
 
-// groupInfo is what XINFO GROUPS says of a group.
+// groupInfo is what XINFO GROUPS says about a group.
 type groupInfo struct {
 	lastDelivered string
 	pending       int
 }
 
-type hubCommand struct {
-	cmd   redis.Cmder
-	bytes int
-	done  chan struct{}
+// hubReader is a consumer as its hub sees it.
+type hubReader struct {
+	group  string
+	leases *leases
+	// searchRequested: more entries are pending in the group than the consumer has in work, perhaps those of a dead
+	// member.
+	searchRequested atomic.Bool
+	wake            chan struct{} // capacity 1: ends the wait for an arrival
+}
+
+func newHubReader(group string, l *leases) *hubReader {
+	return &hubReader{group: group, leases: l, wake: make(chan struct{}, 1)}
+}
+
+// requestSearch makes the consumer search for entries of dead members.
+func (r *hubReader) requestSearch() {
+	r.searchRequested.Store(true)
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
 }
 
 // NewHub returns a hub for the stream. It does no I/O. The client stays the caller's.
 func NewHub(client redis.UniversalClient, stream string) *Hub {
 	return &Hub{
-		client: client, stream: stream, news: make(chan struct{}), members: make(map[*Consumer]struct{}),
-		waited: make(chan struct{}, 1),
+		client: client, stream: stream, arrival: make(chan struct{}), readers: make(map[*hubReader]struct{}),
+		waitBegun: make(chan struct{}, 1),
 	}
-}
-
-// WithHub lets a consumer read through a hub of its stream, which is for programs with many groups on one stream.
-func WithHub(h *Hub) ConsumerOption {
-	return func(c *Consumer) { c.hub = h }
 }
 
 // Run watches the stream until ctx ends, and returns nil. Errors are retried with backoff; the consumers log them.
 func (h *Hub) Run(ctx context.Context) error {
 	var groups sync.WaitGroup
 	groups.Go(func() { h.watchGroups(ctx) })
-	backoff := minBackoff
+	pauses := outageBackoff()
 	for last := ""; ctx.Err() == nil; {
-		if last != "" && !h.somebodyWaits(ctx) {
+		if last != "" && !h.awaitReader(ctx) {
 			break
 		}
 		next, err := h.watch(ctx, last)
 		if err != nil {
-			wait(ctx, backoff/2+rand.N(backoff/2))
-			backoff = min(2*backoff, maxBackoff)
+			pauses.pause(ctx)
 			continue
 		}
-		backoff = minBackoff
+		pauses.reset()
 		if next != last {
 			h.announce()
 		}
@@ -99,8 +115,8 @@ var lastIDScript = newScript(`
 local last = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1]
 return last and last[1] or '0-0'`)
 
-// watch waits up to a second for an entry behind last, and returns the id of the last entry then. It is lower than before
-// where the stream has begun anew.
+// watch waits up to a second for an entry after last, and returns the id of the last entry then. It is lower than
+// before if the stream has begun again.
 func (h *Hub) watch(ctx context.Context, last string) (string, error) {
 	if last != "" {
 		ctx, cancel := context.WithTimeout(ctx, blockTime+commandTimeout)
@@ -115,8 +131,8 @@ func (h *Hub) watch(ctx context.Context, last string) (string, error) {
 	return lastIDScript.run(ctx, h.client, []string{h.stream}, nil).Text()
 }
 
-// somebodyWaits returns true when a member waits for news, or false when ctx ends.
-func (h *Hub) somebodyWaits(ctx context.Context) bool {
+// awaitReader returns true when a reader waits for an arrival, or false when ctx ends.
+func (h *Hub) awaitReader(ctx context.Context) bool {
 	for {
 		h.mu.Lock()
 		waiting := h.waiting
@@ -125,7 +141,7 @@ func (h *Hub) somebodyWaits(ctx context.Context) bool {
 			return true
 		}
 		select {
-		case <-h.waited:
+		case <-h.waitBegun:
 		case <-ctx.Done():
 			return false
 		}
@@ -135,19 +151,20 @@ func (h *Hub) somebodyWaits(ctx context.Context) bool {
 func (h *Hub) announce() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	close(h.news)
-	h.news = make(chan struct{})
+	close(h.arrival)
+	h.arrival = make(chan struct{})
 }
 
-// next returns what is closed at the next sign of new entries. Take it before reading, so that nothing is missed between.
-func (h *Hub) next() <-chan struct{} {
+// nextArrival returns a channel that is closed when new entries may have arrived. Call it before reading, so that an
+// entry that arrives in between is noticed.
+func (h *Hub) nextArrival() <-chan struct{} {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.news
+	return h.arrival
 }
 
-// await waits until news is closed, the member is poked, d is over, or ctx ends.
-func (h *Hub) await(ctx context.Context, c *Consumer, news <-chan struct{}, d time.Duration) {
+// await waits until arrival is closed, the reader is woken, d is over, or ctx ends.
+func (h *Hub) await(ctx context.Context, r *hubReader, arrival <-chan struct{}, d time.Duration) {
 	h.mu.Lock()
 	h.waiting++
 	h.mu.Unlock()
@@ -157,21 +174,106 @@ func (h *Hub) await(ctx context.Context, c *Consumer, news <-chan struct{}, d ti
 		h.mu.Unlock()
 	}()
 	select {
-	case h.waited <- struct{}{}:
+	case h.waitBegun <- struct{}{}:
 	default:
 	}
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
-	case <-news:
-	case <-c.poked:
+	case <-arrival:
+	case <-r.wake:
 	case <-timer.C:
 	case <-ctx.Done():
 	}
 }
 
-// process runs one command, in a pipeline with those of others that come at the same time. bytes is what its reply may
-// hold. It returns when the command has its result.
+func (h *Hub) join(r *hubReader) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.readers[r] = struct{}{}
+}
+
+func (h *Hub) leave(r *hubReader) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.readers, r)
+}
+
+// joined returns the consumers that run.
+func (h *Hub) joined() []*hubReader {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	readers := make([]*hubReader, 0, len(h.readers))
+	for r := range h.readers {
+		readers = append(readers, r)
+	}
+	return readers
+}
+
+// watchGroups makes consumers search whose group has more pending entries than they have in work.
+func (h *Hub) watchGroups(ctx context.Context) {
+	for period := hubGroupPeriod; ctx.Err() == nil; sleep(ctx, period+rand.N(period/4)) {
+		readers := h.joined()
+		if len(readers) == 0 {
+			continue
+		}
+		started := time.Now()
+		groups, err := h.groupsSince(ctx, 0)
+		if err != nil {
+			continue // the readers notice, too
+		}
+		// At most 5 % of the time, and often enough.
+		period = max(hubGroupPeriod, min(20*time.Since(started), 2*hubGroupPeriod))
+		for _, r := range readers {
+			if groups[r.group].pending > r.leases.count() {
+				r.requestSearch()
+			}
+		}
+	}
+}
+
+// groupsSince returns the groups of the stream as they were at most maxAge ago.
+func (h *Hub) groupsSince(ctx context.Context, maxAge time.Duration) (map[string]groupInfo, error) {
+	h.groupsMu.Lock()
+	defer h.groupsMu.Unlock()
+	if h.groups != nil && time.Since(h.groupsAt) < maxAge {
+		return h.groups, nil
+	}
+	groups, err := readGroups(ctx, h.client, h.stream)
+	if err != nil {
+		return nil, err
+	}
+	h.groups, h.groupsAt = groups, time.Now()
+	return groups, nil
+}
+
+// readGroups returns the groups of a stream; none if there is no stream.
+func readGroups(ctx context.Context, client redis.UniversalClient, stream string) (map[string]groupInfo, error) {
+	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
+	defer cancel()
+	list, err := client.XInfoGroups(ctx, stream).Result()
+	if IsReply(err, ReplyNoKey) {
+		return map[string]groupInfo{}, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("list the groups of stream %q: %w", stream, err)
+	}
+	groups := make(map[string]groupInfo, len(list))
+	for i := range list {
+		groups[list[i].Name] = groupInfo{lastDelivered: list[i].LastDeliveredID, pending: int(list[i].Pending)}
+	}
+	return groups, nil
+}
+
+// hubCommand is a command that waits for a pipeline of the hub.
+type hubCommand struct {
+	cmd   redis.Cmder
+	bytes int // what its reply may hold
+	done  chan struct{}
+}
+
+// process runs one command, in a pipeline with others that come at the same time. bytes is what its reply may hold. It
+// returns when the command has its result.
 func (h *Hub) process(cmd redis.Cmder, bytes int) {
 	own := &hubCommand{cmd: cmd, bytes: bytes, done: make(chan struct{})}
 	h.mu.Lock()
@@ -207,7 +309,7 @@ func (h *Hub) flush() {
 	}
 }
 
-// take removes the commands of the next pipeline from the queue; none ends the caller's turn.
+// take removes the commands of the next pipeline from the queue. If there are none, the caller's turn has ended.
 func (h *Hub) take() []*hubCommand {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -224,73 +326,4 @@ func (h *Hub) take() []*hubCommand {
 		h.flushing--
 	}
 	return batch
-}
-
-func (h *Hub) join(c *Consumer) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.members[c] = struct{}{}
-}
-
-func (h *Hub) part(c *Consumer) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	delete(h.members, c)
-}
-
-// watchGroups pokes the members in whose group more is pending than they have in work: a dead member's entries, perhaps.
-func (h *Hub) watchGroups(ctx context.Context) {
-	for period := hubGroupPeriod; ctx.Err() == nil; wait(ctx, period+rand.N(period/4)) {
-		h.mu.Lock()
-		members := len(h.members)
-		h.mu.Unlock()
-		if members == 0 {
-			continue
-		}
-		started := time.Now()
-		groups, err := h.look(ctx, 0)
-		if err != nil {
-			continue // those who read notice, too
-		}
-		period = max(hubGroupPeriod, min(20*time.Since(started), 2*hubGroupPeriod)) // at most 5 % of the time, but in time
-		h.mu.Lock()
-		for c := range h.members {
-			if groups[c.group].pending > c.inWork() {
-				c.poke()
-			}
-		}
-		h.mu.Unlock()
-	}
-}
-
-// look returns what is known of the groups, not older than maxAge.
-func (h *Hub) look(ctx context.Context, maxAge time.Duration) (map[string]groupInfo, error) {
-	h.groupsMu.Lock()
-	defer h.groupsMu.Unlock()
-	if h.groups != nil && time.Since(h.lookedAt) < maxAge {
-		return h.groups, nil
-	}
-	groups, err := lookUpGroups(ctx, h.client, h.stream)
-	if err != nil {
-		return nil, err
-	}
-	h.groups, h.lookedAt = groups, time.Now()
-	return groups, nil
-}
-
-func lookUpGroups(ctx context.Context, client redis.UniversalClient, stream string) (map[string]groupInfo, error) {
-	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
-	defer cancel()
-	list, err := client.XInfoGroups(ctx, stream).Result()
-	if hasPrefix(err, "ERR no such key") {
-		return map[string]groupInfo{}, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("look up the groups of stream %q: %w", stream, err)
-	}
-	groups := make(map[string]groupInfo, len(list))
-	for i := range list {
-		groups[list[i].Name] = groupInfo{lastDelivered: list[i].LastDeliveredID, pending: int(list[i].Pending)}
-	}
-	return groups, nil
 }

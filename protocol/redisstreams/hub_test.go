@@ -176,7 +176,7 @@ func TestHubAfterLoss(t *testing.T) {
 	}
 }
 
-// TestHubThroughAnOutage: nobody is stuck after Redis was away.
+// TestHubThroughAnOutage: every consumer goes on after Redis was away.
 func TestHubThroughAnOutage(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t, redistest.WithAOF("always"))

@@ -13,9 +13,9 @@ import (
 	"github.com/streamgate/streamgate/protocol/redisstreams"
 )
 
-// TestMemory measures what an event costs Redis: as a Sender writes it, as raw XADDs of the same fields in the canonical
-// order, in the order of a Go map, and in structured mode. Redis stores the names of the fields once for neighbours that
-// have the same fields in the same order; that is what the canonical order is for.
+// TestMemory measures what an event costs Redis: as a Sender writes it, as raw XADDs of the same fields in the
+// canonical order, in the order of a Go map, and in structured mode. Redis stores the names of the fields once for
+// neighbours that have the same fields in the same order; that is what the canonical order is for.
 func TestMemory(t *testing.T) {
 	t.Parallel()
 	redistest.EachFlavor(t, func(t *testing.T, flavor redistest.Flavor) {
@@ -32,7 +32,8 @@ func TestMemory(t *testing.T) {
 			if percent(binary, canonical) > 1 {
 				t.Errorf("%d bytes of data: a Sender takes %d bytes an event, raw XADDs %d", size, binary, canonical)
 			}
-			// A block of a stream has 4 KB. Where three events of 1 KB fill it, whatever they look like, there is nothing to save.
+			// A block of a stream has 4 KB. Where three events of 1 KB fill it, whatever they look like, there is
+			// nothing to save.
 			atLeast := -1.0
 			if size == 100 {
 				atLeast = 20

@@ -15,7 +15,7 @@ import (
 	"github.com/streamgate/streamgate/protocol/rawevent"
 )
 
-// Message is an entry as a message of the CloudEvents SDK. It can be read any number of times until Finish; afterwards
+// Message is an entry as a message of the CloudEvents SDK. It can be read any number of times until Finish; after that,
 // its bytes must not be used.
 type Message struct {
 	entry    Entry
@@ -23,7 +23,7 @@ type Message struct {
 	encoding binding.Encoding
 	version  spec.Version  // set in binary mode
 	format   format.Format // set in structured mode
-	err      error         // why the encoding is unknown, where the layout said so
+	err      error         // why the encoding is unknown, if a layout decided that
 	finish   func(error)
 }
 
@@ -32,12 +32,12 @@ var (
 	_ binding.MessageMetadataReader = (*Message)(nil)
 )
 
-// attributeVersions is what the SDK knows about attributes with our prefix. It does not change, and making it for each
+// attributeVersions are the SDK's attributes with the prefix of the binding. They do not change; making them for each
 // message would cost 47 allocations.
 var attributeVersions = spec.WithPrefix(FieldPrefix) //nolint:gochecknoglobals // a constant that Go cannot write as one
 
-// NewMessage returns a message over an entry. An entry that holds no event of this binding, or a malformed one, has the
-// encoding unknown; [Message.Err] tells why.
+// NewMessage returns a message over an entry. If the entry does not hold an event of this binding, or a malformed one,
+// the encoding is unknown; [Message.Err] tells why.
 func NewMessage(entry Entry) *Message {
 	m := &Message{entry: entry, encoding: binding.EncodingUnknown}
 	mode, ok := entry.Mode()
@@ -60,10 +60,10 @@ func NewMessage(entry Entry) *Message {
 	return m
 }
 
-// newLayoutMessage returns a message over an entry of any layout. What the binding itself can read it reads as it is, so
-// that an event in structured mode stays one.
-func newLayoutMessage(entry Entry, layout *Layout) *Message {
-	if layout == nil || layout.Name() == LayoutCloudEvents || layout.Name() == LayoutAuto && claimsToBeOurs(&entry) {
+// newLayoutMessage returns a message over an entry of any layout. Native entries keep their encoding: an event in
+// structured mode stays in structured mode.
+func newLayoutMessage(entry Entry, layout Layout) *Message {
+	if layout == nil || layout.Native(&entry) {
 		return NewMessage(entry)
 	}
 	m := &Message{entry: entry, encoding: binding.EncodingUnknown}
@@ -94,7 +94,7 @@ func EntryID(m binding.Message) (string, bool) {
 // Entry returns the entry as Redis holds it.
 func (m *Message) Entry() Entry { return m.entry }
 
-// Err tells why the encoding is unknown, as an [*EntryError], or nil.
+// Err returns why the encoding is unknown, as an [*EntryError], or nil.
 func (m *Message) Err() error {
 	if m.encoding != binding.EncodingUnknown {
 		return nil
@@ -105,7 +105,7 @@ func (m *Message) Err() error {
 	if _, err := m.entry.Event(); err != nil {
 		return err
 	}
-	return m.entry.fail(ErrMalformed, "its ce_specversion is not supported")
+	return m.entry.Reject(ErrMalformed, "its ce_specversion is not supported")
 }
 
 // ReadEncoding implements binding.MessageReader.
@@ -119,7 +119,7 @@ func (m *Message) ReadStructured(ctx context.Context, w binding.StructuredWriter
 	return w.SetStructuredEvent(ctx, m.format, bytes.NewReader(m.raw.Data))
 }
 
-// ReadBinary implements binding.MessageReader. Attributes are given as the strings that stand in the entry.
+// ReadBinary implements binding.MessageReader. Attributes are given as the strings of the entry.
 func (m *Message) ReadBinary(_ context.Context, w binding.BinaryWriter) error {
 	if m.encoding != binding.EncodingBinary {
 		return binding.ErrNotBinary
@@ -147,7 +147,7 @@ func (m *Message) ReadBinary(_ context.Context, w binding.BinaryWriter) error {
 	return w.SetData(bytes.NewReader(m.raw.Data))
 }
 
-// GetAttribute implements binding.MessageMetadataReader; a structured message has no attributes to show.
+// GetAttribute implements binding.MessageMetadataReader; a structured message shows no attributes.
 func (m *Message) GetAttribute(kind spec.Kind) (spec.Attribute, any) {
 	if m.version == nil {
 		return nil, nil
@@ -174,7 +174,7 @@ func (m *Message) GetExtension(name string) any {
 }
 
 // Finish implements binding.Message. nil, and every result that the SDK counts as ACK, acknowledges the entry; anything
-// else leaves it pending, so that it is delivered again when its lease is over. Acknowledgements are sent in batches and
+// else leaves it pending, so that it is delivered again when its lease ends. Acknowledgements are sent in batches and
 // repeated until Redis answers, so Finish does not block and returns nil. A second call does nothing.
 func (m *Message) Finish(err error) error {
 	if m.finish != nil {
@@ -185,7 +185,7 @@ func (m *Message) Finish(err error) error {
 }
 
 func newReceived(d *Delivery, done func()) *Message {
-	m := newLayoutMessage(d.Entry, d.consumer.layout)
+	m := newLayoutMessage(d.Entry, d.intake.layout)
 	m.finish = func(err error) {
 		if protocol.IsACK(err) {
 			d.Ack()
@@ -197,7 +197,7 @@ func newReceived(d *Delivery, done func()) *Message {
 	return m
 }
 
-// formatOf returns the event format of a media type. A format that the SDK does not know can be passed on all the same.
+// formatOf returns the event format of a media type. A format that the SDK does not know can still be forwarded.
 func formatOf(mediaType string) format.Format {
 	if known := format.Lookup(mediaType); known != nil {
 		return known
@@ -205,10 +205,10 @@ func formatOf(mediaType string) format.Format {
 	return opaqueFormat(mediaType)
 }
 
-// opaqueFormat is an event format of which only the media type is known.
+// opaqueFormat is an event format of which nothing but the media type is known.
 type opaqueFormat string
 
-var errOpaque = errors.New("redisstreams: the event format is not known here; the event can only be passed on as it is")
+var errOpaque = errors.New("redisstreams: unknown event format; the event can only be forwarded as it is")
 
 func (f opaqueFormat) MediaType() string { return string(f) }
 

@@ -24,8 +24,8 @@ type options struct {
 // Option configures a [Protocol].
 type Option func(*options) error
 
-// WithGroup makes the protocol receive as a member of the consumer group, under a random member name. The options say
-// where a new group starts, how long the lease is, and so on.
+// WithGroup makes the protocol receive as a member of the consumer group, under a random member name. The options set
+// where a new group begins, how long the lease is, and so on.
 func WithGroup(group string, opts ...ConsumerOption) Option {
 	return func(o *options) error {
 		if group == "" {
@@ -36,7 +36,7 @@ func WithGroup(group string, opts ...ConsumerOption) Option {
 	}
 }
 
-// WithSender says how events are written: durability, deduplication, trimming, mirrored fields.
+// WithSender sets how events are written: durability, deduplication, trimming, mirrored fields.
 func WithSender(opts ...SenderOption) Option {
 	return func(o *options) error {
 		o.sender = append(o.sender, opts...)
@@ -44,18 +44,19 @@ func WithSender(opts ...SenderOption) Option {
 	}
 }
 
-// WithMaxInFlight bounds how many messages may be received and not yet finished; default 64. No more entries are read.
+// WithMaxInFlight limits the number of messages received and not yet finished; default 64. Further entries are not
+// read.
 func WithMaxInFlight(n int) Option {
 	return func(o *options) error {
 		if n < 1 {
-			return fmt.Errorf("redisstreams: at most %d messages in flight is no bound to work with; set 1 or more", n)
+			return fmt.Errorf("redisstreams: %d is not a valid number of messages in flight; set 1 or more", n)
 		}
 		o.maxInFlight = n
 		return nil
 	}
 }
 
-// WithDrainTimeout sets how long OpenInbound waits at its end for messages to be finished; default 10 s.
+// WithDrainTimeout sets how long OpenInbound waits, when it ends, for messages to be finished; default 10 s.
 func WithDrainTimeout(d time.Duration) Option {
 	return func(o *options) error {
 		o.drain = d

@@ -14,7 +14,7 @@ import (
 // event's partitionkey extension, else fallback where it is not empty, else source and id. The event is not changed.
 // The braces put each partition into a Cluster slot of its own, together with all keys that carry the same tag.
 //
-// partitions must be at least 1 and the same for everybody: another number sends keys elsewhere.
+// partitions must be at least 1 and the same for all writers: another number sends keys to other streams.
 func PartitionStream(stream string, partitions int, event *rawevent.Event, fallback string) string {
 	key, found := event.Attribute(attrPartitionKey)
 	if !found {
@@ -23,8 +23,8 @@ func PartitionStream(stream string, partitions int, event *rawevent.Event, fallb
 	if key == "" {
 		key = event.Source() + "\n" + event.ID()
 	}
-	// CRC-32 because every language's standard library has it, so that all writers agree.
-	p := crc32.ChecksumIEEE([]byte(key)) % uint32(max(partitions, 1)) //nolint:gosec // as many partitions fit in no Cluster
+	// CRC-32 because the standard library of most languages has it, so that all writers agree.
+	p := crc32.ChecksumIEEE([]byte(key)) % uint32(max(partitions, 1)) //nolint:gosec // no Cluster holds that many partitions
 	return "{" + stream + ":" + strconv.FormatUint(uint64(p), 10) + "}"
 }
 
@@ -32,8 +32,8 @@ func PartitionStream(stream string, partitions int, event *rawevent.Event, fallb
 const attrPartitionKey = "partitionkey"
 
 // Key returns the name of a key beside a stream, in the stream's Cluster slot, so that one script may use both. It is
-// "streamgate:{STREAM}:what"; for a stream that has a hash tag of its own it is "streamgate:{TAG}:STREAM:what", so that
-// streams which share a tag do not share keys.
+// "streamgate:{STREAM}:what"; for a stream with a hash tag of its own it is "streamgate:{TAG}:STREAM:what", so that
+// streams with the same tag do not share keys.
 func Key(stream, what string) string {
 	tag := hashTag(stream)
 	if _, _, tagged := ownTag(stream); tagged {
@@ -42,8 +42,8 @@ func Key(stream, what string) string {
 	return "streamgate:" + tag + ":" + what
 }
 
-// hashTag returns "{tag}" such that a key with it is in the slot of the stream: Redis hashes what stands between the
-// first "{" and the next "}" if that is not empty, else the whole name.
+// hashTag returns "{tag}" such that a key with it is in the slot of the stream: Redis hashes the text between the first
+// "{" and the next "}" if it is not empty, else the whole name.
 func hashTag(stream string) string {
 	if open, tag, ok := ownTag(stream); ok {
 		return stream[open : open+len(tag)+2]
@@ -57,14 +57,16 @@ func ownTag(name string) (open int, tag string, ok bool) {
 	return len(before), tag, opened && closed && tag != ""
 }
 
-// CheckStreamName refuses the names beside which no key can be in the same Cluster slot: those with braces that are no
-// hash tag. A stream of such a name can be read and written; what needs keys of its own (deduplication) cannot be had.
+// CheckStreamName refuses names for which a key in the same Cluster slot is impossible: those with braces that do not
+// form a hash tag. A stream of such a name can be read and written, but not with features that need keys
+// (deduplication).
 func CheckStreamName(name string) error {
 	switch _, _, tagged := ownTag(name); {
 	case name == "":
-		return fmt.Errorf("redisstreams: the stream's name is empty")
+		return fmt.Errorf("redisstreams: the stream name is empty")
 	case !tagged && strings.ContainsAny(name, "{}"):
-		return fmt.Errorf("redisstreams: the braces in the stream's name %q are no hash tag, so no key can be in its slot; leave them out or write {tag}", name)
+		return fmt.Errorf("redisstreams: the braces in the stream name %q do not form a hash tag, so no other key can "+
+			"share its slot; remove them or write {tag}", name)
 	}
 	return nil
 }

@@ -109,8 +109,8 @@ func entryAt(client redis.UniversalClient, stream, id string) (redisstreams.Entr
 	return entry, nil
 }
 
-// TestSDKRoundTrip: extensions of every CloudEvents type come back as their canonical strings, and everything else as it
-// was, in both modes.
+// TestSDKRoundTrip: extensions of every CloudEvents type come back as their canonical strings, and everything else as
+// it was, in both modes.
 func TestSDKRoundTrip(t *testing.T) {
 	t.Parallel()
 	client, stream := redistest.Shared(t).Client(), redistest.Stream(t)

@@ -24,7 +24,7 @@ type Protocol struct {
 	drain       time.Duration
 
 	incoming  chan *Delivery
-	credits   chan struct{} // one token for every message that may be out
+	credits   chan struct{} // one token for every message that is not finished
 	closed    chan struct{}
 	closeOnce sync.Once
 	openMu    sync.Mutex
@@ -80,16 +80,16 @@ func (p *Protocol) Send(ctx context.Context, m binding.Message, transformers ...
 }
 
 // OpenInbound implements protocol.Opener: it reads from the stream and feeds Receive until ctx ends or Close is called.
-// Then it waits for the messages that are out to be finished, at most as long as [WithDrainTimeout] says, acknowledges
-// them, and gives the rest back to the group. The client of the SDK calls it.
+// Then it waits for received messages to be finished, at most as long as [WithDrainTimeout] says, acknowledges them,
+// and gives the rest back to the group. The client of the SDK calls it.
 func (p *Protocol) OpenInbound(ctx context.Context) error {
 	if p.consumer == nil {
-		return errors.New("redisstreams: to receive, set a consumer group with WithGroup")
+		return errors.New("redisstreams: receiving requires a consumer group; set WithGroup")
 	}
 	p.openMu.Lock()
 	if p.opened {
 		p.openMu.Unlock()
-		return errors.New("redisstreams: the protocol is open already, or was; make a new one")
+		return errors.New("redisstreams: the protocol can be opened only once; make a new one")
 	}
 	p.opened = true
 	p.openMu.Unlock()
@@ -117,7 +117,7 @@ func (p *Protocol) OpenInbound(ctx context.Context) error {
 	return nil
 }
 
-// feed reads no more entries than there are messages that may still go out.
+// feed hands entries to Receive, and reads only as many as there are free places for messages.
 func (p *Protocol) feed(ctx context.Context) {
 	for {
 		free := p.acquire(ctx)
@@ -135,7 +135,7 @@ func (p *Protocol) feed(ctx context.Context) {
 			select {
 			case p.incoming <- d:
 			case <-ctx.Done():
-				for range batch[i:] { // they stay held; when Run ends, it hands them over to the others
+				for range batch[i:] { // they stay leased; when Run ends, it hands them over to other members
 					<-p.credits
 				}
 				return
@@ -160,7 +160,7 @@ func (p *Protocol) acquire(ctx context.Context) int {
 	}
 }
 
-// awaitFinished waits until every message that is out has been finished, by filling all places.
+// awaitFinished waits until every received message is finished, by taking all places.
 func (p *Protocol) awaitFinished() {
 	timeout := time.NewTimer(p.drain)
 	defer timeout.Stop()
@@ -187,8 +187,8 @@ func (p *Protocol) Receive(ctx context.Context) (binding.Message, error) {
 	}
 }
 
-// Close implements protocol.Closer: it ends OpenInbound and Receive and refuses further sends. It does not wait and does
-// not close the Redis client.
+// Close implements protocol.Closer: it ends OpenInbound and Receive and refuses further sends. It does not wait and
+// does not close the Redis client.
 func (p *Protocol) Close(context.Context) error {
 	p.closeOnce.Do(func() { close(p.closed) })
 	return nil

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -12,13 +11,13 @@ import (
 
 // ClientOptions changes o so that a client made from it is safe for this package, and returns it:
 //
-//   - MaxRetries -1: go-redis would otherwise send an XADD again whose reply got lost, and the event would be twice in
-//     the stream, or an XREADGROUP, and entries would be pending for a consumer that never saw them;
-//   - ContextTimeoutEnabled: a deadline ends a command also when Redis hangs;
-//   - a DialTimeout of 2 s where none is set;
-//   - a ReadTimeout of 30 s where none is set: it bounds how long one reply may take, and go-redis' default of a few seconds
-//     is too short for a large entry on a slow link, which would then be asked for again and again. Everything here has
-//     shorter deadlines of its own where it can.
+//   - MaxRetries -1: otherwise go-redis repeats an XADD whose reply was lost, and the event is in the stream twice, or an
+//     XREADGROUP, and entries are pending for a consumer that never saw them;
+//   - ContextTimeoutEnabled: a deadline ends a command even if Redis hangs;
+//   - a DialTimeout of 2 s if none is set;
+//   - a ReadTimeout of 30 s if none is set: it limits how long one reply may take, and go-redis' default of a few seconds
+//     is too short for a large entry on a slow link, which would be requested again and again. The package sets shorter
+//     deadlines wherever it can.
 func ClientOptions(o *redis.UniversalOptions) *redis.UniversalOptions {
 	o.MaxRetries = -1
 	o.ContextTimeoutEnabled = true
@@ -34,14 +33,14 @@ func ClientOptions(o *redis.UniversalOptions) *redis.UniversalOptions {
 // readTimeout is for one reply.
 const readTimeout = 30 * time.Second
 
-// once is a command that is sent at most once: a Cluster client repeats commands after network errors whatever MaxRetries
-// says, unless the command forbids it. Redirections are followed all the same.
+// once is a command that is sent at most once: a Cluster client repeats commands after network errors regardless of
+// MaxRetries, unless the command forbids it. Redirections are still followed.
 type once struct{ redis.Cmder }
 
 // NoRetry tells go-redis not to repeat the command.
 func (once) NoRetry() bool { return true }
 
-// checkClient refuses a client that would repeat commands by itself.
+// checkClient refuses a client that repeats commands by itself, or whose timeouts do not fit.
 func checkClient(client redis.UniversalClient) error {
 	if client == nil {
 		return errors.New("redisstreams: the Redis client is nil")
@@ -51,15 +50,17 @@ func checkClient(client redis.UniversalClient) error {
 	}
 	retries, timeouts, read := settingsOf(client)
 	if read > 0 && read < 2*blockTime {
-		return fmt.Errorf("redisstreams: the Redis client's ReadTimeout of %s is shorter than a read that waits; leave it out", read)
+		return fmt.Errorf("redisstreams: the Redis client's ReadTimeout of %s is too short for blocking reads; leave it out", read)
 	}
 	if retries > 0 || !timeouts {
-		return errors.New("redisstreams: the Redis client needs MaxRetries -1 and ContextTimeoutEnabled; make it with redisstreams.ClientOptions")
+		return errors.New("redisstreams: the Redis client needs MaxRetries -1 and ContextTimeoutEnabled; " +
+			"make it with redisstreams.ClientOptions")
 	}
 	return nil
 }
 
-// settingsOf returns what matters here of a client's options; of a client that is none of go-redis' own, the best.
+// settingsOf returns the options of a client that matter here. Clients of other types are assumed to have the right
+// ones.
 func settingsOf(client redis.UniversalClient) (retries int, timeouts bool, read time.Duration) {
 	switch c := client.(type) {
 	case *redis.Client:
@@ -71,23 +72,27 @@ func settingsOf(client redis.UniversalClient) (retries int, timeouts bool, read 
 	}
 }
 
-// hasPrefix reports whether err is an error reply of Redis whose code is prefix, like NOGROUP or BUSYGROUP.
-func hasPrefix(err error, prefix string) bool {
-	var reply redis.Error
-	return errors.As(err, &reply) && strings.HasPrefix(reply.Error(), prefix)
+// executor is what runs commands: a client or a node of a Cluster.
+type executor interface {
+	Process(ctx context.Context, cmd redis.Cmder) error
+	Pipeline() redis.Pipeliner
 }
 
-// isReply reports whether err is an answer of Redis, so that the connection works and the command had no effect.
-func isReply(err error) bool {
-	var reply redis.Error
-	return errors.As(err, &reply)
+// run runs the commands, in a pipeline if there are several. Each command carries its result and its error.
+func run(ctx context.Context, client executor, commands []redis.Cmder) {
+	if len(commands) == 1 {
+		_ = client.Process(ctx, commands[0]) // the command carries the error
+		return
+	}
+	pipe := client.Pipeline()
+	for _, cmd := range commands {
+		_ = pipe.Process(ctx, cmd)
+	}
+	_, _ = pipe.Exec(ctx) // each command carries its own error
 }
 
-// isUnknownCommand reports whether err says that the server does not have the command.
-func isUnknownCommand(err error) bool { return hasPrefix(err, "ERR unknown command") }
-
-// parseStreams reads the reply of XREAD or XREADGROUP for one stream, in RESP2 or RESP3. go-redis' own commands put the
-// fields into a map, which loses their order and hides a field that occurs twice.
+// parseStreams reads the reply of XREAD or XREADGROUP for one stream, in RESP2 or RESP3. The commands of go-redis put
+// the fields into a map, which loses their order and hides a field that occurs twice.
 func parseStreams(stream string, reply any) ([]Entry, error) {
 	switch r := reply.(type) {
 	case nil:
@@ -108,7 +113,7 @@ func parseStreams(stream string, reply any) ([]Entry, error) {
 	return nil, fmt.Errorf("read stream %q: unexpected reply of type %T", stream, reply)
 }
 
-// parseEntries reads a list of entries, as XRANGE and XCLAIM give it. An entry that was trimmed comes without fields.
+// parseEntries reads a list of entries, as XRANGE and XCLAIM return it. An entry that was trimmed comes without fields.
 func parseEntries(stream string, reply any) ([]Entry, error) {
 	list, ok := reply.([]any)
 	if !ok && reply != nil {
@@ -136,13 +141,14 @@ func parseEntry(stream string, item any) (Entry, error) {
 		return Entry{}, fmt.Errorf("read stream %q: unexpected entry id of type %T", stream, parts[0])
 	}
 	values, _ := parts[1].([]any)
-	fields := make([]string, len(values))
+	fields, bytes := make([]string, len(values)), 0
 	for i, value := range values {
 		if fields[i], ok = value.(string); !ok {
 			return Entry{}, fmt.Errorf("read stream %q: entry %s: unexpected field of type %T", stream, id, value)
 		}
+		bytes += len(fields[i])
 	}
-	entry := Entry{Stream: stream, ID: id, Fields: fields}
+	entry := Entry{Stream: stream, ID: id, Fields: fields, bytes: bytes}
 	if len(parts) > 3 {
 		n, _ := parts[3].(int64)
 		entry.deliveries = int(n)
@@ -150,9 +156,11 @@ func parseEntry(stream string, item any) (Entry, error) {
 	return entry, nil
 }
 
-// ReadAfter reads at most n entries behind an id, without a consumer group, with their fields in order. It blocks up to
-// wait for one to come; a negative wait does not block. It returns none when there are none.
-func ReadAfter(ctx context.Context, client redis.UniversalClient, stream, id string, n int, wait time.Duration) ([]Entry, error) {
+// ReadAfter reads at most n entries after an id, without a consumer group, with their fields in order. It blocks for up
+// to wait until there are some; a negative wait does not block. It returns none if there are none.
+func ReadAfter(
+	ctx context.Context, client redis.UniversalClient, stream, id string, n int, wait time.Duration,
+) ([]Entry, error) {
 	for ; wait > blockTime; wait -= blockTime { // a longer block might be longer than the client's ReadTimeout
 		entries, err := readAfter(ctx, client, stream, id, n, blockTime)
 		if err != nil || len(entries) > 0 {
@@ -162,7 +170,9 @@ func ReadAfter(ctx context.Context, client redis.UniversalClient, stream, id str
 	return readAfter(ctx, client, stream, id, n, wait)
 }
 
-func readAfter(ctx context.Context, client redis.UniversalClient, stream, id string, n int, wait time.Duration) ([]Entry, error) {
+func readAfter(
+	ctx context.Context, client redis.UniversalClient, stream, id string, n int, wait time.Duration,
+) ([]Entry, error) {
 	args := []any{"xread", "count", n}
 	if wait >= 0 {
 		args = append(args, "block", max(wait.Milliseconds(), 1))
@@ -179,4 +189,24 @@ func readAfter(ctx context.Context, client redis.UniversalClient, stream, id str
 		return nil, fmt.Errorf("read stream %q: %w", stream, err)
 	}
 	return parseStreams(stream, reply)
+}
+
+// stringsOf returns the strings of a list in a reply.
+func stringsOf(reply any) []string {
+	list, _ := reply.([]any)
+	var all []string
+	for _, item := range list {
+		if s, ok := item.(string); ok {
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
+// appendStrings appends strings to the arguments of a command.
+func appendStrings(args []any, more []string) []any {
+	for _, s := range more {
+		args = append(args, s)
+	}
+	return args
 }

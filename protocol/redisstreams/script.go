@@ -2,14 +2,14 @@ package redisstreams
 
 import (
 	"context"
-	"crypto/sha1" //nolint:gosec // Redis names scripts by it
+	"crypto/sha1" //nolint:gosec // Redis identifies scripts by it
 	"encoding/hex"
 
 	"github.com/redis/go-redis/v9"
 )
 
-// script is a Lua script. Unlike one of go-redis it is sent at most once for every call, also by a Cluster client, and can
-// be a part of a pipeline.
+// script is a Lua script. Unlike one of go-redis, it is sent at most once for every call, even by a Cluster client, and
+// can be part of a pipeline.
 type script struct{ source, hash string }
 
 func newScript(source string) *script {
@@ -37,7 +37,7 @@ func (s *script) run(ctx context.Context, client redis.UniversalClient, keys []s
 	return cmd
 }
 
-func unknownScript(cmd *redis.Cmd) bool { return hasPrefix(cmd.Err(), "NOSCRIPT") }
+func unknownScript(cmd *redis.Cmd) bool { return IsReply(cmd.Err(), replyNoScript) }
 
 func scriptCommand(ctx context.Context, name, script string, keys []string, args []any) *redis.Cmd {
 	all := make([]any, 0, 3+len(keys)+len(args))

@@ -15,27 +15,31 @@ import (
 	"github.com/streamgate/streamgate/protocol/rawevent"
 )
 
-// Errors of a [Sender] that are no answers of Redis.
+// Errors of a [Sender] that are not answers of Redis.
 var (
-	// ErrBusy: too many callers wait already; nothing was written.
-	ErrBusy = errors.New("redisstreams: too many events wait to be written")
-	// ErrNotDurable: the event is in the stream, but was not confirmed in time by as many as the sender was told to wait
-	// for. It may still be lost; with deduplication, sending it again is safe and waits again.
-	ErrNotDurable = errors.New("redisstreams: added to the stream, but not confirmed in time as durable")
+	// ErrBusy: too many callers are waiting; nothing was written.
+	ErrBusy = errors.New("redisstreams: too many events are waiting to be written")
+	// ErrNotDurable: the event is in the stream, but the durability that the sender waits for was not confirmed in
+	// time. The event may still be lost; with deduplication, sending it again is safe and waits again.
+	ErrNotDurable = errors.New("redisstreams: added to the stream, but not confirmed as durable in time")
 	// ErrUnsupported: the server cannot do what the sender was told to; nothing was written.
 	ErrUnsupported = errors.New("redisstreams: the server does not support this")
 )
 
 // Sender appends events to one stream. It is safe for concurrent use, needs no Close, and has no goroutine of its own.
 //
-// Events that arrive together share a round trip (group commit): a caller who finds a pipeline free sends at once; those
-// who find all of them busy wait, and the first of them takes along all that has gathered. Nobody ever waits for more
-// events to come. A method returns when Redis has acknowledged its entries, or with an error after 900 ms at most for
-// every pipeline that it waits for (up to 5 s more for each kind of durability that it waits for); when Redis stops answering, those who wait
-// fail together with those who sent.
+// Events that arrive together share a round trip (group commit): a caller who finds an idle pipeline sends immediately.
+// If all pipelines are busy, callers queue up, and the first one sends for all of them. A caller never waits for more
+// events to come. A method returns when Redis has acknowledged its entries, or with an error, after at most 900 ms for
+// every pipeline that it waits for (and up to 5 s more for each kind of durability). When Redis stops answering, the
+// queued callers fail together with those whose events were sent.
 //
-// No command is ever sent twice, so a lost reply makes no second entry; it makes an error although the entry may exist.
-// Only [WithDedup] makes it safe to send an event again.
+// A command is never sent twice, so a lost reply does not add a second entry; it causes an error although the entry may
+// exist. Only [WithDedup] makes it safe to send an event again.
+//
+// mu guards the pipelines and their queue, and is not held during a command. A kill -9 loses what is queued, none of
+// which was acknowledged to its caller; what is on its way to Redis is written or not, but never in part if it is one
+// write.
 type Sender struct {
 	client redis.UniversalClient
 	stream string
@@ -46,10 +50,10 @@ type Sender struct {
 
 	fsync    bool
 	replicas int
-	patience time.Duration // how long durability may take
+	patience time.Duration // how long confirming durability may take
 
 	duplicates   atomic.Uint64
-	transactions atomic.Bool  // the user may use MULTI, as far as is known
+	transactions atomic.Bool  // whether the user may use MULTI, as far as is known
 	lastMillis   atomic.Int64 // the time in the latest entry id: Redis' clock
 
 	mu       sync.Mutex
@@ -62,7 +66,7 @@ type Sender struct {
 type SenderOption func(*Sender)
 
 // WithMirror repeats the named attributes, or top-level members of JSON data, as plain fields of the entry, for readers
-// that know nothing of CloudEvents. A name that an event does not have is left out.
+// that do not use CloudEvents. Names that an event does not have are left out.
 func WithMirror(names ...string) SenderOption {
 	return func(s *Sender) { s.mirror = names }
 }
@@ -72,22 +76,22 @@ func WithStructuredMode() SenderOption {
 	return func(s *Sender) { s.json = true }
 }
 
-// WithDedup makes sending an event again harmless: an event whose source and id were added less than window ago is not
-// added again, and its first entry's id is returned; [Sender.Duplicates] counts them. The check and the addition are one
-// step. It costs a key for each event of the window (measured: 197 bytes on Redis 7.0, 154 on 8.6, 123 on Valkey 9.1).
-// Events in structured mode of a format that this package cannot read are always added.
+// WithDedup makes it harmless to send an event again: an event whose source and id were added less than window ago is
+// not added a second time, and the id of the first entry is returned; [Sender.Duplicates] counts them. Check and
+// addition are one atomic step. It costs a key for each event of the window (measured: 197 bytes on Redis 7.0, 154 on
+// 8.6, 123 on Valkey 9.1). Events in structured mode of a format that this package cannot read are always added.
 func WithDedup(window time.Duration) SenderOption {
 	return func(s *Sender) { s.dedup = window }
 }
 
-// WithReplicas makes a send succeed only when n replicas have the entry, too (WAIT), so that it survives a failover to
-// one of them. Otherwise the error is [ErrNotDurable].
+// WithReplicas makes a send succeed only when n replicas have the entry as well (WAIT), so that it survives a failover
+// to one of them. Otherwise the error is [ErrNotDurable].
 func WithReplicas(n int) SenderOption {
 	return func(s *Sender) { s.replicas = n }
 }
 
-// WithFsync makes a send succeed only when the entry is on the server's disk (WAITAOF). On a server older than Redis 7.2
-// that is possible only with "appendfsync always"; elsewhere, and where there is no append-only file, sending fails with
+// WithFsync makes a send succeed only when the entry is on the server's disk (WAITAOF). On a server older than Redis
+// 7.2 that requires "appendfsync always"; without it, and without an append-only file, sending fails with
 // [ErrUnsupported] before anything is written. With "appendfsync everysec" a send takes up to a second.
 func WithFsync() SenderOption {
 	return func(s *Sender) { s.fsync = true }
@@ -99,8 +103,8 @@ func WithMaxLen(n int64) SenderOption {
 	return func(s *Sender) { s.trim.maxLen = n }
 }
 
-// WithMaxAge trims with every addition what is older than d, roughly, whether or not it was delivered. Age is measured
-// between entry ids, that is by Redis' clock. It cannot be combined with [WithMaxLen].
+// WithMaxAge trims, with every addition, entries older than about d, whether or not they were delivered. Age is
+// measured between entry ids, that is by the clock of Redis. It cannot be combined with [WithMaxLen].
 func WithMaxAge(d time.Duration) SenderOption {
 	return func(s *Sender) { s.trim.maxAge = d }
 }
@@ -111,19 +115,20 @@ func WithTrimAcknowledged() SenderOption {
 	return func(s *Sender) { s.trim.acknowledged = true }
 }
 
-// NewSender returns a Sender for the stream. It does no I/O. The client stays the caller's; make it with [ClientOptions].
+// NewSender returns a Sender for the stream. It does no I/O. The client stays the caller's; make it with
+// [ClientOptions].
 func NewSender(client redis.UniversalClient, stream string, opts ...SenderOption) (*Sender, error) {
 	if err := checkClient(client); err != nil {
 		return nil, err
 	}
 	if stream == "" {
-		return nil, errors.New("redisstreams: the stream's name is empty")
+		return nil, errors.New("redisstreams: the stream name is empty")
 	}
 	s := &Sender{client: client, stream: stream, patience: durableTimeout}
 	for _, opt := range opts {
 		opt(s)
 	}
-	if _, _, read := settingsOf(client); read > 0 { // a reply that comes later would be taken for a lost one
+	if _, _, read := settingsOf(client); read > 0 { // a later reply would count as lost
 		s.patience = min(durableTimeout, (read-read/4)/time.Duration(max(s.kindsOfDurability(), 1)))
 	}
 	if err := s.checkOptions(); err != nil {
@@ -137,9 +142,9 @@ func (s *Sender) checkOptions() error {
 	case s.dedup < 0 || s.dedup > 0 && s.dedup < time.Millisecond:
 		return fmt.Errorf("redisstreams: the deduplication window of %s is too short; set a millisecond or more", s.dedup)
 	case s.replicas < 0:
-		return fmt.Errorf("redisstreams: cannot wait for %d replicas", s.replicas)
+		return fmt.Errorf("redisstreams: %d replicas is not a valid number to wait for; set 0 or more", s.replicas)
 	case slices.ContainsFunc(s.mirror, isBindingField):
-		return fmt.Errorf("redisstreams: %q cannot be mirrored: some of these names belong to the binding", s.mirror)
+		return fmt.Errorf("redisstreams: %q cannot be mirrored: the binding itself uses some of these names", s.mirror)
 	case s.dedup > 0:
 		if err := CheckStreamName(s.stream); err != nil {
 			return err
@@ -148,15 +153,15 @@ func (s *Sender) checkOptions() error {
 	return s.trim.check()
 }
 
-// isBindingField reports whether a field means something to readers of the binding.
+// isBindingField reports whether a field has a meaning in the binding.
 func isBindingField(name string) bool {
 	return name == FieldContentType || name == FieldData || strings.HasPrefix(name, FieldPrefix)
 }
 
 // Append writes one event and returns the id of its entry. The event must be valid and must not change until Append
-// returns. ctx ends it only while the event waits for its turn, and nothing is written then; what has been sent is
-// waited for, within the bounds of the package's README. After an error that is neither an answer of Redis nor that of
-// ctx the entry may exist nevertheless.
+// returns. The end of ctx ends it only while the event is queued, and nothing is written then; once the event was sent,
+// Append waits for the answer, within the bounds in the package's README. After an error that is neither an answer of
+// Redis nor that of ctx, the entry may exist.
 func (s *Sender) Append(ctx context.Context, event *rawevent.Event) (string, error) {
 	w := &write{}
 	w.one[0] = s.item(event)
@@ -164,7 +169,7 @@ func (s *Sender) Append(ctx context.Context, event *rawevent.Event) (string, err
 	return s.append(ctx, w)
 }
 
-// AppendAll writes all of the events or none, in their order, and returns the ids of their entries.
+// AppendAll writes all events or none, in their order, and returns the ids of their entries.
 func (s *Sender) AppendAll(ctx context.Context, events []rawevent.Event) ([]string, error) {
 	if len(events) == 0 {
 		return nil, nil
@@ -179,7 +184,7 @@ func (s *Sender) AppendAll(ctx context.Context, events []rawevent.Event) ([]stri
 	return w.ids, nil
 }
 
-// Duplicates returns how many events were not added because [WithDedup] found them in the stream already.
+// Duplicates returns how many events were not added because [WithDedup] found them already in the stream.
 func (s *Sender) Duplicates() uint64 { return s.duplicates.Load() }
 
 func (s *Sender) append(ctx context.Context, w *write) (string, error) {
@@ -189,7 +194,7 @@ func (s *Sender) append(ctx context.Context, w *write) (string, error) {
 	return w.ids[0], nil
 }
 
-// item is an event on its way: its XADD, and the key that remembers it where there is deduplication.
+// item is an event to be written: its XADD and, with deduplication, the key that records it.
 type item struct {
 	args []any
 	key  string
@@ -203,14 +208,15 @@ func (s *Sender) item(event *rawevent.Event) item {
 	return i
 }
 
-// head appends what stands before the fields of an XADD.
+// head appends the arguments that precede the fields of an XADD.
 func (s *Sender) head(args []any) []any {
 	return append(s.trim.append(append(args, "xadd", s.stream), s.lastMillis.Load()), "*")
 }
 
-// AppendEntryFields appends the fields that an event's entry has in this stream. An event whose data is itself an encoded
-// event is written in structured mode in any case: as a binary entry, it would be read as the inner one. An event without
-// attributes, as [Entry.Event] returns it with [ErrUnknownFormat], is such an encoded event, and is written as it is.
+// AppendEntryFields appends the fields that the entry of an event has in this stream. An event whose data is itself an
+// encoded event is always written in structured mode, because a binary entry would be read as the inner event. An event
+// without attributes, as [Entry.Event] returns it with [ErrUnknownFormat], is such an encoded event and is written as
+// is.
 func (s *Sender) AppendEntryFields(dst []any, event *rawevent.Event) []any {
 	if len(event.Attributes) == 0 && rawevent.ModeOf(event.DataContentType) == rawevent.Structured {
 		return AppendStructured(dst, event.DataContentType, event.Data, nil)

@@ -10,23 +10,23 @@ import (
 const (
 	maxBatchEntries = 256     // entries of one pipeline
 	maxBatchBytes   = 1 << 20 // bytes of one pipeline; a single larger event still goes, alone
-	maxQueued       = 16_384  // callers that wait for a pipeline to become free
+	maxQueued       = 16_384  // callers that may be queued
 	maxPipelines    = 2       // pipelines in flight at once
 	addTimeout      = 900 * time.Millisecond
 	durableTimeout  = 5 * time.Second // what WAIT and WAITAOF wait, or less where the client's ReadTimeout is shorter
 )
 
-// write is what one caller wants written: one event, or several that go all or none.
+// write is what one caller wants written: one event, or several that are written all or none.
 type write struct {
 	items  []item
 	atomic bool
 
 	ids  []string
 	err  error
-	wake chan bool // true: lead the batch; false: the result is there
-	lead []*write  // the batch to lead
+	wake chan bool // true: send the batch in lead; false: the result is set
+	lead []*write  // the batch to send, if wake is true
 
-	one   [1]item // what items and ids point to where it is one event
+	one   [1]item // the memory of items, and of ids below, for a single event
 	oneID [1]string
 }
 
@@ -39,7 +39,7 @@ func (w *write) setID(i int, id string) {
 	w.ids[i] = id
 }
 
-// write gets w written, by this goroutine or another one.
+// write has w written, by this goroutine or another one.
 func (s *Sender) write(ctx context.Context, w *write) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -68,14 +68,14 @@ func (s *Sender) write(ctx context.Context, w *write) error {
 		if s.withdraw(w) {
 			return ctx.Err()
 		}
-		if <-w.wake { // it is in a batch already, and perhaps the one that others wait for
+		if <-w.wake { // it is already in a batch, perhaps at its head
 			s.flush(ctx, w.lead)
 		}
 	}
 	return w.err
 }
 
-// withdraw takes w out of the queue; false means that somebody has taken it already.
+// withdraw removes w from the queue; false means that it is already in a batch.
 func (s *Sender) withdraw(w *write) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -88,8 +88,8 @@ func (s *Sender) withdraw(w *write) bool {
 	return false
 }
 
-// flush writes a batch, hands the pipeline to the first who waits, and wakes the others of the batch. The caller's
-// context does not end the write: others depend on it.
+// flush writes a batch, hands the pipeline to the first queued caller, and wakes the other callers of the batch. The
+// context of the caller does not end the write, because other callers depend on it.
 func (s *Sender) flush(ctx context.Context, batch []*write) {
 	timeout := addTimeout
 	timeout += time.Duration(s.kindsOfDurability()) * s.patience
@@ -97,7 +97,7 @@ func (s *Sender) flush(ctx context.Context, batch []*write) {
 	defer cancel()
 	sent := false
 	defer func() {
-		if !sent { // a hook of the client panics: whoever waits must not wait for ever, nor believe that all is well
+		if !sent { // a hook of the client panicked: the other callers must neither wait for ever nor see success
 			for _, w := range batch {
 				w.err = errPanicked
 			}
@@ -110,17 +110,17 @@ func (s *Sender) flush(ctx context.Context, batch []*write) {
 
 var errPanicked = errors.New("redisstreams: the Redis client panicked while the event was sent")
 
-// pass lets the next batch begin, and those of this one return.
+// pass starts the next batch, and lets the callers of this one return.
 func (s *Sender) pass(batch []*write) {
 	s.mu.Lock()
 	var failed []*write
 	if err := batch[len(batch)-1].err; err != nil && !answered(err) {
-		// Redis does not answer. Who waits has sent nothing yet, and would only find out one timeout later.
+		// Redis does not answer. Queued callers have sent nothing, and would find out only one timeout later.
 		failed, s.queue = s.queue, nil
 		for _, w := range failed {
 			w.err = err
 		}
-		s.fsyncBy = fsyncUnknown // it may be another server that answers next
+		s.fsyncBy = fsyncUnknown // another server may answer next
 	}
 	if next := s.take(); next != nil {
 		next[0].lead = next
@@ -135,12 +135,12 @@ func (s *Sender) pass(batch []*write) {
 	}
 }
 
-// answered reports whether err came of a Redis that answers.
+// answered reports whether err shows that Redis answers.
 func answered(err error) bool {
-	return isReply(err) || errors.Is(err, ErrNotDurable) || errors.Is(err, ErrUnsupported)
+	return IsReply(err) || errors.Is(err, ErrNotDurable) || errors.Is(err, ErrUnsupported)
 }
 
-// take removes the next batch from the queue: writes that go all or none go alone.
+// take removes the next batch from the queue. A write of several events forms a batch of its own.
 func (s *Sender) take() []*write {
 	n, bytes := 0, 0
 	for _, w := range s.queue {

@@ -11,19 +11,20 @@ import (
 	"github.com/streamgate/streamgate/protocol/rawevent"
 )
 
-// appendOnceScript adds the events that are not in the stream yet.
+// appendOnceScript adds the events that are not yet in the stream.
 //
-//	KEYS[1] stream, KEYS[2...] a key for each event, which remembers its entry
-//	ARGV[1] how long to remember in ms, ARGV[2] 1 if the caller waits for durability; then for each event the number of
+//	KEYS[1] stream, KEYS[2...] a key for each event, which records its entry
+//	ARGV[1] lifetime of these keys in ms, ARGV[2] 1 if the caller waits for durability; then for each event the number of
 //	arguments and the arguments of its XADD
-//	returns {entry id of each event, number of each event that was there already}
+//	returns {entry id of each event, number of each event that was already there}
 //
-// An event without a key to remember it by has the stream itself as its key. It is a script because between a look and
-// the addition another sender might add the same event. Rights are checked before anything is written. What is remembered
-// is written again where the caller waits for durability: WAIT and WAITAOF wait for what their own connection has written.
+// An event without such a key has the stream itself in its place. It is a script because another sender might add the
+// same event between the check and the addition. Permissions are checked before anything is written. If the caller
+// waits for durability, a key that exists is written again, because WAIT and WAITAOF wait for the writes of their own
+// connection.
 var appendOnceScript = newScript(`
 if KEYS[#KEYS] ~= KEYS[1] and redis.acl_check_cmd and not redis.acl_check_cmd('SET', KEYS[#KEYS], '', 'PX', '1') then
-  return redis.error_reply('NOPERM this user may not SET the keys that remember events')
+  return redis.error_reply('NOPERM this user may not SET the keys that record events')
 end
 local ids, duplicates, at = {}, {}, 3
 for i = 2, #KEYS do
@@ -42,7 +43,7 @@ for i = 2, #KEYS do
 end
 return {ids, duplicates}`)
 
-// dedupKey is where it is remembered that an event was added. Its name has a fixed length, whatever the event's is.
+// dedupKey returns the key that records that an event was added. Its length does not depend on the event.
 func dedupKey(stream string, event *rawevent.Event) string {
 	// The length keeps ("a", "bc") and ("ab", "c") apart; source and id may hold any character.
 	digest := sha256.Sum256(fmt.Appendf(nil, "%d %s%s", len(event.Source()), event.Source(), event.ID()))
@@ -52,8 +53,8 @@ func dedupKey(stream string, event *rawevent.Event) string {
 // maxScriptArgs is how many arguments of an XADD Lua can pass on: its stack holds 8000 values.
 const maxScriptArgs = 7900
 
-// sendOnce writes a batch with deduplication, all of it in one step. What the script would break off at, when some entries
-// were added already, is refused before.
+// sendOnce writes a batch with deduplication in one step. Writes that would abort the script halfway are refused
+// before.
 func (s *Sender) sendOnce(ctx context.Context, batch []*write, by fsyncMode) {
 	fit := make([]*write, 0, len(batch))
 	for _, w := range batch {
@@ -69,7 +70,8 @@ func (s *Sender) sendOnce(ctx context.Context, batch []*write, by fsyncMode) {
 func checkScriptArgs(items []item) error {
 	for i := range items {
 		if n := len(items[i].args); n > maxScriptArgs {
-			return fmt.Errorf("%w: an entry of %d names and values, with deduplication at most %d", ErrUnsupported, n, maxScriptArgs)
+			return fmt.Errorf("%w: an entry of %d names and values; with deduplication it may have %d",
+				ErrUnsupported, n, maxScriptArgs)
 		}
 	}
 	return nil
@@ -132,7 +134,9 @@ func onceReply(cmd *redis.Cmd, n int) (ids []string, duplicates int, err error) 
 }
 
 // runScript runs a script and waits for durability.
-func (s *Sender) runScript(ctx context.Context, script *script, keys []string, args []any, by fsyncMode) (*redis.Cmd, error) {
+func (s *Sender) runScript(
+	ctx context.Context, script *script, keys []string, args []any, by fsyncMode,
+) (*redis.Cmd, error) {
 	cmd := script.byHash(ctx, keys, args)
 	waitErr := s.execute(ctx, []redis.Cmder{once{cmd}}, by)
 	if unknownScript(cmd) {

@@ -22,7 +22,7 @@ func (s *Sender) kindsOfDurability() (n int) {
 	return n
 }
 
-// send writes a batch: several writes of one event each, or one write that goes all or none. It sets the ids and errors.
+// send writes a batch: several writes of one event each, or one write of several events. It sets the ids and errors.
 func (s *Sender) send(ctx context.Context, batch []*write) {
 	by, err := s.howToFsync(ctx)
 	if err != nil {
@@ -32,7 +32,7 @@ func (s *Sender) send(ctx context.Context, batch []*write) {
 	_, isCluster := s.client.(*redis.ClusterClient)
 	switch {
 	case s.dedup > 0,
-		isCluster && batch[0].atomic: // a transaction cannot follow ASK, which lasts as long as a slot moves; a script can
+		isCluster && batch[0].atomic: // a transaction cannot follow ASK while a slot is moving; a script can
 		s.sendOnce(ctx, batch, by)
 	case batch[0].atomic:
 		s.sendAtomically(ctx, batch[0], by)
@@ -92,7 +92,7 @@ func (s *Sender) sendAtomically(ctx context.Context, w *write, by fsyncMode) {
 	for i, id := range ids {
 		text, ok := id.(string)
 		if !ok {
-			// What Redis answered stays recognisable as its answer: others must not fail because of it.
+			// The answer of Redis stays recognizable as one, so that other callers do not fail because of it.
 			refusal, isError := id.(error)
 			if !isError {
 				refusal = fmt.Errorf("unexpected reply of type %T", id)
@@ -109,8 +109,7 @@ func (s *Sender) sendAtomically(ctx context.Context, w *write, by fsyncMode) {
 	w.err = waitErr
 }
 
-// checkTransactions finds out, once, whether the user may use MULTI: if it were refused, what follows it would be done one
-// by one.
+// checkTransactions finds out, once, whether the user may use MULTI: without it, the commands would run one by one.
 func (s *Sender) checkTransactions(ctx context.Context) error {
 	if s.transactions.Load() {
 		return nil
@@ -133,43 +132,42 @@ func firstError(commands []redis.Cmder) error {
 	return nil
 }
 
-// execute runs the commands in one pipeline on one connection, followed by the waiting for durability. The commands
-// carry their own errors; the error returned is that of the waiting.
+// execute runs the commands in one pipeline on one connection, and then waits for durability. The commands carry their
+// own errors; the error returned is that of the wait.
 func (s *Sender) execute(ctx context.Context, commands []redis.Cmder, by fsyncMode) error {
 	waits := s.waits(ctx, by)
 	commands = append(commands, waits...)
 	if cluster, ok := s.client.(*redis.ClusterClient); ok && keyless(commands) {
 		s.onMaster(ctx, cluster, commands)
 	} else {
-		s.patiently(ctx, commands)
+		s.onClient(ctx, commands)
 	}
 	return s.confirmed(waits)
 }
 
-// keyless reports whether some of the commands name no key, so that go-redis could not know where they belong. Others it
-// sends to the right node by itself, and also follows ASK, which lasts as long as a slot moves.
+// keyless reports whether some of the commands name no key, so that go-redis cannot tell which node they belong to. It
+// routes all others by itself, and follows ASK while a slot is moving.
 func keyless(commands []redis.Cmder) bool {
 	return slices.ContainsFunc(commands, func(cmd redis.Cmder) bool {
 		return slices.Contains([]string{"multi", "wait", "waitaof"}, cmd.Name())
 	})
 }
 
-// Waits between attempts while a slot moves.
-const (
-	firstMoveWait = 5 * time.Millisecond
-	lastMoveWait  = 100 * time.Millisecond
-)
-
-// patiently runs the commands, and again what was refused because the keys of a script are on both sides of a slot's move:
-// go-redis, which follows MOVED and ASK by itself, does not repeat commands that are sent at most once.
-func (s *Sender) patiently(ctx context.Context, commands []redis.Cmder) {
-	for backoff := firstMoveWait; ; backoff = min(2*backoff, lastMoveWait) {
-		run(ctx, s.client, commands)
-		if len(commands) > 1 || !redis.IsTryAgainError(commands[0].Err()) || !timeFor(ctx, 2*backoff) {
-			return
-		}
-		wait(ctx, backoff)
+// whileMoving repeats an attempt while it reports that a Cluster slot is moving, as long as ctx leaves time for it.
+func whileMoving(ctx context.Context, attempt func() (moving bool)) {
+	pauses := backoff{least: 5 * time.Millisecond, most: 100 * time.Millisecond}
+	for attempt() && timeFor(ctx, 2*pauses.next()) {
+		pauses.pause(ctx)
 	}
+}
+
+// onClient runs the commands. It repeats a script that was refused because its keys are on both sides of a moving slot:
+// go-redis, which follows MOVED and ASK by itself, does not repeat commands that are sent at most once.
+func (s *Sender) onClient(ctx context.Context, commands []redis.Cmder) {
+	whileMoving(ctx, func() bool {
+		run(ctx, s.client, commands)
+		return len(commands) == 1 && redis.IsTryAgainError(commands[0].Err())
+	})
 }
 
 // timeFor reports whether ctx lasts for d.
@@ -178,47 +176,27 @@ func timeFor(ctx context.Context, d time.Duration) bool {
 	return !ok || time.Until(deadline) >= d
 }
 
-type executor interface {
-	Process(ctx context.Context, cmd redis.Cmder) error
-	Pipeline() redis.Pipeliner
-}
-
-func run(ctx context.Context, client executor, commands []redis.Cmder) {
-	if len(commands) == 1 {
-		_ = client.Process(ctx, commands[0]) // the command carries the error
-		return
-	}
-	pipe := client.Pipeline()
-	for _, cmd := range commands {
-		_ = pipe.Process(ctx, cmd)
-	}
-	_, _ = pipe.Exec(ctx) // each command carries its own error
-}
-
-// onMaster runs the commands on the Cluster's node that has the stream: MULTI and WAIT name no key, so that go-redis would
-// send them anywhere. Where the slot has moved nothing was written, and the next node is asked.
+// onMaster runs the commands on the Cluster node that has the stream: MULTI and WAIT name no key, so go-redis would
+// send them to any node. If the slot has moved, nothing was written, and the commands go to its new node.
 func (s *Sender) onMaster(ctx context.Context, cluster *redis.ClusterClient, commands []redis.Cmder) {
-	for backoff := firstMoveWait; ; backoff = min(2*backoff, lastMoveWait) {
+	whileMoving(ctx, func() bool {
 		node, err := cluster.MasterForKey(ctx, s.stream)
 		if err != nil {
 			for _, cmd := range commands {
 				cmd.SetErr(err)
 			}
-			return
+			return false
 		}
 		run(ctx, node, commands)
 		if !redirected(commands) {
-			return
+			return false
 		}
 		cluster.ReloadState(ctx)
-		if !timeFor(ctx, 2*backoff) {
-			return
-		}
-		wait(ctx, backoff)
-	}
+		return true
+	})
 }
 
-// redirected reports whether the commands had no effect because the node does not have the slot, or not yet: each one
+// redirected reports whether the commands had no effect because the node does not have the slot, or not yet: every one
 // that names the key was refused.
 func redirected(commands []redis.Cmder) bool {
 	found := false
@@ -236,7 +214,7 @@ func redirected(commands []redis.Cmder) bool {
 	return found
 }
 
-// waits returns the commands that wait until what this connection wrote is durable.
+// waits returns the commands that wait until the writes of this connection are durable.
 func (s *Sender) waits(ctx context.Context, by fsyncMode) []redis.Cmder {
 	var list []redis.Cmder
 	if s.replicas > 0 {
@@ -272,16 +250,16 @@ func (s *Sender) confirmed(waits []redis.Cmder) error {
 	return nil
 }
 
-// fsyncMode says how a server makes sure that what it has acknowledged is on its disk.
+// fsyncMode is how a server guarantees that acknowledged writes are on its disk.
 type fsyncMode int
 
 const (
 	fsyncUnknown   fsyncMode = iota
-	fsyncByCommand           // WAITAOF tells
-	fsyncAlways              // appendfsync is always: an acknowledgement means it
+	fsyncByCommand           // WAITAOF confirms it
+	fsyncAlways              // appendfsync is always: an acknowledgement implies it
 )
 
-// howToFsync finds out, before anything is written, how the server can tell that an entry is on its disk, where the sender
+// howToFsync finds out, before anything is written, how the server confirms that an entry is on its disk, if the sender
 // waits for that.
 func (s *Sender) howToFsync(ctx context.Context) (fsyncMode, error) {
 	if !s.fsync {
@@ -311,19 +289,20 @@ func fsyncModeOf(ctx context.Context, server redis.UniversalClient) (fsyncMode, 
 	switch {
 	case err == nil:
 		return fsyncByCommand, nil
-	case !isReply(err):
+	case !IsReply(err):
 		return fsyncUnknown, err
-	case hasPrefix(err, "ERR WAITAOF cannot be used when numlocal is set"):
-		return fsyncUnknown, fmt.Errorf("%w: durability fsync needs an append-only file: %w", ErrUnsupported, err)
-	case !isUnknownCommand(err):
-		return fsyncUnknown, err // LOADING, a replica: it says nothing of what the server can do
+	case IsReply(err, replyNoAOF):
+		return fsyncUnknown, fmt.Errorf("%w: durability fsync requires an append-only file: %w", ErrUnsupported, err)
+	case !IsReply(err, replyNoCommand):
+		return fsyncUnknown, err // LOADING, a replica: this says nothing about what the server supports
 	}
 	settings, err := server.ConfigGet(ctx, "append*").Result()
-	if err != nil && !isReply(err) {
+	if err != nil && !IsReply(err) {
 		return fsyncUnknown, err
 	}
 	if settings["appendonly"] == "yes" && settings["appendfsync"] == "always" {
 		return fsyncAlways, nil
 	}
-	return fsyncUnknown, errors.Join(fmt.Errorf("%w: durability fsync needs WAITAOF (Redis 7.2 or Valkey), or appendonly yes with appendfsync always", ErrUnsupported), err)
+	return fsyncUnknown, errors.Join(fmt.Errorf("%w: durability fsync requires WAITAOF (Redis 7.2 or Valkey), "+
+		"or appendonly yes with appendfsync always", ErrUnsupported), err)
 }

@@ -120,7 +120,7 @@ func TestDedupUnderConcurrency(t *testing.T) {
 	}
 }
 
-// TestDedupOfMessages: the SDK's messages are known again in both modes; a format that nobody here can read is not.
+// TestDedupOfMessages: the SDK's messages are recognized in both modes; those in an unknown format are not.
 func TestDedupOfMessages(t *testing.T) {
 	t.Parallel()
 	client, stream := redistest.Shared(t).Client(), redistest.Stream(t)

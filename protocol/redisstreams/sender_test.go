@@ -124,7 +124,8 @@ func TestCancelledCallerIsNotKept(t *testing.T) {
 	}
 }
 
-// TestClientThatRepeatsCommandsIsRefused: go-redis' defaults would put an event twice into the stream when a reply is lost.
+// TestClientThatRepeatsCommandsIsRefused: go-redis' defaults would put an event twice into the stream when a reply is
+// lost.
 func TestClientThatRepeatsCommandsIsRefused(t *testing.T) {
 	t.Parallel()
 	client := redis.NewClient(&redis.Options{Addr: "127.0.0.1:1"})

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// trimming says what an XADD removes at the other end of the stream. It is always approximate ("~"): Redis then drops
-// whole blocks of entries, which costs next to nothing.
+// trimming is what an XADD removes at the other end of the stream. It is always approximate ("~"): Redis then removes
+// only whole blocks of entries, at almost no cost.
 type trimming struct {
 	maxLen       int64
 	maxAge       time.Duration
@@ -19,17 +19,18 @@ type trimming struct {
 func (t *trimming) check() error {
 	switch {
 	case t.maxLen < 0 || t.maxAge < 0:
-		return fmt.Errorf("redisstreams: cannot keep %d entries or entries for %s", t.maxLen, t.maxAge)
+		return fmt.Errorf("redisstreams: %d entries, or entries for %s, is not a valid amount to keep; set 0 or more", t.maxLen, t.maxAge)
 	case t.maxLen > 0 && t.maxAge > 0:
 		return errors.New("redisstreams: Redis trims by length or by age, not by both in one command; choose one")
 	case t.acknowledged && t.maxLen == 0 && t.maxAge == 0:
-		return errors.New("redisstreams: to trim what is acknowledged, say with WithMaxLen or WithMaxAge how much to keep")
+		return errors.New("redisstreams: WithTrimAcknowledged requires WithMaxLen or WithMaxAge, which set how much to keep")
 	}
 	return nil
 }
 
-// append appends the arguments. millis is the time of the latest entry that is known, 0 for none: before the first reply
-// nothing is trimmed by age. The local clock bounds it, so that an entry with an id in the future trims nothing.
+// append appends the arguments. millis is the time of the latest known entry, 0 for none: before the first reply,
+// nothing is trimmed by age. The local clock limits it, so that an entry with an id in the future does not trim
+// anything.
 func (t *trimming) append(args []any, millis int64) []any {
 	if t.maxLen > 0 {
 		return append(t.appendMode(args), "maxlen", "~", t.maxLen)
@@ -50,7 +51,7 @@ func (t *trimming) appendMode(args []any) []any {
 	return args
 }
 
-// noteTime remembers the time in an entry id.
+// noteTime keeps the latest time in an entry id.
 func (s *Sender) noteTime(id string) {
 	if s.trim.maxAge == 0 {
 		return
@@ -58,7 +59,7 @@ func (s *Sender) noteTime(id string) {
 	text, _, _ := strings.Cut(id, "-")
 	millis, err := strconv.ParseInt(text, 10, 64)
 	if err != nil {
-		return // no time that a clock could show
+		return // beyond the times of any clock
 	}
 	for {
 		last := s.lastMillis.Load()

@@ -11,8 +11,8 @@ import (
 	"github.com/streamgate/streamgate/protocol/redisstreams"
 )
 
-// maxOutageLines is how many lines one outage may cost in the log of two members: its beginning and end for reading, and
-// the beginnings of what fails beside it (leases, acknowledgements).
+// maxOutageLines is how many lines one outage may cost in the log of two members: its beginning and end for reading,
+// and the beginnings of what fails beside it (leases, acknowledgements).
 const maxOutageLines = 24
 
 // TestFailoverOfSentinel: what a replica had confirmed outlives its master; who sends again makes no second entry.

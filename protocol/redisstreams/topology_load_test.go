@@ -211,8 +211,8 @@ func (l *load) attempts(id string) int {
 	return slices.Max(append(l.delivered[id], 0))
 }
 
-// progress returns when n more events of each producer are accepted and as many delivered; without names it waits for all
-// producers.
+// progress returns when n more events of each producer are accepted and as many delivered; without names it waits for
+// all producers.
 func (l *load) progress(n int, producers ...string) {
 	l.t.Helper()
 	redistest.Eventually(l.t, "every producer has begun", func() bool { return len(l.names()) >= l.started })

@@ -136,16 +136,16 @@ func TestTLSOfAStranger(t *testing.T) {
 	}
 }
 
-// The rights that the README names. go-redis' own commands at the beginning of a connection are not among them: it goes on
-// without.
+// The rights that the README names. go-redis' own commands at the beginning of a connection are not among them: it goes
+// on without.
 const (
 	rightsToSend    = "+xadd +multi +exec +wait +waitaof"
 	rightsToDedup   = "+evalsha +eval +get +set"
 	rightsToReceive = "+xreadgroup +xack +xpending +xclaim +xautoclaim +xgroup +xinfo +evalsha +eval"
 )
 
-// userClient returns the client of a new user who may do with the stream what rights say, and nothing else. What a server
-// does not know (WAITAOF) it cannot be asked to allow.
+// userClient returns the client of a new user who may do with the stream what rights say, and nothing else. What a
+// server does not know (WAITAOF) it cannot be asked to allow.
 func userClient(t testing.TB, server *redistest.Server, name, stream, rights string, more ...string) redis.UniversalClient {
 	t.Helper()
 	args := []any{"ACL", "SETUSER", name, "reset", "on", ">secret", "~" + stream, "~streamgate:{" + stream + "}:*", "-@all"}
@@ -177,7 +177,7 @@ func TestRightsOfUsers(t *testing.T) {
 
 		plain := userClient(t, server, "plain", stream, rightsToSend, "+config|get")
 		mustAppend(t, newSender(t, plain, stream, redisstreams.WithFsync()), sample("fsync"))
-		e := sample("nobody has a copy")
+		e := sample("not replicated")
 		_, err := newSender(t, plain, stream, redisstreams.WithReplicas(1)).Append(t.Context(), &e)
 		if !errors.Is(err, redisstreams.ErrNotDurable) || strings.Contains(err.Error(), "NOPERM") {
 			t.Errorf("without a replica: %v, want ErrNotDurable", err)

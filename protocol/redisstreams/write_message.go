@@ -13,8 +13,8 @@ import (
 	"github.com/streamgate/streamgate/protocol/rawevent"
 )
 
-// WriteMessage writes a message of the SDK as the fields of an entry, names and values alternately: structured if the
-// message is, else binary. It does not finish the message.
+// WriteMessage writes a message of the SDK as the fields of an entry, names and values alternately: in structured mode
+// if the message is structured, else in binary mode. It does not finish the message.
 func WriteMessage(ctx context.Context, m binding.Message, transformers ...binding.Transformer) ([]any, error) {
 	w := &fieldWriter{}
 	if _, err := binding.Write(ctx, m, w, w, transformers...); err != nil {
@@ -40,7 +40,7 @@ func (s *Sender) sendMessage(ctx context.Context, m binding.Message, transformer
 	}
 	var plain []string
 	if (s.dedup > 0 || len(s.mirror) > 0) && isJSONFormat(fw.event.DataContentType) {
-		if event, err := rawevent.FromJSON(fw.event.Data); err == nil { // else the reader will say what is wrong with it
+		if event, err := rawevent.FromJSON(fw.event.Data); err == nil { // else the reader reports what is wrong with it
 			plain = mirrored(&event, s.mirror)
 			if s.dedup > 0 {
 				w.one[0].key = dedupKey(s.stream, &event)
@@ -51,7 +51,7 @@ func (s *Sender) sendMessage(ctx context.Context, m binding.Message, transformer
 	return s.append(ctx, w)
 }
 
-// fieldWriter gathers an event in either mode.
+// fieldWriter collects an event in either mode.
 type fieldWriter struct {
 	event      rawevent.Event
 	structured bool
@@ -110,7 +110,7 @@ func (w *fieldWriter) SetData(data io.Reader) (err error) {
 // End implements binding.BinaryWriter.
 func (w *fieldWriter) End(context.Context) error { return nil }
 
-// readAll reads r into one buffer of the right size where r tells its length, as readers over bytes do.
+// readAll reads r into one buffer of the right size if r knows its length, as readers over bytes do.
 func readAll(r io.Reader) ([]byte, error) {
 	if sized, ok := r.(interface{ Len() int }); ok {
 		data := make([]byte, sized.Len())

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Lets the peers publish to a redis-server of its own once more, and compares what they write with
-# protocol/redisstreams/testdata/peers: the same peers, cases and ids, and in each entry the same fields of the same lengths.
+# protocol/redisstreams/layout/testdata/peers: the same peers, cases and ids, and in each entry the same fields of the same lengths.
 # --write replaces those files instead. Needs Go, Python with venv, and redis-server; installs redis-py into a temporary folder.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
@@ -32,7 +32,7 @@ run() {
 
 # As in the Makefile: a workspace or other flags would bring other versions.
 export GOWORK=off GOFLAGS='-mod=readonly -buildvcs=false'
-committed=../../../protocol/redisstreams/testdata/peers
+committed=../../../protocol/redisstreams/layout/testdata/peers
 
 say "installing redis-py"
 run python3 -m venv "$work/venv"

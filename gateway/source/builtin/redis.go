@@ -18,6 +18,7 @@ import (
 	"github.com/streamgate/streamgate/gateway/source"
 	"github.com/streamgate/streamgate/protocol/rawevent"
 	"github.com/streamgate/streamgate/protocol/redisstreams"
+	"github.com/streamgate/streamgate/protocol/redisstreams/layout"
 )
 
 func redisType() source.Type {
@@ -35,7 +36,7 @@ type RedisConfig struct {
 	Channel string `mapstructure:"channel"`
 	// StartFrom is where to begin the first time: earliest (default), latest, or an entry id.
 	StartFrom string `mapstructure:"startFrom"`
-	// Layout is how the entries are read: a name of redisstreams.Layouts, or auto (default), which finds out, and takes
+	// Layout is how the entries are read: one of layout.Names, or auto (default), which finds out, and takes
 	// an entry of no known program for flat fields.
 	Layout string `mapstructure:"layout"`
 	// Event says what the events look like.
@@ -52,7 +53,7 @@ type RedisEventConfig struct {
 
 // NewRedisConfig returns the defaults.
 func NewRedisConfig() *RedisConfig {
-	return &RedisConfig{StartFrom: "earliest", Layout: redisstreams.LayoutAuto, Event: RedisEventConfig{Type: "dev.streamgate.entry"}}
+	return &RedisConfig{StartFrom: "earliest", Layout: layout.Auto, Event: RedisEventConfig{Type: "dev.streamgate.entry"}}
 }
 
 // Validate implements source.Config.
@@ -70,8 +71,8 @@ func (c *RedisConfig) Validate(stream string) setting.Problems {
 	if c.StartFrom != "earliest" && c.StartFrom != "latest" && !entryID(c.StartFrom) {
 		p.Add("startFrom", fmt.Sprintf("%q is no position in a stream", c.StartFrom), "write earliest, latest, or an entry id like 1700000000000-0")
 	}
-	if c.Layout != redisstreams.LayoutAuto && !slices.Contains(redisstreams.Layouts(), c.Layout) {
-		p.Add("layout", fmt.Sprintf("%q is no layout", c.Layout), "write auto, "+strings.Join(redisstreams.Layouts(), ", "))
+	if c.Layout != layout.Auto && !slices.Contains(layout.Names(), c.Layout) {
+		p.Add("layout", fmt.Sprintf("%q is no layout", c.Layout), "write auto, "+strings.Join(layout.Names(), ", "))
 		return p
 	}
 	if _, err := c.layout(c.Layout); err != nil || c.Event.Type == "" {
@@ -81,12 +82,12 @@ func (c *RedisConfig) Validate(stream string) setting.Problems {
 }
 
 // layout returns the layout of that name for what this source reads.
-func (c *RedisConfig) layout(name string) (*redisstreams.Layout, error) {
-	l := redisstreams.LayoutConfig{Name: name, Source: c.Event.Source, Type: c.Event.Type}
-	if name == redisstreams.LayoutFields { // all but the subject becomes data, as the origin's readers know it
+func (c *RedisConfig) layout(name string) (*layout.Layout, error) {
+	l := layout.Config{Name: name, Source: c.Event.Source, Type: c.Event.Type}
+	if name == layout.Fields { // all but the subject becomes data, as the origin's readers know it
 		l.Fields.Subject = rawevent.AttrSubject
 	}
-	return redisstreams.NewLayout(l)
+	return layout.New(l)
 }
 
 func entryID(s string) bool { return regexp.MustCompile(`^[0-9]{1,19}(-[0-9]{1,19})?$`).MatchString(s) }
@@ -106,8 +107,8 @@ func (c *RedisConfig) NewSource(env source.Env) (source.Source, error) {
 	}
 	s := &redisSource{config: c, client: env.Redis, outbox: env.Outbox, log: env.Logger}
 	var err error
-	if s.layout, err = c.layout(c.Layout); err == nil && c.Layout == redisstreams.LayoutAuto {
-		s.flat, err = c.layout(redisstreams.LayoutFields)
+	if s.layout, err = c.layout(c.Layout); err == nil && c.Layout == layout.Auto {
+		s.flat, err = c.layout(layout.Fields)
 	}
 	return s, err
 }
@@ -125,8 +126,8 @@ type redisSource struct {
 	client redis.UniversalClient
 	outbox source.Outbox
 	log    *slog.Logger
-	layout *redisstreams.Layout
-	flat   *redisstreams.Layout // for what layout does not know; nil where it was named
+	layout *layout.Layout
+	flat   *layout.Layout // for what layout does not know; nil where it was named
 	down   bool
 }
 

@@ -1,4 +1,4 @@
-package redisstreams
+package layout
 
 import (
 	"bytes"
@@ -6,20 +6,21 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+	"unsafe"
 
 	"github.com/streamgate/streamgate/protocol/rawevent"
 )
 
-// This file takes apart JSON texts of other programs that are nearly events, so that they can be mended and then read by
-// rawevent, which refuses them as they are.
+// The functions of this file take apart JSON texts that are almost events in the JSON format, so that they can be
+// repaired before rawevent, which would refuse them, reads them.
 
-// jsonMember is one member of a JSON object, its value as it stands there.
+// jsonMember is one member of a JSON object, with its value in its original form.
 type jsonMember struct {
 	name  string
 	value json.RawMessage
 }
 
-// objectMembers returns the members of a JSON object, up to where text stops being one.
+// objectMembers returns the members of a JSON object, up to the first syntax error.
 func objectMembers(text string) []jsonMember {
 	decoder := json.NewDecoder(strings.NewReader(text))
 	if opening, err := decoder.Token(); err != nil || opening != json.Delim('{') {
@@ -46,7 +47,7 @@ func hasMember(members []jsonMember, name string) bool {
 	return slices.ContainsFunc(members, func(m jsonMember) bool { return m.name == name })
 }
 
-// objectOf is the JSON object of the members.
+// objectOf returns the JSON object of the members.
 func objectOf(members []jsonMember) []byte {
 	text := []byte{'{'}
 	for i, m := range members {
@@ -59,8 +60,8 @@ func objectOf(members []jsonMember) []byte {
 	return append(text, '}')
 }
 
-// stringBytes returns what a JSON string stands for, with the bytes in it that are not UTF-8, which encoding/json would
-// replace. ok is false if it is no string.
+// stringBytes returns the content of a JSON string. Unlike encoding/json it keeps bytes that are not UTF-8. ok is false
+// if quoted is not a string.
 func stringBytes(quoted []byte) (content []byte, ok bool) {
 	if len(quoted) < 2 || quoted[0] != '"' {
 		return nil, false
@@ -91,7 +92,7 @@ func appendUnescaped(dst, inner []byte) ([]byte, bool) {
 	return append(dst, text...), true
 }
 
-// validPrefix returns how many bytes of text are UTF-8.
+// validPrefix returns the number of leading bytes of text that are valid UTF-8.
 func validPrefix(text []byte) int {
 	for i := 0; i < len(text); {
 		r, size := utf8.DecodeRune(text[i:])
@@ -101,4 +102,32 @@ func validPrefix(text []byte) int {
 		i += size
 	}
 	return len(text)
+}
+
+// unquoteText restores JSON data that was written as a string. TriggerMesh's SDK and Dapr treat only application/json
+// as JSON (the SDK text/json as well). Data of any other JSON media type, like application/geo+json, they write as a
+// JSON string, which by the specification would be the data itself, quotes included.
+func unquoteText(event *rawevent.Event) {
+	contentType := event.DataContentType
+	if contentType == "" || !rawevent.IsJSON(contentType) || strings.EqualFold(essenceOf(contentType), "application/json") {
+		return
+	}
+	if text, ok := stringBytes(event.Data); ok && json.Valid(text) {
+		event.Data = text
+	}
+}
+
+// bytesOf returns the bytes of s without a copy; they must not be written to. It never returns nil, which would mean
+// that there is no data.
+func bytesOf(s string) []byte {
+	if s == "" {
+		return []byte{}
+	}
+	return unsafe.Slice(unsafe.StringData(s), len(s))
+}
+
+// essenceOf returns a media type without its parameters.
+func essenceOf(mediaType string) string {
+	essence, _, _ := strings.Cut(mediaType, ";")
+	return strings.TrimSpace(essence)
 }

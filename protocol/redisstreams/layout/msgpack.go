@@ -1,4 +1,4 @@
-package redisstreams
+package layout
 
 import (
 	"encoding/binary"
@@ -8,23 +8,23 @@ import (
 // Errors of decodeStringMap.
 var (
 	errMsgpackShort = errors.New("the MessagePack text ends too early")
-	errMsgpackTail  = errors.New("there is something behind the MessagePack map")
-	errMsgpackType  = errors.New("the MessagePack text is no map of strings to strings")
+	errMsgpackTail  = errors.New("data follows the MessagePack map")
+	errMsgpackType  = errors.New("the MessagePack text is not a map of strings to strings")
 )
 
 // decodeStringMap decodes a MessagePack map of strings to strings and returns its keys and values alternately, in their
-// order. They share memory with text and are arbitrary bytes: of type str, or bin, as writers in other languages give
-// them. nil is an empty map, as Go's encoders write a nil one.
+// order. They share memory with text and are arbitrary bytes, of type str or, from writers in other languages, bin. nil
+// is read as an empty map, because Go's encoders write a nil map so.
 //
-// It reads what watermill writes and nothing else of MessagePack, so that a stranger's entry meets little code. Lengths
-// are believed only where so many bytes are there: the result is at most 16 times as large as text.
+// It supports only the part of MessagePack that Watermill writes, to keep the code that untrusted entries reach small.
+// A length is checked against the bytes that remain, so the result is at most 16 times as large as text.
 func decodeStringMap(text string) ([]string, error) {
 	r := msgpackReader{rest: text}
 	pairs, err := r.mapHeader()
 	if err != nil {
 		return nil, err
 	}
-	if pairs > uint64(len(r.rest)/2) { // each string is a byte at least
+	if pairs > uint64(len(r.rest)/2) { // each string takes at least one byte
 		return nil, errMsgpackShort
 	}
 	all := make([]string, 0, 2*pairs)

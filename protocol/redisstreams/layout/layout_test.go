@@ -1,4 +1,4 @@
-package redisstreams_test
+package layout_test
 
 import (
 	"encoding/base64"
@@ -12,11 +12,12 @@ import (
 
 	"github.com/streamgate/streamgate/protocol/rawevent"
 	"github.com/streamgate/streamgate/protocol/redisstreams"
+	"github.com/streamgate/streamgate/protocol/redisstreams/layout"
 )
 
-func newLayout(t testing.TB, c redisstreams.LayoutConfig) *redisstreams.Layout {
+func newLayout(t testing.TB, c layout.Config) *layout.Layout {
 	t.Helper()
-	l, err := redisstreams.NewLayout(c)
+	l, err := layout.New(c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,7 +39,7 @@ const (
 	whole = `{"specversion":"1.0","id":"j","source":"/s","type":"t"}`
 )
 
-func runLayoutCases(t *testing.T, c redisstreams.LayoutConfig, cases map[string]layoutCase) {
+func runLayoutCases(t *testing.T, c layout.Config, cases map[string]layoutCase) {
 	t.Helper()
 	l := newLayout(t, c)
 	for name, c := range cases {
@@ -69,7 +70,7 @@ func unknown(fields ...string) layoutCase {
 
 func TestLayoutCloudEvents(t *testing.T) {
 	t.Parallel()
-	runLayoutCases(t, redisstreams.LayoutConfig{Name: "cloudevents"}, map[string]layoutCase{
+	runLayoutCases(t, layout.Config{Name: "cloudevents"}, map[string]layoutCase{
 		"binary": {[]string{"ce_specversion", "1.0", "ce_id", "1", "ce_source", "/s", "ce_type", "t", "content-type", "text/plain", "data", "x"},
 			`{"specversion":"1.0","id":"1","source":"/s","type":"t","datacontenttype":"text/plain","data":"x"}`, nil},
 		"structured":     {[]string{"content-type", "application/cloudevents+json", "data", whole}, whole, nil},
@@ -87,7 +88,7 @@ func TestLayoutOrigin(t *testing.T) {
 		return made + `,"datacontenttype":"application/json","data":` + members + `}`
 	}
 	withSubject := strings.Replace(made, `3Z"`, `3Z","subject":"s"`, 1)
-	runLayoutCases(t, redisstreams.LayoutConfig{Name: "origin"}, map[string]layoutCase{
+	runLayoutCases(t, layout.Config{Name: "origin"}, map[string]layoutCase{
 		"as the notebook writes it": {[]string{"subject", "s", "producer", "p", "href", "h"},
 			withSubject + `,"datacontenttype":"application/json","data":{"producer":"p","href":"h"}}`, nil},
 		"no subject":        {[]string{"producer", "p", "href", "h"}, data(`{"producer":"p","href":"h"}`), nil},
@@ -105,7 +106,7 @@ func TestLayoutOrigin(t *testing.T) {
 
 func TestLayoutTriggerMesh(t *testing.T) {
 	t.Parallel()
-	runLayoutCases(t, redisstreams.LayoutConfig{Name: "triggermesh"}, map[string]layoutCase{
+	runLayoutCases(t, layout.Config{Name: "triggermesh"}, map[string]layoutCase{
 		"event":            {[]string{"ce", whole}, whole, nil},
 		"other fields":     {[]string{"x", "1", "ce", " " + whole, "x", "2"}, whole, nil},
 		"broken":           malformed("ce", whole[:20]),
@@ -133,12 +134,12 @@ func TestLayoutDapr(t *testing.T) {
 	const opened = `{"specversion":"1.0","id":"i","source":"checkout","type":"com.dapr.event.sent","time":"2026-11-23T01:02:03Z"`
 	const rest = `,"pubsubname":"p","topic":"orders","datacontenttype":"application/json","data":{"n":1.50}}`
 	raw := func(more, base64 string) string { return made + more + `,"data_base64":"` + base64 + `"}` }
-	runLayoutCases(t, redisstreams.LayoutConfig{Name: "dapr"}, map[string]layoutCase{
+	runLayoutCases(t, layout.Config{Name: "dapr"}, map[string]layoutCase{
 		"envelope": {[]string{"data", enveloped, "metadata", "{}"}, opened + rest, nil},
 		"metadata": {[]string{"metadata", `{ "ttlInSeconds": "5" }`, "data", enveloped},
 			opened + `,"daprmetadata":"{\"ttlInSeconds\":\"5\"}"` + rest, nil},
 		"its own daprmetadata": {[]string{"data", whole[:len(whole)-1] + `,"daprmetadata":"x"}`, "metadata", `{"a":"b"}`}, whole[:len(whole)-1] + `,"daprmetadata":"x"}`, nil},
-		"metadata that is no String": {[]string{"data", whole, "metadata", "{\"a\":\"\u0080\"}"},
+		"metadata not a String": {[]string{"data", whole, "metadata", "{\"a\":\"\u0080\"}"},
 			whole[:len(whole)-1] + `,"daprmetadatabase64":"` + base64.StdEncoding.EncodeToString([]byte("{\"a\":\"\u0080\"}")) + `"}`, nil},
 		"no metadata, as long ago":  {[]string{"data", whole}, whole, nil},
 		"null metadata":             {[]string{"data", whole, "metadata", "null"}, whole, nil},
@@ -178,7 +179,7 @@ func TestLayoutRedpandaConnect(t *testing.T) {
 	for i := range 300 {
 		many = append(many, fmt.Sprintf("m%d", i), "v")
 	}
-	runLayoutCases(t, redisstreams.LayoutConfig{Name: "redpanda-connect"}, map[string]layoutCase{
+	runLayoutCases(t, layout.Config{Name: "redpanda-connect"}, map[string]layoutCase{
 		"body":                        {[]string{"body", "x"}, text(""), nil},
 		"empty body":                  {[]string{"body", ""}, made + `,"data_base64":""}`, nil},
 		"metadata":                    {[]string{"kafka_topic", "T", "body", "x", "Xéß_1", "ü"}, text(`,"kafkatopic":"T","x1":"ü"`), nil},
@@ -187,7 +188,7 @@ func TestLayoutRedpandaConnect(t *testing.T) {
 		"metadata, the first wins":    {[]string{"body", "x", "a_b", "1", "ab", "2", "a_b", "3"}, text(`,"ab":"1"`), nil},
 		"metadata of a long name":     {[]string{"body", "x", strings.Repeat("a", 65), "1", strings.Repeat("b", 64), "2", strings.Repeat("c", 60), "\n"}, text(`,"` + strings.Repeat("b", 64) + `":"2"`), nil},
 		"empty metadata":              {[]string{"body", "x", "a", ""}, text(""), nil},
-		"metadata that is no String":  {[]string{"body", "x", "a", "\xff", "b", "\n"}, text(`,"abase64":"/w==","bbase64":"Cg=="`), nil},
+		"metadata not a String":       {[]string{"body", "x", "a", "\xff", "b", "\n"}, text(`,"abase64":"/w==","bbase64":"Cg=="`), nil},
 		"content type": {[]string{"Content-Type", "text/plain", "content-type", "text/html", "body", "x"},
 			made + `,"datacontenttype":"text/plain","data":"x"}`, nil},
 		"binary mode of Kafka": {with("content-type", "application/json", "ce_x", "1", "kafka_key", "k"),
@@ -213,22 +214,22 @@ func TestLayoutRedpandaConnect(t *testing.T) {
 
 func TestLayoutFields(t *testing.T) {
 	t.Parallel()
-	runLayoutCases(t, redisstreams.LayoutConfig{Name: "fields"}, map[string]layoutCase{
+	runLayoutCases(t, layout.Config{Name: "fields"}, map[string]layoutCase{
 		"all in the data":            {[]string{"b", "1", "a", "", "é", "\xff"}, made + `,"datacontenttype":"application/json","data":{"b":"1","a":"","é_base64":"/w=="}}`, nil},
 		"field twice":                malformed("a", "1", "a", "1"),
 		"member twice":               malformed("a", "\xff", "a_base64", "1"),
 		"names that become the same": malformed("\xff", "1", "\xfe", "2"),
 		"no fields":                  unknown(),
 	})
-	rules := redisstreams.FieldRules{
-		ID: "order", Source: "shop", Type: "kind", Subject: "order", Time: "at", DataSchema: "schema", Extensions: []redisstreams.FieldExtension{
+	rules := layout.FieldRules{
+		ID: "order", Source: "shop", Type: "kind", Subject: "order", Time: "at", DataSchema: "schema", Extensions: []layout.FieldExtension{
 			{Name: "region"}, {Name: "customer", Field: "Customer ID"},
 		},
 	}
 	const json = `,"datacontenttype":"application/json","data":`
 	t.Run("rules", func(t *testing.T) {
 		t.Parallel()
-		runLayoutCases(t, redisstreams.LayoutConfig{Name: "fields", Fields: rules}, map[string]layoutCase{
+		runLayoutCases(t, layout.Config{Name: "fields", Fields: rules}, map[string]layoutCase{
 			"everything": {[]string{"order", "7", "shop", "/shop", "kind", "sold", "at", "2026-11-23T01:02:03z", "schema", "https://example.com/s", "region", "eu", "Customer ID", "c", "n", "1"},
 				`{"specversion":"1.0","id":"7","source":"/shop","type":"sold","time":"2026-11-23T01:02:03Z","subject":"7","dataschema":"https://example.com/s"` +
 					`,"customer":"c","region":"eu","datacontenttype":"application/json","data":{"n":"1"}}`, nil},
@@ -244,7 +245,7 @@ func TestLayoutFields(t *testing.T) {
 	withData.Data, withData.DataContentType = "payload", "mime"
 	t.Run("rules with data", func(t *testing.T) {
 		t.Parallel()
-		runLayoutCases(t, redisstreams.LayoutConfig{Name: "fields", Fields: withData, DataContentType: "application/xml"}, map[string]layoutCase{
+		runLayoutCases(t, layout.Config{Name: "fields", Fields: withData, DataContentType: "application/xml"}, map[string]layoutCase{
 			"data":         {[]string{"payload", `[ 1]`, "mime", "application/json", "other", "x", "other", "x"}, made + json + `[ 1]}`, nil},
 			"default type": {[]string{"payload", `<a/>`, "mime", ""}, made + `,"datacontenttype":"application/xml","data":"<a/>"}`, nil},
 			"empty data":   {[]string{"payload", ""}, made + `,"datacontenttype":"application/xml","data":""}`, nil},
@@ -260,18 +261,18 @@ func TestLayoutFields(t *testing.T) {
 func TestLayoutDefaults(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		config                     redisstreams.LayoutConfig
+		config                     layout.Config
 		stream, entry              string
 		id, source, eventType, tim string
 	}{
-		"defaults":       {redisstreams.LayoutConfig{}, "orders", "1700000000123-4", "orders/1700000000123-4", "/streams/orders", "dev.streamgate.entry", "2023-11-14T22:13:20.123Z"},
-		"configured":     {redisstreams.LayoutConfig{Source: "urn:x:y", Type: "com.example"}, "orders", "1-0", "orders/1-0", "urn:x:y", "com.example", "1970-01-01T00:00:00.001Z"},
-		"partition":      {redisstreams.LayoutConfig{}, "{a b/c:1}é", "0-1", "{a b/c:1}é/0-1", "/streams/%7Ba%20b%2Fc:1%7D%C3%A9", "dev.streamgate.entry", "1970-01-01T00:00:00.000Z"},
-		"name not UTF-8": {redisstreams.LayoutConfig{}, "a/\xff\n", "0-1", "a%2F%FF%0A/0-1", "/streams/a%2F%FF%0A", "dev.streamgate.entry", "1970-01-01T00:00:00.000Z"},
-		"name with %":    {redisstreams.LayoutConfig{}, "a%FF", "0-1", "a%25FF/0-1", "/streams/a%25FF", "dev.streamgate.entry", "1970-01-01T00:00:00.000Z"},
-		"last time":      {redisstreams.LayoutConfig{}, "s", "253402300799999-0", "s/253402300799999-0", "/streams/s", "dev.streamgate.entry", "9999-12-31T23:59:59.999Z"},
-		"beyond time":    {redisstreams.LayoutConfig{}, "s", "253402300800000-0", "s/253402300800000-0", "/streams/s", "dev.streamgate.entry", ""},
-		"end of ids":     {redisstreams.LayoutConfig{}, "s", "18446744073709551615-18446744073709551615", "s/18446744073709551615-18446744073709551615", "/streams/s", "dev.streamgate.entry", ""},
+		"defaults":       {layout.Config{}, "orders", "1700000000123-4", "orders/1700000000123-4", "/streams/orders", "dev.streamgate.entry", "2023-11-14T22:13:20.123Z"},
+		"configured":     {layout.Config{Source: "urn:x:y", Type: "com.example"}, "orders", "1-0", "orders/1-0", "urn:x:y", "com.example", "1970-01-01T00:00:00.001Z"},
+		"partition":      {layout.Config{}, "{a b/c:1}é", "0-1", "{a b/c:1}é/0-1", "/streams/%7Ba%20b%2Fc:1%7D%C3%A9", "dev.streamgate.entry", "1970-01-01T00:00:00.000Z"},
+		"name not UTF-8": {layout.Config{}, "a/\xff\n", "0-1", "a%2F%FF%0A/0-1", "/streams/a%2F%FF%0A", "dev.streamgate.entry", "1970-01-01T00:00:00.000Z"},
+		"name with %":    {layout.Config{}, "a%FF", "0-1", "a%25FF/0-1", "/streams/a%25FF", "dev.streamgate.entry", "1970-01-01T00:00:00.000Z"},
+		"last time":      {layout.Config{}, "s", "253402300799999-0", "s/253402300799999-0", "/streams/s", "dev.streamgate.entry", "9999-12-31T23:59:59.999Z"},
+		"beyond time":    {layout.Config{}, "s", "253402300800000-0", "s/253402300800000-0", "/streams/s", "dev.streamgate.entry", ""},
+		"end of ids":     {layout.Config{}, "s", "18446744073709551615-18446744073709551615", "s/18446744073709551615-18446744073709551615", "/streams/s", "dev.streamgate.entry", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -291,7 +292,7 @@ func TestLayoutDefaults(t *testing.T) {
 
 func TestLayoutBodyFieldAndDataContentType(t *testing.T) {
 	t.Parallel()
-	runLayoutCases(t, redisstreams.LayoutConfig{Name: "redpanda-connect", BodyField: "msg", DataContentType: "text/plain"}, map[string]layoutCase{
+	runLayoutCases(t, layout.Config{Name: "redpanda-connect", BodyField: "msg", DataContentType: "text/plain"}, map[string]layoutCase{
 		"body":         {[]string{"msg", "x", "body", "y"}, made + `,"body":"y","datacontenttype":"text/plain","data":"x"}`, nil},
 		"its own type": {[]string{"msg", "x", "content-type", "text/html"}, made + `,"datacontenttype":"text/html","data":"x"}`, nil},
 		"whole event":  {[]string{"msg", "x", "ce_specversion", "1.0", "ce_id", "1", "ce_source", "/s", "ce_type", "t"}, `{"specversion":"1.0","id":"1","source":"/s","type":"t","data_base64":"eA=="}`, nil},
@@ -300,44 +301,44 @@ func TestLayoutBodyFieldAndDataContentType(t *testing.T) {
 
 func TestLayoutConfig(t *testing.T) {
 	t.Parallel()
-	extension := func(name ...string) redisstreams.FieldRules {
-		var r redisstreams.FieldRules
+	extension := func(name ...string) layout.FieldRules {
+		var r layout.FieldRules
 		for _, n := range name {
-			r.Extensions = append(r.Extensions, redisstreams.FieldExtension{Name: n, Field: "f"})
+			r.Extensions = append(r.Extensions, layout.FieldExtension{Name: n, Field: "f"})
 		}
 		return r
 	}
 	for name, c := range map[string]struct {
-		config redisstreams.LayoutConfig
+		config layout.Config
 		want   string // what the error says
 	}{
-		"unknown name":            {redisstreams.LayoutConfig{Name: "kafka"}, `no layout "kafka"; use auto, cloudevents, triggermesh, watermill, dapr, origin, redpanda-connect, fields`},
-		"source":                  {redisstreams.LayoutConfig{Source: "a b"}, `attribute "source"`},
-		"type":                    {redisstreams.LayoutConfig{Type: "\n"}, `attribute "type"`},
-		"data content type":       {redisstreams.LayoutConfig{DataContentType: "json"}, `attribute "datacontenttype"`},
-		"event as data":           {redisstreams.LayoutConfig{DataContentType: "application/cloudevents+json"}, "media type of events"},
-		"body field of another":   {redisstreams.LayoutConfig{Name: "dapr", BodyField: "x"}, "no body field"},
-		"rules of another":        {redisstreams.LayoutConfig{Name: "auto", Fields: redisstreams.FieldRules{Data: "x"}}, "no field rules"},
-		"type of no data":         {redisstreams.LayoutConfig{Name: "fields", Fields: redisstreams.FieldRules{DataContentType: "x"}}, "name the field of the data"},
-		"extension name":          {redisstreams.LayoutConfig{Name: "fields", Fields: extension("a_b")}, `"a_b" cannot be`},
-		"reserved extension name": {redisstreams.LayoutConfig{Name: "fields", Fields: extension("subject")}, `"subject" cannot be`},
-		"no extension name":       {redisstreams.LayoutConfig{Name: "fields", Fields: extension("")}, `"" cannot be`},
-		"long extension name":     {redisstreams.LayoutConfig{Name: "fields", Fields: extension(strings.Repeat("a", 65))}, "up to 64"},
-		"extension twice":         {redisstreams.LayoutConfig{Name: "fields", Fields: extension("a", "a")}, `two fields for the extension "a"`},
+		"unknown name":            {layout.Config{Name: "kafka"}, `"kafka" is not a layout; use auto, cloudevents, triggermesh, watermill, dapr, origin, redpanda-connect, fields`},
+		"source":                  {layout.Config{Source: "a b"}, `attribute "source"`},
+		"type":                    {layout.Config{Type: "\n"}, `attribute "type"`},
+		"data content type":       {layout.Config{DataContentType: "json"}, `attribute "datacontenttype"`},
+		"event as data":           {layout.Config{DataContentType: "application/cloudevents+json"}, "media type of events"},
+		"body field of another":   {layout.Config{Name: "dapr", BodyField: "x"}, "does not take a body field"},
+		"rules of another":        {layout.Config{Name: "auto", Fields: layout.FieldRules{Data: "x"}}, "does not take field rules"},
+		"type of no data":         {layout.Config{Name: "fields", Fields: layout.FieldRules{DataContentType: "x"}}, "set Data"},
+		"extension name":          {layout.Config{Name: "fields", Fields: extension("a_b")}, `"a_b" is not a valid name`},
+		"reserved extension name": {layout.Config{Name: "fields", Fields: extension("subject")}, `"subject" is not a valid name`},
+		"no extension name":       {layout.Config{Name: "fields", Fields: extension("")}, `"" is not a valid name`},
+		"long extension name":     {layout.Config{Name: "fields", Fields: extension(strings.Repeat("a", 65))}, "up to 64"},
+		"extension twice":         {layout.Config{Name: "fields", Fields: extension("a", "a")}, `two fields for the extension "a"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if _, err := redisstreams.NewLayout(c.config); err == nil || !strings.Contains(err.Error(), c.want) {
+			if _, err := layout.New(c.config); err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("error %v, want one with %q", err, c.want)
 			}
 		})
 	}
-	for _, name := range append(redisstreams.Layouts(), "auto") {
-		if got := newLayout(t, redisstreams.LayoutConfig{Name: name}).Name(); got != name {
+	for _, name := range append(layout.Names(), "auto") {
+		if got := newLayout(t, layout.Config{Name: name}).Name(); got != name {
 			t.Errorf("the layout %s is called %s", name, got)
 		}
 	}
-	if got := newLayout(t, redisstreams.LayoutConfig{}).Name(); got != "auto" {
+	if got := newLayout(t, layout.Config{}).Name(); got != "auto" {
 		t.Errorf("the default is %s", got)
 	}
 }
@@ -345,7 +346,7 @@ func TestLayoutConfig(t *testing.T) {
 // TestLayoutWithoutData: data that is not there has no media type either.
 func TestLayoutWithoutData(t *testing.T) {
 	t.Parallel()
-	runLayoutCases(t, redisstreams.LayoutConfig{Name: "watermill", DataContentType: "text/plain"}, map[string]layoutCase{
+	runLayoutCases(t, layout.Config{Name: "watermill", DataContentType: "text/plain"}, map[string]layoutCase{
 		"none":  {[]string{"_watermill_message_uuid", ""}, made + `}`, nil},
 		"empty": {[]string{"_watermill_message_uuid", "", "payload", ""}, made + `,"datacontenttype":"text/plain","data":""}`, nil},
 	})
@@ -355,7 +356,7 @@ func TestLayoutWithoutData(t *testing.T) {
 func TestLayoutErrorsAreEntryErrors(t *testing.T) {
 	t.Parallel()
 	e := redisstreams.Entry{Stream: "orders", ID: "5-1", Fields: []string{"Content-Type", "application/cloudevents+avro", "body", "x"}}
-	event, err := newLayout(t, redisstreams.LayoutConfig{Name: "redpanda-connect"}).Event(&e)
+	event, err := newLayout(t, layout.Config{Name: "redpanda-connect"}).Event(&e)
 	var entryError *redisstreams.EntryError
 	if !errors.As(err, &entryError) || entryError.Stream != "orders" || entryError.ID != "5-1" {
 		t.Fatalf("the error does not say which entry: %v", err)

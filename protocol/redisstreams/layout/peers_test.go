@@ -1,4 +1,4 @@
-package redisstreams_test
+package layout_test
 
 import (
 	"encoding/json"
@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/streamgate/streamgate/protocol/redisstreams"
+	"github.com/streamgate/streamgate/protocol/redisstreams/layout"
 )
 
 // peerFile holds entries that a peer, or its client library, has written.
@@ -77,7 +78,7 @@ func readPeers(t testing.TB) map[string]peerFile {
 }
 
 // readPeerEntry returns the event in JSON, or the error.
-func readPeerEntry(l *redisstreams.Layout, p *peerEntry) (string, error) {
+func readPeerEntry(l *layout.Layout, p *peerEntry) (string, error) {
 	e := p.entry()
 	event, err := l.Event(&e)
 	if err != nil {
@@ -94,7 +95,7 @@ func TestPeers(t *testing.T) {
 	for peer, file := range readPeers(t) {
 		t.Run(peer, func(t *testing.T) {
 			t.Parallel()
-			named, auto := newLayout(t, redisstreams.LayoutConfig{Name: peer}), newLayout(t, redisstreams.LayoutConfig{})
+			named, auto := newLayout(t, layout.Config{Name: peer}), newLayout(t, layout.Config{})
 			var got strings.Builder
 			for i := range file.Entries {
 				p := &file.Entries[i]
@@ -102,7 +103,7 @@ func TestPeers(t *testing.T) {
 				fmt.Fprintf(&got, "-- %s --\n%s\n", p.Name, text)
 				textByAuto, err := readPeerEntry(auto, p)
 				switch {
-				case peer != redisstreams.LayoutRedpandaConnect:
+				case peer != layout.RedpandaConnect:
 					if diff := cmp.Diff(text, textByAuto); diff != "" {
 						t.Errorf("%s: auto reads it in another way:\n%s", p.Name, diff)
 					}

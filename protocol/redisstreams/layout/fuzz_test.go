@@ -1,4 +1,4 @@
-package redisstreams_test
+package layout_test
 
 import (
 	"errors"
@@ -11,19 +11,20 @@ import (
 
 	"github.com/streamgate/streamgate/protocol/rawevent"
 	"github.com/streamgate/streamgate/protocol/redisstreams"
+	"github.com/streamgate/streamgate/protocol/redisstreams/layout"
 )
 
 // allLayouts returns every layout, fields also with rules.
-func allLayouts(t testing.TB) []*redisstreams.Layout {
+func allLayouts(t testing.TB) []*layout.Layout {
 	t.Helper()
-	configs := []redisstreams.LayoutConfig{{Name: redisstreams.LayoutAuto, DataContentType: "text/plain"}, {Name: redisstreams.LayoutFields, Fields: redisstreams.FieldRules{
+	configs := []layout.Config{{Name: layout.Auto, DataContentType: "text/plain"}, {Name: layout.Fields, Fields: layout.FieldRules{
 		ID: "ID", Source: "source", Type: "type", Subject: "subject", Time: "time", DataSchema: "schema", DataContentType: "content-type", Data: "data",
-		Extensions: []redisstreams.FieldExtension{{Name: "href"}, {Name: "x", Field: "producer"}},
+		Extensions: []layout.FieldExtension{{Name: "href"}, {Name: "x", Field: "producer"}},
 	}}}
-	for _, name := range redisstreams.Layouts() {
-		configs = append(configs, redisstreams.LayoutConfig{Name: name, DataContentType: "text/plain"})
+	for _, name := range layout.Names() {
+		configs = append(configs, layout.Config{Name: name, DataContentType: "text/plain"})
 	}
-	var all []*redisstreams.Layout
+	var all []*layout.Layout
 	for _, c := range configs {
 		all = append(all, newLayout(t, c))
 	}
@@ -31,7 +32,7 @@ func allLayouts(t testing.TB) []*redisstreams.Layout {
 }
 
 // checkLayout reads any entry: no panic, the same event or error every time, and an event is valid, in JSON too.
-func checkLayout(t rapid.TB, l *redisstreams.Layout, e redisstreams.Entry) (string, error) {
+func checkLayout(t rapid.TB, l *layout.Layout, e redisstreams.Entry) (string, error) {
 	t.Helper()
 	before := slices.Clone(e.Fields)
 	event, err := l.Event(&e)
@@ -56,7 +57,7 @@ func checkLayout(t rapid.TB, l *redisstreams.Layout, e redisstreams.Entry) (stri
 	if err := validated.Validate(); err != nil || !cmp.Equal(event, validated) {
 		t.Fatalf("%s makes an invalid event: %v\n%+v", l.Name(), err, event)
 	}
-	if rawevent.ModeOf(event.DataContentType) != rawevent.Binary && l.Name() == redisstreams.LayoutFields {
+	if rawevent.ModeOf(event.DataContentType) != rawevent.Binary && l.Name() == layout.Fields {
 		t.Fatalf("%s takes an encoded event for data", l.Name())
 	}
 	text := event.AppendJSON(nil)
@@ -67,15 +68,15 @@ func checkLayout(t rapid.TB, l *redisstreams.Layout, e redisstreams.Entry) (stri
 }
 
 // checkLayouts checks every layout, and that LayoutAuto reads as one of the others, or says that none may.
-func checkLayouts(t rapid.TB, all []*redisstreams.Layout, e redisstreams.Entry) {
+func checkLayouts(t rapid.TB, all []*layout.Layout, e redisstreams.Entry) {
 	t.Helper()
 	auto, autoErr := "", error(nil)
 	var others []string
 	for _, l := range all {
 		switch text, err := checkLayout(t, l, e); l.Name() {
-		case redisstreams.LayoutAuto:
+		case layout.Auto:
 			auto, autoErr = text, err
-		case redisstreams.LayoutFields, redisstreams.LayoutRedpandaConnect:
+		case layout.Fields, layout.RedpandaConnect:
 		default:
 			others = append(others, text)
 		}

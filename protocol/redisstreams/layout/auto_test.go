@@ -1,4 +1,4 @@
-package redisstreams_test
+package layout_test
 
 import (
 	"slices"
@@ -6,18 +6,19 @@ import (
 	"testing"
 
 	"github.com/streamgate/streamgate/protocol/redisstreams"
+	"github.com/streamgate/streamgate/protocol/redisstreams/layout"
 )
 
-// TestLayoutAuto: what belongs to nobody for certain is not guessed, and what is broken is not taken for something else.
+// TestLayoutAuto: ambiguous entries are not guessed, and broken ones are not read by another layout.
 func TestLayoutAuto(t *testing.T) {
 	t.Parallel()
 	const binary = `{"specversion":"1.0","id":"1","source":"/s","type":"t"}`
 	const fromDapr = `{"specversion":"1.0","id":"1","source":"/s","type":"t","pubsubname":"p","topic":"o"}`
 	ours := []string{"ce_specversion", "1.0", "ce_id", "1", "ce_source", "/s", "ce_type", "t"}
 	with := func(more ...string) []string { return append(slices.Clone(ours), more...) }
-	runLayoutCases(t, redisstreams.LayoutConfig{}, map[string]layoutCase{
+	runLayoutCases(t, layout.Config{}, map[string]layoutCase{
 		"binary":                          {ours, binary, nil},
-		"with a body of somebody's":       {with("body", "x"), binary, nil},
+		"with a foreign body field":       {with("body", "x"), binary, nil},
 		"with the origin's fields":        {with("subject", "s", "producer", "p", "href", "h"), binary, nil},
 		"with watermill's field":          {with("_watermill_message_uuid", "u"), binary, nil},
 		"structured":                      {[]string{"content-type", "application/cloudevents+json", "data", whole}, whole, nil},
@@ -40,7 +41,7 @@ func TestLayoutAuto(t *testing.T) {
 		"dapr, cut off":                   malformed("data", `{"topic":"","pubsubname":"","specversion":"1.0","id"`),
 		"dapr, cut off in a value":        malformed("data", `{"topic":"","pubsubname":"","specversion":"1.`),
 		"dapr, raw":                       {[]string{"data", "x", "metadata", `{"RawPayload":"TRUE"}`}, made + `,"daprmetadata":"{\"RawPayload\":\"TRUE\"}","data_base64":"eA=="}`, nil},
-		"dapr, or somebody else":          unknown("data", "x", "metadata", "{}"),
+		"dapr or another program":         unknown("data", "x", "metadata", "{}"),
 		"dapr, raw or not":                unknown("data", "x", "metadata", `{"rawPayload":"false"}`),
 		"dapr, no pubsubname":             unknown("data", whole[:len(whole)-1]+`,"topic":"o"}`),
 		"dapr, no topic":                  unknown("data", whole[:len(whole)-1]+`,"pubsubname":"p"}`),

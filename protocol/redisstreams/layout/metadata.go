@@ -1,4 +1,4 @@
-package redisstreams
+package layout
 
 import (
 	"encoding/base64"
@@ -6,23 +6,25 @@ import (
 	"strings"
 
 	"github.com/streamgate/streamgate/protocol/rawevent"
+	"github.com/streamgate/streamgate/protocol/redisstreams"
 )
 
 const (
-	maxExtensionName = 64  // longer ones rawevent refuses
-	maxAttributes    = 256 // more of them rawevent refuses; here they end the work early
+	maxExtensionName = 64  // rawevent refuses longer ones
+	maxAttributes    = 256 // rawevent refuses more; checked here to stop early
 )
 
-// dataAndMetadata is a message of a program that knows no events.
+// dataAndMetadata is a message of a program that does not use CloudEvents.
 type dataAndMetadata struct {
-	data     *string  // nil if there is none
+	data     *string  // nil if there is no data
 	metadata []string // names and values alternately
-	// idField and id are the field of the entry that holds an id of the message, and the id; empty if there is none.
+	// idField names the field that holds the id of the message, id is its value. Both are empty if there is no such
+	// field.
 	idField, id string
 }
 
-// eventOf makes an event of a message as the doc of [Layout] says.
-func (l *Layout) eventOf(e *Entry, m *dataAndMetadata) (rawevent.Event, error) {
+// eventOf makes an event of a message, as documented at [Layout].
+func (l *Layout) eventOf(e *redisstreams.Entry, m *dataAndMetadata) (rawevent.Event, error) {
 	event, err := coreEvent(e, m)
 	if err != nil {
 		return event, err
@@ -40,18 +42,20 @@ func (l *Layout) eventOf(e *Entry, m *dataAndMetadata) (rawevent.Event, error) {
 		setExtension(&event, m.idField, m.id)
 	}
 	for i := 0; i+1 < len(m.metadata); i += 2 {
-		if name := m.metadata[i]; !strings.HasPrefix(name, FieldPrefix) && !strings.EqualFold(name, FieldContentType) {
+		name := m.metadata[i]
+		if !strings.HasPrefix(name, redisstreams.FieldPrefix) && !strings.EqualFold(name, redisstreams.FieldContentType) {
 			setExtension(&event, name, m.metadata[i+1])
 		}
 		if len(event.Attributes) > maxAttributes {
-			return rawevent.Event{}, e.fail(ErrMalformed, fmt.Sprintf("it has more metadata than an event can have attributes, which is %d", maxAttributes))
+			return rawevent.Event{}, e.Reject(redisstreams.ErrMalformed,
+				fmt.Sprintf("it has more metadata than the %d attributes that an event can have", maxAttributes))
 		}
 	}
 	return validEvent(e, &event)
 }
 
-// coreEvent returns what the message itself says of the event: by its content type and the ce_ metadata.
-func coreEvent(e *Entry, m *dataAndMetadata) (rawevent.Event, error) {
+// coreEvent returns the event as far as the content type and the ce_ metadata of the message describe it.
+func coreEvent(e *redisstreams.Entry, m *dataAndMetadata) (rawevent.Event, error) {
 	event := rawevent.Event{DataContentType: metadataContentType(m.metadata)}
 	if rawevent.ModeOf(event.DataContentType) != rawevent.Binary {
 		return encodedEvent(e, event.DataContentType, m.data)
@@ -60,50 +64,52 @@ func coreEvent(e *Entry, m *dataAndMetadata) (rawevent.Event, error) {
 		event.Data = bytesOf(*m.data)
 	}
 	for i := 0; i+1 < len(m.metadata); i += 2 {
-		name, isAttribute := strings.CutPrefix(m.metadata[i], FieldPrefix)
+		name, isAttribute := strings.CutPrefix(m.metadata[i], redisstreams.FieldPrefix)
 		value := m.metadata[i+1]
 		if !isAttribute || name == rawevent.AttrDataContentType || value == "" {
 			continue
 		}
 		if !rawevent.ValidName(name) {
-			return rawevent.Event{}, e.fail(ErrMalformed, fmt.Sprintf("the metadata %q is no valid attribute name", m.metadata[i]))
+			return rawevent.Event{}, e.Reject(redisstreams.ErrMalformed,
+				fmt.Sprintf("the metadata %q is not a valid attribute name", m.metadata[i]))
 		}
 		if _, found := event.Attribute(name); found {
-			return rawevent.Event{}, e.fail(ErrMalformed, fmt.Sprintf("the metadata %q occurs twice", m.metadata[i]))
+			return rawevent.Event{}, e.Reject(redisstreams.ErrMalformed,
+				fmt.Sprintf("the metadata %q occurs twice", m.metadata[i]))
 		}
 		event.Set(name, value)
 		if len(event.Attributes) > maxAttributes {
-			break // which the caller finds
+			break // the caller reports it
 		}
 	}
 	return event, nil
 }
 
-// encodedEvent reads an event in structured mode, as [Entry.Event] reads it from the entries of our own binding.
-func encodedEvent(e *Entry, mediaType string, data *string) (rawevent.Event, error) {
-	ours := Entry{Stream: e.Stream, ID: e.ID, Fields: []string{FieldContentType, mediaType}}
+// encodedEvent reads an event in structured mode, as [redisstreams.Entry.Event] does for entries of the binding.
+func encodedEvent(e *redisstreams.Entry, mediaType string, data *string) (rawevent.Event, error) {
+	native := redisstreams.Entry{Stream: e.Stream, ID: e.ID, Fields: []string{redisstreams.FieldContentType, mediaType}}
 	if data != nil {
-		ours.Fields = append(ours.Fields, FieldData, *data)
+		native.Fields = append(native.Fields, redisstreams.FieldData, *data)
 	}
-	return ours.Event()
+	return native.Event()
 }
 
-// metadataContentType returns the first content type, whatever its case: Kafka's binding writes content-type, and HTTP
-// Content-Type.
+// metadataContentType returns the first content type, in any letter case: the Kafka binding writes content-type, HTTP
+// writes Content-Type.
 func metadataContentType(metadata []string) string {
 	fallback := ""
 	for i := 0; i+1 < len(metadata); i += 2 {
 		switch name := metadata[i]; {
-		case strings.EqualFold(name, FieldContentType) && metadata[i+1] != "":
+		case strings.EqualFold(name, redisstreams.FieldContentType) && metadata[i+1] != "":
 			return metadata[i+1]
-		case name == FieldPrefix+rawevent.AttrDataContentType && fallback == "":
+		case name == redisstreams.FieldPrefix+rawevent.AttrDataContentType && fallback == "":
 			fallback = metadata[i+1]
 		}
 	}
 	return fallback
 }
 
-// setExtension sets an extension under a name made of any other, or none, as the doc of [Layout] says.
+// setExtension sets an extension, if a valid name can be derived from anyName, as documented at [Layout].
 func setExtension(event *rawevent.Event, anyName, value string) {
 	name := extensionName(anyName)
 	if name == "" || value == "" {
@@ -120,7 +126,7 @@ func setExtension(event *rawevent.Event, anyName, value string) {
 // extensionName returns the ASCII letters and digits of a name, lower-cased.
 func extensionName(s string) string {
 	if rawevent.ValidName(s) {
-		return s // without an allocation
+		return s // saves an allocation
 	}
 	return strings.Map(func(r rune) rune {
 		switch {
@@ -134,7 +140,7 @@ func extensionName(s string) string {
 	}, s)
 }
 
-// reservedName reports whether the specification uses the name, so that no extension can have it.
+// reservedName reports whether the specification uses the name, so that an extension cannot have it.
 func reservedName(name string) bool {
 	switch name {
 	case rawevent.AttrSpecVersion, rawevent.AttrID, rawevent.AttrSource, rawevent.AttrType, rawevent.AttrTime,
@@ -144,7 +150,8 @@ func reservedName(name string) bool {
 	return false
 }
 
-// isString reports whether s is a valid attribute value. Printable ASCII is told at once; rawevent knows the rest.
+// isString reports whether s is a valid attribute value. Printable ASCII needs no further check; rawevent decides the
+// rest.
 func isString(s string) bool {
 	for i := 0; i < len(s); i++ {
 		if s[i] < ' ' || s[i] > '~' {

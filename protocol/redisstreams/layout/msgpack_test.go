@@ -1,4 +1,4 @@
-package redisstreams_test
+package layout_test
 
 import (
 	"encoding/binary"
@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/streamgate/streamgate/protocol/redisstreams"
+	"github.com/streamgate/streamgate/protocol/redisstreams/layout"
 )
 
 // sized returns the beginning of a MessagePack value, its length n in size bytes, and its content.
@@ -30,7 +30,7 @@ func TestLayoutWatermill(t *testing.T) {
 		many += fmt.Sprintf("\xa3k%02d\xa1v", i)
 		manyJSON += fmt.Sprintf(`,"k%02d":"v"`, i)
 	}
-	runLayoutCases(t, redisstreams.LayoutConfig{Name: "watermill"}, map[string]layoutCase{
+	runLayoutCases(t, layout.Config{Name: "watermill"}, map[string]layoutCase{
 		"fixmap, empty":    {message("\x80"), of("u", ""), nil},
 		"nil":              {message("\xc0"), of("u", ""), nil},
 		"none":             {message(""), of("u", ""), nil},

@@ -1,32 +1,33 @@
-package redisstreams
+package layout
 
 import (
 	"fmt"
 	"slices"
 
 	"github.com/streamgate/streamgate/protocol/rawevent"
+	"github.com/streamgate/streamgate/protocol/redisstreams"
 )
 
-// FieldRules say which fields of a flat entry hold what, for [LayoutFields]: each is the name of a field, and empty means
-// that no field holds it. A field that an entry does not have, or has empty, gives no attribute, and those that an event
-// must have get their value as the doc of [Layout] says. A value that is not allowed for its attribute, like a Time
-// that is not in RFC 3339, makes the entry malformed, and so does a field that occurs twice.
+// FieldRules map the fields of a flat entry to attributes, for the layout [Fields]. Each value is the name of a field;
+// empty means that no field holds the attribute. A missing or empty field gives no attribute; required attributes are
+// then added as documented at [Layout]. A value that is not allowed for its attribute, like a Time that is not in RFC
+// 3339, makes the entry malformed, and so does a field that occurs twice.
 type FieldRules struct {
 	ID, Source, Type, Subject, Time, DataSchema string
-	// DataContentType is the field with the media type of the data. Without Data it must be empty.
+	// DataContentType is the field with the media type of the data. It requires Data.
 	DataContentType string
 	// Data is the field whose value is the data, byte for byte; an entry without it is not of this layout, and the
 	// remaining fields are ignored.
 	//
-	// Without it the data is a JSON object of the fields that hold no attribute, in their order, as strings. A value that
-	// is not UTF-8 stands in base64 under the name with the suffix _base64. What is not UTF-8 in a name becomes U+FFFD.
-	// If two members get the same name, the entry is malformed.
+	// If Data is empty, the data is a JSON object of the fields that hold no attribute, in their order, as strings. A
+	// value that is not UTF-8 is written in base64, under the name with the suffix _base64. Bytes of a name that are
+	// not UTF-8 become U+FFFD. If two members get the same name, the entry is malformed.
 	Data string
 	// Extensions are the fields that become extension attributes.
 	Extensions []FieldExtension
 }
 
-// FieldExtension says which field holds an extension attribute.
+// FieldExtension maps a field to an extension attribute.
 type FieldExtension struct {
 	// Name is the name of the attribute: at most 64 lower-case letters and digits.
 	Name string
@@ -41,10 +42,10 @@ func (f FieldExtension) field() string {
 	return f.Field
 }
 
-// fieldRule says that a field holds an attribute.
+// fieldRule maps a field to an attribute.
 type fieldRule struct{ attribute, field string }
 
-// all returns the rules for attributes whose field is named.
+// all returns the rules that are set.
 func (r *FieldRules) all() []fieldRule {
 	rules := make([]fieldRule, 0, 7+len(r.Extensions))
 	for _, rule := range [...]fieldRule{
@@ -70,15 +71,17 @@ func (r *FieldRules) given() bool { return len(r.all()) > 0 || r.Data != "" }
 
 func (r *FieldRules) check() error {
 	if r.DataContentType != "" && r.Data == "" {
-		return fmt.Errorf("redisstreams: the field %q cannot hold the media type of data that is made of the fields; name the field of the data", r.DataContentType)
+		return fmt.Errorf("layout: the field %q can hold the media type of the data only if a field holds the data; set Data",
+			r.DataContentType)
 	}
 	seen := map[string]bool{}
 	for _, extension := range r.Extensions {
 		switch name := extension.Name; {
 		case !rawevent.ValidName(name) || len(name) > maxExtensionName || reservedName(name):
-			return fmt.Errorf("redisstreams: %q cannot be the name of an extension; use up to %d lower-case letters and digits, and no name of the specification's own", name, maxExtensionName)
+			return fmt.Errorf("layout: %q is not a valid name for an extension; use up to %d lower-case letters and digits, "+
+				"and not a name that the specification defines", name, maxExtensionName)
 		case seen[name]:
-			return fmt.Errorf("redisstreams: two fields for the extension %q", name)
+			return fmt.Errorf("layout: two fields for the extension %q", name)
 		default:
 			seen[name] = true
 		}
@@ -86,7 +89,7 @@ func (r *FieldRules) check() error {
 	return nil
 }
 
-func (l *Layout) fields(e *Entry) (rawevent.Event, error) {
+func (l *Layout) fields(e *redisstreams.Entry) (rawevent.Event, error) {
 	var event rawevent.Event
 	for _, rule := range l.rules {
 		value, _, err := onlyField(e, rule.field)
@@ -98,7 +101,8 @@ func (l *Layout) fields(e *Entry) (rawevent.Event, error) {
 		}
 	}
 	if rawevent.ModeOf(event.DataContentType) != rawevent.Binary {
-		return rawevent.Event{}, e.fail(ErrMalformed, "its content type says that the data is itself an event, which this layout does not read")
+		return rawevent.Event{}, e.Reject(redisstreams.ErrMalformed,
+			"its content type is that of an encoded event, which this layout does not read")
 	}
 	if err := l.setFieldsData(e, &event); err != nil {
 		return rawevent.Event{}, err
@@ -107,7 +111,7 @@ func (l *Layout) fields(e *Entry) (rawevent.Event, error) {
 	return validEvent(e, &event)
 }
 
-func (l *Layout) setFieldsData(e *Entry, event *rawevent.Event) error {
+func (l *Layout) setFieldsData(e *redisstreams.Entry, event *rawevent.Event) error {
 	if field := l.config.Fields.Data; field != "" {
 		value, err := requiredField(e, field)
 		if err != nil {
@@ -125,10 +129,10 @@ func (l *Layout) setFieldsData(e *Entry, event *rawevent.Event) error {
 }
 
 // setFieldsJSON makes the data a JSON object of the fields that are not left out.
-func setFieldsJSON(e *Entry, event *rawevent.Event, leftOut func(field string) bool) error {
+func setFieldsJSON(e *redisstreams.Entry, event *rawevent.Event, leftOut func(field string) bool) error {
 	object, twice := e.FieldsJSON(leftOut)
 	if twice != "" {
-		return e.fail(ErrMalformed, fmt.Sprintf("the field %q occurs twice", twice))
+		return e.Reject(redisstreams.ErrMalformed, fmt.Sprintf("the field %q occurs twice", twice))
 	}
 	event.DataContentType, event.Data = "application/json", object
 	return nil

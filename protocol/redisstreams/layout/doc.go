@@ -1,0 +1,6 @@
+// Package layout reads stream entries of other programs as CloudEvents, in place: Dapr, TriggerMesh, Watermill,
+// Redpanda Connect, the flat entries of the notebook that Streamgate comes from, and flat entries of any other program.
+//
+// [New] turns a [Config] into a [Layout], which [redisstreams.WithLayout] takes. It also works without a consumer, on
+// any [redisstreams.Entry].
+package layout

@@ -1,0 +1,106 @@
+#!/usr/bin/env bash
+# pgstac: a bbox that crosses the antimeridian finds everything except what lies in it
+#
+# One would guess: bbox 170,-10,-170,10 is the strip of 20 degrees around 180 degrees; RFC 7946 and the STAC API say
+# that the first longitude is then greater than the third.
+# What happens: the box is made of the smaller and the greater longitude, so it is the other 340 degrees. Items in Fiji
+# are not found, and items in Africa are.
+# Why it matters: a client sees plausible items and no error. Two boxes, 170..180 and -180..-170, or intersects with a
+# MultiPolygon, are read correctly.
+#
+# Versions: pgstac 0.10.0 (PyPI pypgstac; 0.9.11 is the same), PostgreSQL 15 with PostGIS 3.3
+# Seen on 2026-12-01:
+#> bbox 170..-170:
+#>   gabon at 10
+#> bbox 170..180:
+#>   fiji at 178
+#> bbox -180..-170:
+#>   samoa at -172
+#> intersects with both:
+#>   fiji at 178
+#>   samoa at -172
+set -euo pipefail
+if [ -z "${BOUNDED:-}" ]; then BOUNDED=1 exec timeout 300 bash "$0"; fi
+command -v python3 >/dev/null || { echo "python3 is missing" >&2; exit 2; }
+for bin in $(printf '%s\n' /usr/lib/postgresql/*/bin | sort -rV) ''; do
+	[ ! -e "/usr/share/postgresql/$(basename "$(dirname "$bin")")/extension/postgis.control" ] || break
+done
+[ -n "$bin" ] || { echo "PostgreSQL with PostGIS is missing: install Debian's postgresql and postgresql-15-postgis-3" >&2; exit 2; }
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+python3 -m venv "$work/venv"
+"$work/venv/bin/pip" install --quiet --disable-pip-version-check 'pypgstac[psycopg]==0.10.0' psycopg==3.3.9
+# PostgreSQL refuses to run as root, so root hands over to the user that Debian's package has made.
+as_pg() { if [ "$(id -u)" = 0 ]; then (cd / && runuser -u postgres -- "$@"); else "$@"; fi; }
+mkdir "$work/pg"
+if [ "$(id -u)" = 0 ]; then chmod 711 "$work" && chown postgres "$work/pg"; fi
+as_pg "$bin/initdb" -D "$work/pg" -U stac --auth=trust -E UTF8 --locale=C.UTF-8 >/dev/null
+port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+trap 'as_pg "$bin/pg_ctl" -D "$work/pg" -m immediate stop >/dev/null 2>&1 || true; rm -rf "$work"' EXIT
+as_pg "$bin/pg_ctl" -D "$work/pg" -w -t 60 -l "$work/pg/log" \
+	-o "-c listen_addresses=127.0.0.1 -c port=$port -c unix_socket_directories= -c fsync=off" start >/dev/null
+export PGHOST=127.0.0.1 PGPORT=$port PGUSER=stac PGDATABASE=postgres
+"$work/venv/bin/pypgstac" migrate >/dev/null 2>"$work/migrate.log" || { cat "$work/migrate.log" >&2; exit 2; }
+cat >"$work/stac.py" <<'EOF'
+import json
+
+import psycopg
+
+connection = psycopg.connect("", autocommit=True, options="-c search_path=pgstac,public")
+
+
+def call(statement, *values):
+    return connection.execute(statement, values).fetchone()[0]
+
+
+def create_collection(name):
+    extent = {"spatial": {"bbox": [[-180, -90, 180, 90]]}, "temporal": {"interval": [["2026-01-01T00:00:00Z", None]]}}
+    collection = {
+        "type": "Collection", "stac_version": "1.0.0", "id": name, "description": name, "license": "CC0-1.0",
+        "extent": extent, "links": [],
+    }
+    call("select create_collection(%s::jsonb)::text", json.dumps(collection))
+
+
+def create_item(collection, name, lon=1, lat=2, **properties):
+    item = {
+        "type": "Feature", "stac_version": "1.0.0", "id": name, "collection": collection,
+        "geometry": {"type": "Point", "coordinates": [lon, lat]}, "bbox": [lon, lat, lon, lat],
+        "properties": properties, "links": [], "assets": {},
+    }
+    call("select create_item(%s::jsonb)::text", json.dumps(item))
+
+
+def search(**body):
+    """The ids of a page and the token of the next one, as a STAC API in front of pgstac hands them out."""
+    page = call("select search(%s::jsonb)", json.dumps(body))
+    following = [link["href"].split("token=")[1] for link in page["links"] if link["rel"] == "next"]
+    return [item["id"] for item in page["features"] or []], following[0] if following else None
+EOF
+cat >"$work/finding.py" <<'EOF'
+from stac import create_collection, create_item, search
+
+create_collection("c")
+for name, lon in (("fiji at 178", 178), ("samoa at -172", -172), ("gabon at 10", 10)):
+    create_item("c", name, lon=lon, lat=0, datetime="2026-01-01T00:00:00Z")
+
+
+def ring(west, east):
+    return [[[west, -10], [east, -10], [east, 10], [west, 10], [west, -10]]]
+
+
+print("bbox 170..-170:", *search(bbox=[170, -10, -170, 10])[0], sep="\n  ")
+print("bbox 170..180:", *search(bbox=[170, -10, 180, 10])[0], sep="\n  ")
+print("bbox -180..-170:", *search(bbox=[-180, -10, -170, 10])[0], sep="\n  ")
+both = {"type": "MultiPolygon", "coordinates": [ring(170, 180), ring(-180, -170)]}
+print("intersects with both:", *sorted(search(intersects=both)[0]), sep="\n  ")
+EOF
+"$work/venv/bin/python" "$work/finding.py" >"$work/seen"
+
+cat "$work/seen"
+if ! diff <(sed -n 's/^#> \{0,1\}//p' "$0") "$work/seen" >"$work/diff"; then
+	echo "CHANGED: this is not the output that the head of the script states (<); see lines with >" >&2
+	cat "$work/diff" >&2
+	exit 1
+fi
+echo "as stated"

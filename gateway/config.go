@@ -106,7 +106,7 @@ func (c *Config) checkBlock(p *setting.Problems, kind, name, stream string, name
 	}
 	names[name] = true
 	if kind == "source" && !setting.ValidName(name) {
-		p.Add("name", fmt.Sprintf("%q is no name", name), setting.NameRemedy)
+		p.Add("name", fmt.Sprintf("%q is not a valid name", name), setting.NameRemedy)
 	}
 	if !streams[stream] {
 		p.Add("stream", fmt.Sprintf("there is no stream %q", stream), "name one of those under streams: "+strings.Join(c.streamNames(), ", "))

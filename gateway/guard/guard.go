@@ -37,7 +37,7 @@ func New(allowed []string) (*Guard, error) {
 			continue
 		}
 		if _, err := path.Match(one, ""); err != nil || one == "" || strings.ContainsAny(one, "/: ") {
-			return nil, fmt.Errorf("%q is no host name, pattern, address or network", one)
+			return nil, fmt.Errorf("%q is not a host name, a pattern, an address or a network", one)
 		}
 		if one == "localhost" {
 			g.prefixes = append(g.prefixes, netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128"))

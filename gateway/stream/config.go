@@ -71,25 +71,25 @@ func (c *Config) Validate() setting.Problems {
 	case len(c.Name) > 512 || strings.ContainsFunc(c.Name, func(r rune) bool { return r < ' ' || r == 0x7f }):
 		p.Add("name", "the name is longer than 512 bytes or has control characters", "choose another name")
 	case redisstreams.CheckStreamName(c.Name) != nil:
-		p.Add("name", fmt.Sprintf("%q has braces that are no hash tag of Redis Cluster", c.Name), "write the tag as {tag}, or use no braces")
+		p.Add("name", fmt.Sprintf("%q has braces that are not a hash tag of Redis Cluster", c.Name), "write the tag as {tag}, or use no braces")
 	}
 	if c.Path != "" && !streamPath.MatchString(c.Path) {
-		p.Add("path", fmt.Sprintf("%q is no path to post to", c.Path), "write one to four segments of letters, digits, dots, dashes and underscores, like /default/broker")
+		p.Add("path", fmt.Sprintf("%q is not a valid path", c.Path), "write one to four segments of letters, digits, dots, dashes and underscores, like /default/broker")
 	}
 	if c.ContentMode != "binary" && c.ContentMode != "structured" {
-		p.Add("contentMode", fmt.Sprintf("%q is no content mode", c.ContentMode), "write binary or structured")
+		p.Add("contentMode", fmt.Sprintf("%q is not a content mode", c.ContentMode), "write binary or structured")
 	}
 	if c.DedupWindow != 0 && c.DedupWindow < setting.Duration(time.Millisecond) {
-		p.Add("dedupWindow", fmt.Sprintf("%s is no window to remember events for", c.DedupWindow), "set a time like 10m, or leave it out")
+		p.Add("dedupWindow", fmt.Sprintf("%s is too short for a window", c.DedupWindow), "set a time like 10m, or leave it out")
 	}
 	if c.Durability != durabilityMemory && c.Durability != durabilityFsync && c.Durability != durabilityReplicated {
-		p.Add("durability", fmt.Sprintf("%q is no durability", c.Durability), "write memory, fsync or replicated")
+		p.Add("durability", fmt.Sprintf("%q is not a durability", c.Durability), "write memory, fsync or replicated")
 	}
 	if c.Replicas < 1 {
 		p.Add("replicas", fmt.Sprintf("cannot wait for %d replicas", c.Replicas), "set 1 or more, and durability: replicated")
 	}
 	if c.Validation != validationStrict && c.Validation != validationLenient {
-		p.Add("validation", fmt.Sprintf("%q is no validation", c.Validation), "write strict or lenient")
+		p.Add("validation", fmt.Sprintf("%q is not a kind of validation", c.Validation), "write strict or lenient")
 	}
 	_, problems := schema.CompileConfigs(c.Schemas)
 	p = append(p, problems...)

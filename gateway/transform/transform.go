@@ -68,7 +68,7 @@ func (c *Config) Validate(placeholders []string) setting.Problems {
 	p = append(p, problems...)
 	for _, name := range slices.Sorted(maps.Keys(c.Set)) {
 		if !rawevent.ValidName(name) || name == "data" || name == rawevent.AttrSpecVersion {
-			p.Add("set."+name, fmt.Sprintf("%q is no attribute that can be set", name), "use lower-case letters and digits, like subject or region")
+			p.Add("set."+name, fmt.Sprintf("%q is not an attribute that can be set", name), "use lower-case letters and digits, like subject or region")
 		} else if _, err := template.Parse(c.Set[name], placeholders...); err != nil {
 			p.Add("set."+name, err.Error(), "write a template like {source}/{data:id}")
 		}
@@ -78,7 +78,7 @@ func (c *Config) Validate(placeholders []string) setting.Problems {
 		_, isSet := c.Set[name]
 		switch {
 		case !rawevent.ValidName(name) || name == "data":
-			p.Add(key, fmt.Sprintf("%q is no attribute name", name), "use lower-case letters and digits, like traceparent")
+			p.Add(key, fmt.Sprintf("%q is not a valid attribute name", name), "use lower-case letters and digits, like traceparent")
 		case slices.Contains([]string{rawevent.AttrID, rawevent.AttrSource, rawevent.AttrType, rawevent.AttrSpecVersion}, name):
 			p.Add(key, fmt.Sprintf("every event must have %s", name), "set it to something else, or leave it")
 		case isSet:

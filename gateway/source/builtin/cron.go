@@ -60,12 +60,12 @@ func NewCronConfig() *CronConfig {
 func (c *CronConfig) Validate(string) setting.Problems {
 	var p setting.Problems
 	if _, err := time.LoadLocation(c.TimeZone); err != nil {
-		p.Add("timeZone", fmt.Sprintf("%q is no time zone that is known here", c.TimeZone), "write a name like Europe/Rome, or leave it out for UTC")
+		p.Add("timeZone", fmt.Sprintf("%q is not a known time zone", c.TimeZone), "write a name like Europe/Rome, or leave it out for UTC")
 	} else if err := c.check(); err != nil {
 		p.Add("schedule", err.Error(), `write five fields like "*/5 * * * *" (minute, hour, day, month, weekday), with one that comes at all`)
 	}
 	if c.ContentType == "application/json" && c.Data != "" && !json.Valid([]byte(c.Data)) {
-		p.Add("data", "it is no JSON, which contentType says", "write JSON, or set contentType: text/plain")
+		p.Add("data", "the data is not JSON, although contentType says so", "write JSON, or set contentType: text/plain")
 	}
 	if e := c.event("name", time.Unix(0, 0)); e.Validate() != nil {
 		p.Add("event", "it makes no valid event", "give a type like com.example.tick and a source that is a URI-reference")
@@ -75,7 +75,7 @@ func (c *CronConfig) Validate(string) setting.Problems {
 
 func (c *CronConfig) check() error {
 	if !gronx.IsValid(c.Schedule) {
-		return fmt.Errorf("%q is no cron expression", c.Schedule)
+		return fmt.Errorf("%q is not a valid cron expression", c.Schedule)
 	}
 	_, err := c.next(time.Now())
 	return err

@@ -13,12 +13,11 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/spf13/cobra"
 
-	"github.com/streamgate/streamgate/gateway/backoff"
 	"github.com/streamgate/streamgate/gateway/source"
 	"github.com/streamgate/streamgate/gateway/source/stac"
 )
 
-// backfillFlags says what of the past to search.
+// backfillFlags describe a backfill.
 type backfillFlags struct {
 	sourceFlags
 	from, to, step string
@@ -28,35 +27,41 @@ type backfillFlags struct {
 	detach         bool
 }
 
-const backfillLook = 500 * time.Millisecond // between two looks how far it is
+const backfillPollPeriod = 500 * time.Millisecond // between two reads of the progress
 
 func newBackfill() *cobra.Command {
 	var f backfillFlags
 	c := &cobra.Command{
 		Use:   "backfill NAME --from TIME [--to TIME] [--step 24h] --config FILE",
-		Short: "Search the past with a source, window by window",
-		Long: "Search the past with a source, window by window, the newest first. The gateway does it, between its polls, which always go\n" +
-			"first; this command gives it the order and shows how far it is. Interrupt it, and the backfill goes on; the same command\n" +
-			"shows it again. Items that were published before are left out. The events carry the attribute backfill.",
-		Example: "  streamgate sources backfill earth-search --from 2026-01-01 --to 2026-02-01 --step 6h --dry-run --config streamgate.yaml\n" +
-			"  streamgate sources backfill earth-search --from 2026-01-01 --to 2026-02-01 --rate 50 --config streamgate.yaml",
+		Short: "Search a period of the past with a source, window by window",
+		Long: "Search a period of the past with a source, window by window, the newest first. The gateway runs the " +
+			"backfill between\n" +
+			"its polls, which have priority; this command only requests it and shows its progress. If the command is " +
+			"interrupted,\n" +
+			"the backfill continues, and the same command shows its progress again. Items that were published before " +
+			"are left out.\n" +
+			"The events carry the extension attribute backfill.",
+		Example: "  streamgate sources backfill earth-search --from 2026-01-01 --to 2026-02-01 --step 6h --dry-run " +
+			"--config streamgate.yaml\n" +
+			"  streamgate sources backfill earth-search --from 2026-01-01 --to 2026-02-01 --rate 50 --config " +
+			"streamgate.yaml",
 		Args: cobra.ExactArgs(1),
 		RunE: f.run,
 	}
 	flags := c.Flags()
-	flags.StringVar(&f.from, "from", "", "the oldest time, as a date or in RFC 3339")
-	flags.StringVar(&f.to, "to", "", "the newest time; default is now")
-	flags.StringVar(&f.step, "step", "24h", "length of a window")
-	flags.Float64Var(&f.rate, "rate", 0, "events a second; default is no limit")
-	flags.BoolVar(&f.seed, "seed", false, "only note what is there, without events: it is not new")
+	flags.StringVar(&f.from, "from", "", "oldest `TIME`, as a date or in RFC 3339")
+	flags.StringVar(&f.to, "to", "", "newest `TIME`; by default now")
+	flags.StringVar(&f.step, "step", "24h", "length of a window, as a `DURATION`")
+	flags.Float64Var(&f.rate, "rate", 0, "most events per second; by default no limit")
+	flags.BoolVar(&f.seed, "seed", false, "record the items as seen without publishing events")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "only ask the server how many items there are")
-	flags.BoolVar(&f.detach, "detach", false, "do not wait for the end")
-	_ = c.MarkFlagRequired("from") // it exists
+	flags.BoolVar(&f.detach, "detach", false, "do not wait for the backfill to finish")
+	_ = c.MarkFlagRequired("from") // it fails only for a flag that does not exist
 	f.register(c)
 	return c
 }
 
-// backfill returns the order that the flags describe.
+// backfill returns the backfill that the flags describe.
 func (f *backfillFlags) backfill(now time.Time) (*stac.Backfill, error) {
 	b := &stac.Backfill{To: now, Rate: f.rate, Seed: f.seed, Wanted: stac.WantedRun, Ordered: now}
 	for _, end := range []struct {
@@ -66,12 +71,9 @@ func (f *backfillFlags) backfill(now time.Time) (*stac.Backfill, error) {
 		if end.text == "" {
 			continue
 		}
-		at, err := time.Parse(time.DateOnly, end.text)
+		at, err := parseTime(end.flag, end.text, "2026-01-31 or 2026-01-31T00:00:00Z", time.DateOnly)
 		if err != nil {
-			at, err = time.Parse(time.RFC3339, end.text)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("%s %q is no time; write a date like 2026-01-31, or a time like 2026-01-31T00:00:00Z", end.flag, end.text)
+			return nil, err
 		}
 		*end.to = at.UTC()
 	}
@@ -88,7 +90,7 @@ func (f *backfillFlags) run(c *cobra.Command, args []string) error {
 	}
 	config, ok := block.Config.(*stac.Config)
 	if !ok {
-		return fmt.Errorf("sources of type %s have no past to search", block.Type)
+		return fmt.Errorf("sources of type %s do not support backfills; name a source of type stac", block.Type)
 	}
 	b, err := f.backfill(time.Now().UTC().Truncate(time.Second))
 	if err != nil {
@@ -102,73 +104,84 @@ func (f *backfillFlags) run(c *cobra.Command, args []string) error {
 		return err
 	}
 	defer func() { _ = client.Close() }()
-	id, err := f.leave(c.Context(), client, block, b)
+	id, err := f.request(c.Context(), client, block, b)
 	if err != nil {
 		return f.fail(c.Context(), err)
 	}
 	if f.detach {
-		_, err = fmt.Fprintf(c.OutOrStdout(), "backfill %s is ordered; streamgate sources list shows how far it is\n", id)
+		_, err = fmt.Fprintf(c.OutOrStdout(),
+			"backfill %s is requested; to see its progress, run: streamgate sources list --config %s\n", id,
+			f.redis.file)
 		return failed(err)
 	}
 	return f.watch(c, client, block, id)
 }
 
-// leave gives the order, unless the same one is there: then it returns the id of that.
-func (f *backfillFlags) leave(ctx context.Context, client redis.UniversalClient, block *source.Block, b *stac.Backfill) (string, error) {
-	orders, err := source.Commands(ctx, client, block.Stream, block.Name)
+// request sends the command for a backfill to the gateway and returns its id. If the same backfill is in progress
+// already, it sends nothing and returns the id of that one, so that an interrupted command can be repeated.
+func (f *backfillFlags) request(
+	ctx context.Context, client redis.UniversalClient, block *source.Block, b *stac.Backfill,
+) (string, error) {
+	commands, err := source.Commands(ctx, client, block.Stream, block.Name)
 	if err != nil {
 		return "", err
 	}
-	for order, text := range orders {
+	for command, text := range commands {
 		var other stac.Backfill
-		if id, found := stac.BackfillOf(order); found && json.Unmarshal([]byte(text), &other) == nil && other.IsSame(b, f.to == "") {
+		id, found := stac.BackfillOf(command)
+		if found && json.Unmarshal([]byte(text), &other) == nil && other.IsSame(b, f.to == "") {
 			return id, nil
 		}
 	}
 	id := uuid.NewString()[:8]
 	text, err := json.Marshal(b)
 	if err != nil {
-		return "", fmt.Errorf("encode the order: %w", err)
+		return "", fmt.Errorf("encode the backfill: %w", err)
 	}
 	return id, source.SendCommand(ctx, client, block.Stream, block.Name, stac.OrderBackfill(id), string(text))
 }
 
-// watch shows how far a backfill is, until it is done.
+// watch shows the progress of a backfill until it is finished, and then its result.
 func (f *backfillFlags) watch(c *cobra.Command, client redis.UniversalClient, block *source.Block, id string) error {
 	ctx, bar := c.Context(), newProgress(c.ErrOrStderr())
+	var finished *source.BackfillReport
 	warned := false
-	for {
+	err := poll(ctx, backfillPollPeriod, func() (bool, error) {
 		list, err := source.Statuses(ctx, client, []source.Block{*block})
 		if err != nil {
-			bar.end()
-			if ctx.Err() != nil {
-				break
-			}
-			return f.fail(ctx, err)
+			return false, err
 		}
 		if !list[0].Running && !warned {
 			warned = true
-			_, _ = fmt.Fprintf(c.ErrOrStderr(), "no gateway runs the source %s at the moment; backfill %s begins when one does\n", block.Name, id)
+			_, _ = fmt.Fprintf(c.ErrOrStderr(),
+				"source %s is not running in any gateway; backfill %s begins when it does\n", block.Name, id)
 		}
 		at := slices.IndexFunc(list[0].Backfills, func(r source.BackfillReport) bool { return r.ID == id })
-		if at >= 0 {
-			r := &list[0].Backfills[at]
-			bar.update(float64(r.Done)/float64(max(r.Windows, 1)), fmt.Sprintf("%d of %d windows, %d items, %d events", r.Done, r.Windows, r.Items, r.Events))
-			if !r.Finished.IsZero() {
-				bar.end()
-				return summarize(c, r)
-			}
+		if at < 0 {
+			return false, nil
 		}
-		if !backoff.Sleep(ctx, backfillLook) {
-			bar.end()
-			break
-		}
+		r := &list[0].Backfills[at]
+		bar.update(float64(r.Done)/float64(max(r.Windows, 1)),
+			fmt.Sprintf("%d of %d windows, %d items, %d events", r.Done, r.Windows, r.Items, r.Events))
+		finished = r
+		return !r.Finished.IsZero(), nil
+	})
+	bar.end()
+	switch {
+	case ctx.Err() != nil && err != nil:
+		return failed(fmt.Errorf("interrupted; backfill %s continues. To see its progress, run: streamgate sources "+
+			"list; "+
+			"to cancel it, run: streamgate sources cancel %s %s", id, block.Name, id))
+	case err != nil:
+		return f.fail(ctx, err)
 	}
-	return failed(fmt.Errorf("interrupted; backfill %s goes on. Look: streamgate sources list, stop it: streamgate sources cancel %s %s", id, block.Name, id))
+	return summarize(c, finished)
 }
 
+// summarize prints the result of a backfill. Windows that could not be searched are an error.
 func summarize(c *cobra.Command, r *source.BackfillReport) error {
-	_, err := fmt.Fprintf(c.OutOrStdout(), "backfill %s is %s: %d of %d windows, %d items, %d events\n", r.ID, r.State, r.Done, r.Windows, r.Items, r.Events)
+	_, err := fmt.Fprintf(c.OutOrStdout(), "backfill %s is %s: %d of %d windows, %d items, %d events\n",
+		r.ID, r.State, r.Done, r.Windows, r.Items, r.Events)
 	if err != nil {
 		return failed(err)
 	}
@@ -176,14 +189,18 @@ func summarize(c *cobra.Command, r *source.BackfillReport) error {
 		return nil
 	}
 	for _, failure := range r.Failed {
-		_, _ = fmt.Fprintf(c.ErrOrStderr(), "given up: %s\n", failure)
+		_, _ = fmt.Fprintf(c.ErrOrStderr(), "abandoned: %s\n", failure)
 	}
-	return failed(fmt.Errorf("%d windows could not be searched; the same command searches them again", len(r.Failed)))
+	return failed(fmt.Errorf("%d windows could not be searched; to search them again, repeat the command",
+		len(r.Failed)))
 }
 
+// estimate asks the server how many items each window holds, for --dry-run. Nothing is published or stored.
 func (f *backfillFlags) estimate(c *cobra.Command, block *source.Block, config *stac.Config, b *stac.Backfill) error {
 	bar := newProgress(c.ErrOrStderr())
-	env := source.Env{Name: block.Name, Stream: block.Stream, Logger: slog.New(slog.DiscardHandler), UserAgent: userAgent()}
+	env := source.Env{
+		Name: block.Name, Stream: block.Stream, Logger: slog.New(slog.DiscardHandler), UserAgent: userAgent(),
+	}
 	e, err := config.Estimate(c.Context(), b, env, func(done, total int) {
 		bar.update(float64(done)/float64(total), fmt.Sprintf("%d of %d windows", done, total))
 	})
@@ -193,50 +210,37 @@ func (f *backfillFlags) estimate(c *cobra.Command, block *source.Block, config *
 	}
 	more := ""
 	if e.Unknown > 0 {
-		more = fmt.Sprintf(", and in %d windows some more: the server does not say how many", e.Unknown)
+		more = fmt.Sprintf(", plus %d windows for which the server gives no number", e.Unknown)
 	}
-	_, err = fmt.Fprintf(c.OutOrStdout(), "%d windows, at most %d items%s; those that were published before are left out\n", e.Windows, e.Items, more)
+	_, err = fmt.Fprintf(c.OutOrStdout(),
+		"%d windows, at most %d items%s; items that were published before are left out\n", e.Windows, e.Items, more)
 	return failed(err)
 }
 
+// newBackfillChange returns the command pause, resume or cancel.
 func newBackfillChange(verb string) *cobra.Command {
 	var f sourceFlags
 	words := map[string]struct {
 		wanted      stac.Wanted
 		short, done string
 	}{
-		"pause":  {stac.WantedPause, "Pause a backfill", "pauses"},
-		"resume": {stac.WantedRun, "Go on with a backfill that was paused", "goes on"},
-		"cancel": {stac.WantedCancel, "End a backfill; what it has published stays", "ends"},
+		"pause":  {stac.WantedPause, "Pause a backfill", "will pause"},
+		"resume": {stac.WantedRun, "Resume a paused backfill", "will resume"},
+		"cancel": {stac.WantedCancel, "Cancel a backfill; the events that it has published stay", "will be cancelled"},
 	}[verb]
 	c := &cobra.Command{
 		Use: verb + " NAME BACKFILL --config FILE", Short: words.short, Args: cobra.ExactArgs(2),
 		Example: "  streamgate sources " + verb + " earth-search 1f0c2d3e --config streamgate.yaml",
 		RunE: func(c *cobra.Command, args []string) error {
-			block, err := f.find(args[0])
-			if err != nil {
-				return err
-			}
-			client, err := f.redis.dial()
+			block, client, err := f.open(args[0])
 			if err != nil {
 				return err
 			}
 			defer func() { _ = client.Close() }()
-			orders, err := source.Commands(c.Context(), client, block.Stream, block.Name)
-			if err != nil {
-				return f.fail(c.Context(), err)
-			}
-			order := stac.OrderBackfill(args[1])
-			var b stac.Backfill
-			if err := json.Unmarshal([]byte(orders[order]), &b); err != nil {
-				return failed(errors.New("the source has no such backfill under way; streamgate sources list shows what there is"))
-			}
-			b.Wanted = words.wanted
-			text, err := json.Marshal(b)
-			if err == nil {
-				err = source.SendCommand(c.Context(), client, block.Stream, block.Name, order, string(text))
-			}
-			if err != nil {
+			if err := changeBackfill(c.Context(), client, block, args[1], words.wanted); err != nil {
+				if errors.Is(err, errNoBackfill) {
+					return failed(err)
+				}
 				return f.fail(c.Context(), err)
 			}
 			_, err = fmt.Fprintf(c.OutOrStdout(), "backfill %s %s\n", args[1], words.done)
@@ -245,4 +249,29 @@ func newBackfillChange(verb string) *cobra.Command {
 	}
 	f.register(c)
 	return c
+}
+
+var errNoBackfill = errors.New("the source has no such backfill in progress; to list its backfills, run: streamgate " +
+	"sources list")
+
+// changeBackfill replaces what is wanted of a backfill in progress. The gateway that runs the source reads it before
+// its next window.
+func changeBackfill(
+	ctx context.Context, client redis.UniversalClient, block *source.Block, id string, wanted stac.Wanted,
+) error {
+	commands, err := source.Commands(ctx, client, block.Stream, block.Name)
+	if err != nil {
+		return err
+	}
+	command := stac.OrderBackfill(id)
+	var b stac.Backfill
+	if err := json.Unmarshal([]byte(commands[command]), &b); err != nil {
+		return errNoBackfill
+	}
+	b.Wanted = wanted
+	text, err := json.Marshal(b)
+	if err != nil {
+		return fmt.Errorf("encode the backfill: %w", err)
+	}
+	return source.SendCommand(ctx, client, block.Stream, block.Name, command, string(text))
 }

@@ -11,7 +11,10 @@ import (
 )
 
 func newConfig() *cobra.Command {
-	c := &cobra.Command{Use: "config", Short: "Documents about a configuration"}
+	c := &cobra.Command{
+		Use: "config", Short: "Generate documents from a configuration",
+		Example: "  streamgate config asyncapi streamgate.yaml > asyncapi.yaml",
+	}
 	c.AddCommand(newConfigAsyncAPI())
 	return c
 }
@@ -20,11 +23,13 @@ func newConfigAsyncAPI() *cobra.Command {
 	var output string
 	c := &cobra.Command{
 		Use:   "asyncapi FILE",
-		Short: "Print an AsyncAPI 3 document of streams, sources and subscriptions",
-		Args:  cobra.ExactArgs(1),
+		Short: "Print an AsyncAPI 3 document of the streams, sources and subscriptions",
+		Example: "  streamgate config asyncapi streamgate.yaml\n" +
+			"  streamgate config asyncapi streamgate.yaml -o json",
+		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			if output != "yaml" && output != "json" {
-				return fmt.Errorf("--output %q is no format; write yaml or json", output)
+			if err := checkChoice("--output", output, formatYAML, formatJSON); err != nil {
+				return err
 			}
 			loaded, err := loadConfig(args[0])
 			if err != nil {
@@ -42,17 +47,18 @@ func newConfigAsyncAPI() *cobra.Command {
 			return failed(err)
 		},
 	}
-	c.Flags().StringVarP(&output, "output", "o", "yaml", "yaml or json")
+	c.Flags().StringVarP(&output, "output", "o", formatYAML, "output `FORMAT`: yaml or json")
 	return c
 }
 
-// encodeDocument writes what may hold parts that are JSON already.
+// encodeDocument encodes a document that may hold json.RawMessage, which the YAML encoder would write as a list of
+// bytes; so YAML is made from the JSON.
 func encodeDocument(document map[string]any, format string) ([]byte, error) {
 	text, err := json.MarshalIndent(document, "", "  ")
 	if err != nil {
 		return nil, fmt.Errorf("encode the document: %w", err)
 	}
-	if format == "json" {
+	if format == formatJSON {
 		return append(text, '\n'), nil
 	}
 	var plain any

@@ -9,7 +9,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// TestConfigAsyncAPI: the document is the same in both formats, and does not follow from what is no configuration.
+// TestConfigAsyncAPI: the document is the same in both formats, and an invalid configuration is an error.
 func TestConfigAsyncAPI(t *testing.T) {
 	t.Parallel()
 	example := filepath.Join(root, "config.example.yaml")
@@ -31,7 +31,8 @@ func TestConfigAsyncAPI(t *testing.T) {
 		"write yaml or json": {"config", "asyncapi", "-o", "xml", example},
 		"strem":              {"config", "asyncapi", writeFile(t, "strem: []\n")},
 	} {
-		if stdout, stderr, code := call(t, "", args...); code != exitUsage || stdout != "" || !strings.Contains(stderr, remedy) {
+		if stdout, stderr, code := call(t, "", args...); code != exitUsage || stdout != "" ||
+			!strings.Contains(stderr, remedy) {
 			t.Errorf("%v: exit code %d, %q, %q", args, code, stdout, stderr)
 		}
 	}

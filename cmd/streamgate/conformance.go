@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -17,11 +16,11 @@ import (
 const (
 	checkPassed  = "pass"
 	checkFailed  = "FAIL"
-	checkWarned  = "warn" // it does not do what is recommended
-	checkSkipped = "skip" // it does without this part, as it may
+	checkWarned  = "warn" // the receiver does not follow a recommendation
+	checkSkipped = "skip" // the receiver does not support an optional part
 )
 
-// checkResult is how a receiver has answered.
+// checkResult is the result of one check.
 type checkResult struct {
 	Section string `json:"section"`
 	Name    string `json:"name"`
@@ -34,27 +33,33 @@ func newConformance() *cobra.Command {
 	var timeout time.Duration
 	c := &cobra.Command{
 		Use:   "conformance URL",
-		Short: "Check whether a receiver of CloudEvents keeps to the HTTP binding",
-		Long: "Send valid and invalid events to a receiver, of this gateway or any other program, and compare its answers with what\n" +
-			"the CloudEvents HTTP protocol binding and JSON event format say. It is given some twenty events of the source\n" +
-			"/streamgate/conformance. The exit code is 1 where it breaks a rule.",
+		Short: "Check whether a CloudEvents receiver conforms to the HTTP protocol binding",
+		Long: "Send valid and invalid events to a receiver, which can be any program, and compare its answers with " +
+			"the rules of the\n" +
+			"CloudEvents HTTP protocol binding and JSON event format. The receiver gets about twenty valid events " +
+			"with the source\n" +
+			"/streamgate/conformance. The exit code is 1 if it breaks a rule.",
+		Example: "  streamgate conformance http://127.0.0.1:8080/events\n" +
+			"  streamgate conformance https://receiver.example.com/ --timeout 30s -o json",
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			target, err := url.Parse(args[0])
 			if err != nil || target.Host == "" || target.Scheme != "http" && target.Scheme != "https" {
-				return fmt.Errorf("%q is no http or https address; write one like http://127.0.0.1:8080/events", args[0])
+				return fmt.Errorf("%q is not a valid http or https URL; write one like http://127.0.0.1:8080/events",
+					args[0])
 			}
-			if output != "text" && output != "json" {
-				return fmt.Errorf("--output %q is no format; write text or json", output)
+			if err := checkChoice("--output", output, formatText, formatJSON); err != nil {
+				return err
 			}
 			return failed(runConformance(c.Context(), c.OutOrStdout(), target.String(), output, timeout))
 		},
 	}
-	c.Flags().StringVarP(&output, "output", "o", "text", "text or json")
-	c.Flags().DurationVar(&timeout, "timeout", 10*time.Second, "how long one answer may take")
+	c.Flags().StringVarP(&output, "output", "o", formatText, "output `FORMAT`: text or json")
+	c.Flags().DurationVar(&timeout, "timeout", 10*time.Second, "`DURATION` to wait for each answer")
 	return c
 }
 
+// runConformance runs all checks and prints their results. A broken rule is an error.
 func runConformance(ctx context.Context, w io.Writer, target, output string, timeout time.Duration) error {
 	client := &http.Client{
 		Timeout: timeout, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -65,12 +70,13 @@ func runConformance(ctx context.Context, w io.Writer, target, output string, tim
 	for _, check := range conformanceChecks() {
 		result, err := check.run(ctx, client, target)
 		if err != nil {
-			return fmt.Errorf("%s: %w; is a receiver there?", check.name, err)
+			return fmt.Errorf("%s: %w; is the receiver running?", check.name, err)
 		}
 		counts[result.Result]++
 		results = append(results, result)
-		if output == "text" {
-			if _, err := fmt.Fprintf(w, "%-4s  %-18s  %s: %s\n", result.Result, result.Section, result.Name, result.Answer); err != nil {
+		if output == formatText {
+			_, err := fmt.Fprintf(w, "%-4s  %-18s  %s: %s\n", result.Result, result.Section, result.Name, result.Answer)
+			if err != nil {
 				return err
 			}
 		}
@@ -84,17 +90,17 @@ func runConformance(ctx context.Context, w io.Writer, target, output string, tim
 	return nil
 }
 
+// concludeConformance prints the results as JSON, or their counts below the lines of the checks.
 func concludeConformance(w io.Writer, output string, results []checkResult, counts map[string]int) error {
-	if output == "json" {
-		encoder := json.NewEncoder(w)
-		encoder.SetIndent("", "  ")
-		return encoder.Encode(results)
+	if output == formatJSON {
+		return writeIndented(w, results)
 	}
 	_, err := fmt.Fprintf(w, "%d passed, %d failed, %d warnings, %d skipped\n",
 		counts[checkPassed], counts[checkFailed], counts[checkWarned], counts[checkSkipped])
 	return err
 }
 
+// run sends the request of the check and judges the answer.
 func (c *conformanceCheck) run(ctx context.Context, client *http.Client, target string) (checkResult, error) {
 	header, body := c.request()
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, target, strings.NewReader(body))
@@ -108,19 +114,22 @@ func (c *conformanceCheck) run(ctx context.Context, client *http.Client, target 
 		return checkResult{}, err
 	}
 	defer func() { _ = response.Body.Close() }()
-	_, _ = io.CopyN(io.Discard, response.Body, 64<<10) // to use the connection again
-	return checkResult{Section: c.section, Name: c.name, Result: c.judge(response.StatusCode), Answer: response.Status}, nil
+	_, _ = io.CopyN(io.Discard, response.Body, 64<<10) // so that the connection can be reused
+	return checkResult{
+		Section: c.section, Name: c.name, Result: c.judge(response.StatusCode), Answer: response.Status,
+	}, nil
 }
 
-// judge says what an answer means. What is not the receiver's opinion of the event, as 503 or 401, is a failure, too: the
-// check could not be made.
+// judge returns the outcome of a check. A status that does not judge the event, such as 503 or 401, is a failure as
+// well: it does not tell whether the receiver conforms.
 func (c *conformanceCheck) judge(status int) string {
 	switch {
 	case c.batch && status == http.StatusUnsupportedMediaType:
 		return checkSkipped
 	case c.accept && status >= 200 && status < 300:
 		return checkPassed
-	case !c.accept && status >= 400 && status < 500 && status != http.StatusUnauthorized && status != http.StatusForbidden &&
+	case !c.accept && status >= 400 && status < 500 && status != http.StatusUnauthorized &&
+		status != http.StatusForbidden &&
 		status != http.StatusNotFound && status != http.StatusTooManyRequests:
 		return checkPassed
 	case c.should:

@@ -26,14 +26,15 @@ import (
 )
 
 const (
-	demoStream      = "STREAM"
-	demoScenes      = 5
-	demoPublish     = 2 * time.Second
-	demoBodyLimit   = 1 << 20
-	demoSettleLimit = 3 * time.Second
+	demoStream       = "STREAM"
+	demoScenes       = 5                     // in the catalogue at the start
+	demoPublish      = 2 * time.Second       // between two new scenes
+	demoBodyLimit    = 1 << 20               // bytes that the sink reads
+	demoSettleLimit  = 3 * time.Second       // for deliveries in progress at the end
+	demoSettlePeriod = 50 * time.Millisecond // between two looks at the counters
 )
 
-// demoConfig is the configuration of the demo, which is also printed: it is the beginning of one's own.
+// demoConfig is the configuration of the demo. It is also printed, as a starting point for a configuration file.
 const demoConfig = `streams:
   - name: STREAM
     mirror: [subject, producer, href]
@@ -60,8 +61,12 @@ func newDemo() *cobra.Command {
 	var length time.Duration
 	c := &cobra.Command{
 		Use:   "demo",
-		Short: "Show the whole way of events on sample data; needs no network and no set-up",
-		Args:  cobra.NoArgs,
+		Short: "Show the path of events on sample data; needs no network and no setup",
+		Long: "Run a sample STAC catalogue, the gateway and an HTTP sink in one process, and print the path of each " +
+			"event: found in\n" +
+			"the catalogue, stored in the Redis stream, delivered to the sink. Nothing is kept afterwards.",
+		Example: "  streamgate demo\n  streamgate demo --for 10s",
+		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			ctx := c.Context()
 			if length > 0 {
@@ -77,19 +82,19 @@ func newDemo() *cobra.Command {
 			return failed(d.run(ctx))
 		},
 	}
-	c.Flags().DurationVar(&length, "for", 0, "end by itself after this time, like 10s; default is Ctrl-C")
+	c.Flags().DurationVar(&length, "for", 0, "stop after this `DURATION`, like 10s; by default run until Ctrl-C")
 	return c
 }
 
-// demo runs a sample catalogue, the gateway and a sink in one process, and tells each event's way.
+// demo runs a sample catalogue, the gateway and a sink in one process, and prints the path of each event.
 type demo struct {
 	out io.Writer
 	log *slog.Logger
 
 	mu        sync.Mutex
-	entries   map[string]string // event id -> entry id, of events stored and not yet delivered
-	waiting   map[string]arrival
-	delivered map[string]bool
+	entries   map[string]string  // event id -> entry id
+	waiting   map[string]arrival // by event id: delivered before its entry was seen in the stream
+	delivered map[string]bool    // by event id
 }
 
 // arrival is an event that the sink has received.
@@ -123,7 +128,7 @@ func (d *demo) run(ctx context.Context) error {
 	}
 	d.describe(n, stac.url, sink.url, text)
 
-	// The gateway outlives ctx a little, so that what was found last is still delivered and counted.
+	// The gateway outlives ctx a little, so that the last scenes are still delivered and counted.
 	runCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	result := make(chan error, 1)
@@ -133,7 +138,7 @@ func (d *demo) run(ctx context.Context) error {
 	helpers.Go(func() { d.follow(runCtx, n.client) })
 
 	select {
-	case err = <-result: // it could not go on
+	case err = <-result: // it has failed
 		stop()
 	case <-ctx.Done():
 		summary := d.settle(n)
@@ -147,15 +152,16 @@ func (d *demo) run(ctx context.Context) error {
 
 func (d *demo) printf(format string, args ...any) { _, _ = fmt.Fprintf(d.out, format, args...) }
 
-// startNode starts the gateway on the usual addresses, or on free ones where they are taken.
+// startNode starts the gateway on the default addresses, or on free ports if they are in use.
 func (d *demo) startNode(ctx context.Context, text string) (*node, error) {
 	c, err := config.Parse("demo", []byte(text), config.Options{
-		Types: builtin.Types(), LookupEnv: func(string) (string, bool) { return "", false }, // the demo is the same everywhere
+		// the environment must not change the demo
+		Types: builtin.Types(), LookupEnv: func(string) (string, bool) { return "", false },
 	})
 	if err != nil {
 		return nil, err
 	}
-	c.Redis.DataDir = "" // a temporary one
+	c.Redis.DataDir = "" // a temporary directory
 	n, err := startNode(ctx, c, d.log)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		c.Gateway.Server.Address, c.Admin.Address = "127.0.0.1:0", "127.0.0.1:0"
@@ -164,34 +170,36 @@ func (d *demo) startNode(ctx context.Context, text string) (*node, error) {
 	return n, err
 }
 
+// describe prints the addresses, the configuration and commands to try.
 func (d *demo) describe(n *node, stac, sink, text string) {
 	redisURL := n.embedded.URL()
 	if n.embedded.Kind() == "in-memory" {
-		redisURL = "(in memory: tail from another process needs redis-server on the PATH)"
+		redisURL = "(in memory; to use tail from another process, install redis-server)"
 	}
 	d.printf(`Streamgate demo: a sample STAC catalogue -> gateway -> Redis Stream %s -> filter -> HTTP sink
 
   sample STAC API  %s   publishes a new scene every %s
-  gateway          %s   takes CloudEvents in
+  gateway          %s   receives CloudEvents
   operators        %s   /healthz /readyz /metrics
   storage          %s
   sink             %s   prints what it receives, below
 
-The configuration of all this:
+The configuration:
 
 %s
-Try in another terminal:
+To try in another terminal:
 
   curl -i %s/ -H 'ce-specversion: 1.0' -H 'ce-id: 1' -H 'ce-source: /me' -H 'ce-type: com.example.hello' \
        -H 'content-type: application/json' -d '{"hello":"world"}'
   %s tail %s --from earliest --redis %s
 
-Each event's way (Ctrl-C ends the demo):
+The path of each event (press Ctrl-C to end the demo):
 
-`, demoStream, stac, demoPublish, n.eventsURL, n.adminURL, n.redisURL, sink, indent(text), n.eventsURL, commandName(), demoStream, redisURL)
+`, demoStream, stac, demoPublish, n.eventsURL, n.adminURL, n.redisURL, sink, indent(text),
+		n.eventsURL, commandName(), demoStream, redisURL)
 }
 
-// commandName is how this program was called: go run makes a path that is gone afterwards.
+// commandName returns how to call this program again. The path of a program that go run has built is gone afterwards.
 func commandName() string {
 	if strings.Contains(os.Args[0], "go-build") {
 		return "go run ./cmd/streamgate"
@@ -207,7 +215,7 @@ func indent(text string) string {
 	return out
 }
 
-// receive is the sink.
+// receive is the handler of the sink.
 func (d *demo) receive(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, demoBodyLimit))
 	if err != nil {
@@ -226,13 +234,13 @@ func (d *demo) receive(w http.ResponseWriter, r *http.Request) {
 	d.tell(event.ID())
 }
 
-// follow reads the stream beside the gateway, to know the entry of each event.
+// follow reads the stream independently of the gateway, to learn the entry of each event.
 func (d *demo) follow(ctx context.Context, client redis.UniversalClient) {
 	t := &tailer{client: client, stream: demoStream, cursor: "0-0"}
 	err := t.run(ctx, false, func(e *redisstreams.Entry) error {
 		event, err := e.Event()
 		if err != nil {
-			return nil //nolint:nilerr // the gateway reports what is no event
+			return nil //nolint:nilerr // the gateway reports entries that do not decode
 		}
 		d.mu.Lock()
 		defer d.mu.Unlock()
@@ -241,11 +249,12 @@ func (d *demo) follow(ctx context.Context, client redis.UniversalClient) {
 		return nil
 	})
 	if err != nil && ctx.Err() == nil {
-		d.log.Warn("cannot follow the stream", "err", err)
+		d.log.Warn("the stream could not be followed", "err", err)
 	}
 }
 
-// tell prints the way of an event when all of it is known. The caller holds the lock.
+// tell prints the path of an event once it is known completely: the entry and the delivery are seen in either order.
+// The caller must hold the lock.
 func (d *demo) tell(id string) {
 	entry, stored := d.entries[id]
 	a, arrived := d.waiting[id]
@@ -276,27 +285,21 @@ func (d *demo) tell(id string) {
 	d.printf("%s %s -> stored %s -> delivered%s after %s\n", found, printable(what), entry, again, latency)
 }
 
-// settle waits until what was stored is delivered, and sums up.
-func (d *demo) settle(n *node) string {
+// settle waits until every stored event is delivered or dead-lettered, but not for long, and returns the summary.
+func (d *demo) settle(n *node) (summary string) {
 	ctx, cancel := context.WithTimeout(context.Background(), demoSettleLimit)
 	defer cancel()
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for {
+	_ = poll(ctx, demoSettlePeriod, func() (bool, error) { // the end of ctx leaves the last summary
 		stored, dead := n.length(ctx, demoStream), n.length(ctx, state.DeadLetterStream(demoStream))
 		found, delivered := n.sum("streamgate_source_events_total"), n.sum("streamgate_deliveries_total", "delivered")
-		summary := fmt.Sprintf("demo: found %d, stored %d, delivered %d, dead-lettered %d", found, stored, delivered, dead)
-		if delivered+dead >= stored {
-			return summary
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return summary
-		}
-	}
+		summary = fmt.Sprintf("demo: found %d, stored %d, delivered %d, dead-lettered %d", found, stored, delivered,
+			dead)
+		return delivered+dead >= stored, nil
+	})
+	return summary
 }
 
+// length returns the number of entries of a stream, or -1 if Redis does not answer.
 func (n *node) length(ctx context.Context, stream string) int64 {
 	length, err := n.client.XLen(ctx, stream).Result()
 	if err != nil {
@@ -305,7 +308,7 @@ func (n *node) length(ctx context.Context, stream string) int64 {
 	return length
 }
 
-// sum adds up a counter over its labels, or over those that have a label of this value.
+// sum adds up a counter over all its label values or, with label, over those series that have this label value.
 func (n *node) sum(name string, label ...string) int64 {
 	families, err := n.registry.Gather()
 	if err != nil {
@@ -336,6 +339,7 @@ type localServer struct {
 	done   chan struct{}
 }
 
+// serveLocally starts a server, which the caller must stop.
 func serveLocally(ctx context.Context, handler http.Handler) (*localServer, error) {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -348,13 +352,13 @@ func serveLocally(ctx context.Context, handler http.Handler) (*localServer, erro
 	go func() {
 		defer close(s.done)
 		if err := s.server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			_ = listener.Close() // what it serves is missed by those who call it
+			_ = listener.Close() // its clients get connection errors
 		}
 	}()
 	return s, nil
 }
 
 func (s *localServer) stop() {
-	_ = s.server.Close() // the demo is over
+	_ = s.server.Close() // its requests need not be finished: the demo is over
 	<-s.done
 }

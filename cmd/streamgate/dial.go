@@ -13,18 +13,22 @@ import (
 	"github.com/streamgate/streamgate/protocol/redisstreams"
 )
 
-// redisFlags says which Redis a command works on.
+// redisFlags says which Redis a command works on; see [redisFlags.target] for the order of precedence.
 type redisFlags struct{ url, file string }
 
 func (f *redisFlags) register(c *cobra.Command) {
-	c.Flags().StringVar(&f.url, "redis", "", "address of Redis, as redis.url of a configuration; default is that of --config,\nelse the one of a gateway that runs here with its own Redis, else redis://127.0.0.1:6379")
-	c.Flags().StringVarP(&f.file, "config", "c", "", "YAML file of the gateway")
+	c.Flags().StringVar(&f.url, "redis", "", "`URL` of Redis, in the form of redis.url; by default that of --config, "+
+		"else the\n"+
+		"embedded Redis of a gateway that runs in this directory, else redis://127.0.0.1:6379")
+	c.Flags().StringVarP(&f.file, "config", "c", "", "configuration `FILE` of the gateway")
 }
 
-// redisRemedy ends the message when Redis cannot be read.
-const redisRemedy = "; is its Redis running? Name it with --redis, or run this where the gateway with an embedded one runs"
+// redisRemedy ends the message of an error of Redis.
+const redisRemedy = "; is its Redis running? Name it with --redis, or run the command in the directory of the " +
+	"gateway " +
+	"if its Redis is embedded"
 
-// dial returns a client; whoever called it closes it.
+// dial returns a client, which the caller must close. It does no I/O with Redis.
 func (f *redisFlags) dial() (redis.UniversalClient, error) {
 	target, err := f.target()
 	if err != nil {
@@ -37,6 +41,8 @@ func (f *redisFlags) dial() (redis.UniversalClient, error) {
 	return redis.NewUniversalClient(redisstreams.ClientOptions(options)), nil
 }
 
+// target returns the Redis to use: --redis, else the one of the configuration, else the socket of an embedded Redis
+// that runs in this directory, else the default port.
 func (f *redisFlags) target() (*config.RedisConfig, error) {
 	if f.url != "" {
 		return &config.RedisConfig{URL: f.url}, nil
@@ -58,11 +64,11 @@ func (f *redisFlags) target() (*config.RedisConfig, error) {
 	return &config.RedisConfig{URL: "redis://127.0.0.1:6379"}, nil
 }
 
-// withoutSecrets returns an address without user and query, which may hold secrets.
+// withoutSecrets returns an address without its user, query and fragment, which may hold secrets.
 func withoutSecrets(address string) string {
 	u, err := url.Parse(address)
 	if err != nil {
-		return "(unusable address)"
+		return "(invalid address)"
 	}
 	u.User, u.RawQuery, u.Fragment = nil, "", ""
 	return u.String()

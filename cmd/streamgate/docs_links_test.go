@@ -15,8 +15,8 @@ import (
 // markdownLink is an inline link or a reference definition; one of the groups holds its target.
 var markdownLink = regexp.MustCompile(`\]\(<?([^()<>\s]+)>?(?: "[^"]*")?\)|(?m)^\[[^\]]+\]: +(\S+)$`)
 
-// TestRelativeLinksResolve: every relative link in a Markdown file of the repository names an existing file, and its fragment,
-// if there is one, a heading or an anchor of that file.
+// TestRelativeLinksResolve: every relative link in a Markdown file of the repository names an existing file, and its
+// fragment, if there is one, a heading or an anchor of that file.
 func TestRelativeLinksResolve(t *testing.T) {
 	t.Parallel()
 	files := filesBelow(t, root, ".md")
@@ -48,11 +48,11 @@ func TestRelativeLinksResolve(t *testing.T) {
 		}
 	}
 	if checked < 100 {
-		t.Errorf("only %d relative links were found in %d files", checked, len(files))
+		t.Errorf("found only %d relative links in %d files", checked, len(files))
 	}
 }
 
-// TestIndexLinksEveryPage: docs/README.md leads to every page and every decision under docs.
+// TestIndexLinksEveryPage: docs/README.md links to every page and every architecture decision under docs.
 func TestIndexLinksEveryPage(t *testing.T) {
 	t.Parallel()
 	docs := filepath.Join(root, "docs")
@@ -71,27 +71,28 @@ func TestIndexLinksEveryPage(t *testing.T) {
 	}
 }
 
-// TestNamedTestsExist: a document that cites a test as evidence names one that exists.
+// TestNamedTestsExist: every test that a document cites as evidence exists.
 func TestNamedTestsExist(t *testing.T) {
 	t.Parallel()
 	code := filesBelow(t, root, "_test.go")
 	existing := map[string]bool{}
 	for _, text := range code {
-		for _, m := range regexp.MustCompile(`(?m)^func ((?:Test|Fuzz|Benchmark)\w+)\(`).FindAllStringSubmatch(text, -1) {
+		for _, m := range regexp.MustCompile(`(?m)^func ((?:Test|Fuzz|Benchmark)\w+)\(`).FindAllStringSubmatch(text,
+			-1) {
 			existing[m[1]] = true
 		}
 	}
 	for file, text := range filesBelow(t, root, ".md") {
 		for _, m := range regexp.MustCompile("`((?:Test|Benchmark)[A-Z]\\w+)`").FindAllStringSubmatch(text, -1) {
 			if !existing[m[1]] {
-				t.Errorf("%s names %s, which does not exist", file, m[1])
+				t.Errorf("%s cites %s, which does not exist", file, m[1])
 			}
 		}
 	}
 }
 
-// filesBelow returns the text of every file below dir whose name ends with suffix, by path. Directories that are not part of
-// the source tree are left out: hidden ones, bin, and what tools and the gateway write.
+// filesBelow returns the text of every file below dir whose name ends with suffix, by path. Directories that are not
+// part of the source tree are left out: hidden ones, bin, and what tools and the gateway write.
 func filesBelow(t *testing.T, dir, suffix string) map[string]string {
 	t.Helper()
 	texts := map[string]string{}
@@ -99,7 +100,8 @@ func filesBelow(t *testing.T, dir, suffix string) map[string]string {
 		switch name := entry.Name(); {
 		case err != nil:
 			return err
-		case entry.IsDir() && path != dir && (strings.HasPrefix(name, ".") || name == "bin" || name == "streamgate-data"):
+		case entry.IsDir() && path != dir && (strings.HasPrefix(name, ".") || name == "bin" ||
+			name == "streamgate-data"):
 			return filepath.SkipDir
 		case entry.IsDir() || !strings.HasSuffix(name, suffix):
 			return nil

@@ -44,7 +44,7 @@ func documents(t *testing.T) map[string]string {
 	return texts
 }
 
-// TestEveryYAMLBlockIsAConfiguration.
+// TestEveryYAMLBlockIsAConfiguration: every YAML block of the documents is a complete, valid configuration.
 func TestEveryYAMLBlockIsAConfiguration(t *testing.T) {
 	t.Parallel()
 	blocks := 0
@@ -55,28 +55,29 @@ func TestEveryYAMLBlockIsAConfiguration(t *testing.T) {
 				Types: builtin.Types(), LookupEnv: func(string) (string, bool) { return "", false },
 			})
 			if err != nil {
-				t.Errorf("a block of %s is no valid configuration:\n%v\n%s", file, err, m[1])
+				t.Errorf("a block of %s is not a valid configuration:\n%v\n%s", file, err, m[1])
 			}
 		}
 	}
 	if blocks < 4 {
-		t.Errorf("only %d blocks were found", blocks)
+		t.Errorf("found only %d blocks", blocks)
 	}
 }
 
-// TestEveryCommandOfTheDocsWorks runs the blocks marked "run: client" against a gateway started as "run: server" says, in
-// the order of the documents, with this program in the place of bin/streamgate and free ports in the place of the usual.
+// TestEveryCommandOfTheDocsWorks runs the blocks marked "run: client" against a gateway started as "run: server" says,
+// in the order of the documents, with this program in the place of bin/streamgate and free ports in the place of the
+// usual.
 func TestEveryCommandOfTheDocsWorks(t *testing.T) {
 	t.Parallel()
 	texts := documents(t)
 	readme := texts[filepath.Join(root, "README.md")]
 	server := block(readme, "server")
 	if len(server) != 1 || !strings.Contains(server[0], "bin/streamgate serve\n") {
-		t.Fatalf("the README says how to start the gateway in %q", server)
+		t.Fatalf("the README starts the gateway with %q", server)
 	}
-	gateway := startProcess(t, "serve", "--config", writeFile(t, "server: { address: '127.0.0.1:0' }\nadmin: { address: '127.0.0.1:0' }\n"))
-	events, operators := gateway.await(`events in +POST (http://\S+)/\{stream\}`), gateway.await(`operators +(http://\S+)/healthz`)
-	redistest.Eventually(t, "the gateway is ready", func() bool { return status(t, operators+"/readyz") == http.StatusOK })
+	gateway := startProcess(t, "serve", "--config", writeFile(t, freePorts))
+	events, operators := gateway.addresses()
+	awaitReady(t, operators)
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
@@ -92,9 +93,10 @@ func TestEveryCommandOfTheDocsWorks(t *testing.T) {
 			if err != nil {
 				t.Errorf("%s: %v\n%s\n%s", file, err, script, output)
 			}
-			if strings.Contains(file, "README") && (!strings.Contains(string(output), " 202 ") || !strings.Contains(string(output), `"status":"ready"`) ||
+			if strings.Contains(file, "README") && (!strings.Contains(string(output), " 202 ") ||
+				!strings.Contains(string(output), `"status":"ready"`) ||
 				strings.Count(string(output), "example.com/items/S2B_10TFK") == 0) {
-				t.Errorf("%s: the commands did not do what they should:\n%s", file, output)
+				t.Errorf("%s: the commands did not print what is expected:\n%s", file, output)
 			}
 		}
 	}
@@ -103,8 +105,8 @@ func TestEveryCommandOfTheDocsWorks(t *testing.T) {
 	}
 }
 
-// TestCommandsForDeadLettersOfTheDocs runs the blocks marked "run: dead letters" against a gateway with the configuration
-// above them, whose sink refuses everything that is neither given back nor replayed.
+// TestCommandsForDeadLettersOfTheDocs runs the blocks marked "run: dead letters" against a gateway with the
+// configuration above them, whose sink rejects every event that is neither redriven nor replayed.
 func TestCommandsForDeadLettersOfTheDocs(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
@@ -130,51 +132,55 @@ func TestCommandsForDeadLettersOfTheDocs(t *testing.T) {
 	if file == nil || len(blocks) != 4 {
 		t.Fatalf("%d blocks, configuration %q", len(blocks), file)
 	}
-	p := startProcess(t, "serve", "--config", writeFile(t, strings.ReplaceAll(file[1], "http://localhost:9000/", sink.URL)+
-		"redis: { url: '"+server.URL()+"' }\nserver: { address: '127.0.0.1:0' }\nadmin: { address: '127.0.0.1:0' }\n"))
-	events, operators := p.await(`events in +POST (http://\S+)/\{stream\}`), p.await(`operators +(http://\S+)/healthz`)
-	redistest.Eventually(t, "the subscription has its group", func() bool { return status(t, operators+"/readyz") == http.StatusOK })
+	p := startProcess(t, "serve", "--config", writeFile(t, strings.ReplaceAll(file[1], "http://localhost:9000/",
+		sink.URL)+
+		"redis: { url: '"+server.URL()+"' }\n"+freePorts))
+	events, operators := p.addresses()
+	awaitReady(t, operators)
 	for _, id := range []string{"1", "2", "3"} {
 		if code := postEvent(events, id); code != http.StatusAccepted {
 			t.Fatalf("status %d", code)
 		}
 	}
-	redistest.Eventually(t, "there are dead letters", func() bool {
+	redistest.Eventually(t, "the dead letters are stored", func() bool {
 		return server.Client().XLen(t.Context(), state.DeadLetterStream("events")).Val() == 3
 	})
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	script := strings.NewReplacer("http://127.0.0.1:8081", operators, "bin/streamgate", "'"+self+"'").Replace(strings.Join(blocks, ""))
+	script := strings.NewReplacer("http://127.0.0.1:8081", operators, "bin/streamgate",
+		"'"+self+"'").Replace(strings.Join(blocks, ""))
 	shell := exec.CommandContext(t.Context(), "bash", "-euo", "pipefail", "-c", script)
 	shell.Dir, shell.Env = p.cmd.Dir, append(os.Environ(), asProgram+"=1", "STREAMGATE_REDIS_URL="+server.URL())
 	output, err := shell.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, output)
 	}
-	for _, part := range []string{"1 discarded", "2 would be given back", "2 given back", "3 events replayed", "moved to 0: 3 entries", `"deadLetters":[`, `"dryRun":true`} {
+	for _, part := range []string{"1 discarded", "2 would be redriven", "2 redriven", "3 events replayed",
+		"moved to 0: 3 entries", `"deadLetters":[`, `"dryRun":true`} {
 		if !strings.Contains(string(output), part) {
-			t.Errorf("the commands do not say %q:\n%s", part, output)
+			t.Errorf("the commands do not print %q:\n%s", part, output)
 		}
 	}
-	redistest.Eventually(t, "everything comes as it should", func() bool {
+	redistest.Eventually(t, "all events are delivered", func() bool {
 		mu.Lock()
 		defer mu.Unlock()
 		return counts["redriven"] == 2 && counts["replayed"] == 3 && counts["refused"] == 6
 	})
 }
 
-// block returns the shell blocks with a mark.
+// block returns the shell blocks that have this mark.
 func block(text, mark string) []string {
 	var blocks []string
-	for _, m := range regexp.MustCompile("(?s)<!-- run: "+mark+" -->\n```sh\n(.*?)```").FindAllStringSubmatch(text, -1) {
+	for _, m := range regexp.MustCompile("(?s)<!-- run: "+mark+" -->\n```sh\n(.*?)```").FindAllStringSubmatch(text,
+		-1) {
 		blocks = append(blocks, m[1])
 	}
 	return blocks
 }
 
-// TestEveryMakeTargetOfTheDocsExists.
+// TestEveryMakeTargetOfTheDocsExists: every make target that the documents name is in the Makefile.
 func TestEveryMakeTargetOfTheDocsExists(t *testing.T) {
 	t.Parallel()
 	makefile, err := os.ReadFile(filepath.Join(root, "Makefile"))
@@ -190,7 +196,7 @@ func TestEveryMakeTargetOfTheDocsExists(t *testing.T) {
 	}
 }
 
-// TestLinksOfTheDocsLeadSomewhere.
+// TestLinksOfTheDocsLeadSomewhere: the target of every relative link in the documents exists.
 func TestLinksOfTheDocsLeadSomewhere(t *testing.T) {
 	t.Parallel()
 	for file, text := range documents(t) {

@@ -16,7 +16,7 @@ import (
 	"github.com/streamgate/streamgate/protocol/rawevent"
 )
 
-// countingSink counts how often it has taken each event.
+// countingSink counts how often it has received each event.
 type countingSink struct {
 	mu    sync.Mutex
 	taken map[string]int
@@ -43,12 +43,11 @@ func (s *countingSink) missing(accepted map[string]bool) (missing []string, dupl
 }
 
 func faultConfig(redis, sink string) string {
-	return fmt.Sprintf(`redis: { url: '%s' }
-server: { address: '127.0.0.1:0' }
-admin: { address: '127.0.0.1:0' }
+	return freePorts + fmt.Sprintf(`redis: { url: '%s' }
 streams: [{ name: STREAM }]
 subscriptions:
-  - { name: sub, stream: STREAM, startFrom: earliest, concurrency: 8, leaseDuration: 1s, sink: { uri: '%s' }, delivery: { backoffDelay: 100ms } }
+  - { name: sub, stream: STREAM, startFrom: earliest, concurrency: 8, leaseDuration: 1s,
+      sink: { uri: '%s' }, delivery: { backoffDelay: 100ms } }
 `, redis, sink)
 }
 
@@ -69,7 +68,8 @@ func postEvent(url, id string) int {
 	return response.StatusCode
 }
 
-// TestRedisDownAtStart: the gateway waits for Redis, says so, is alive and not ready, and works when Redis is there.
+// TestRedisDownAtStart: without Redis the gateway warns once, is alive and not ready; it works as soon as Redis
+// answers.
 func TestRedisDownAtStart(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
@@ -78,7 +78,7 @@ func TestRedisDownAtStart(t *testing.T) {
 	t.Cleanup(sinkServer.Close)
 	server.Kill()
 	p := startProcess(t, "serve", "--config", writeFile(t, faultConfig(server.URL(), sinkServer.URL)))
-	events, operators := p.await(`events in +POST (http://\S+)/\{stream\}`), p.await(`operators +(http://\S+)/healthz`)
+	events, operators := p.addresses()
 	p.await(`redis cannot be reached`)
 	if code := status(t, operators+"/healthz"); code != http.StatusOK {
 		t.Errorf("/healthz: %d", code)
@@ -91,7 +91,7 @@ func TestRedisDownAtStart(t *testing.T) {
 	}
 	server.Restart()
 	back := time.Now()
-	redistest.Eventually(t, "the gateway is ready", func() bool { return status(t, operators+"/readyz") == http.StatusOK })
+	awaitReady(t, operators)
 	if code := postEvent(events, "late"); code != http.StatusAccepted {
 		t.Errorf("an event: %d", code)
 	}
@@ -100,10 +100,10 @@ func TestRedisDownAtStart(t *testing.T) {
 		return len(missing) == 0
 	})
 	if took := time.Since(back); took > 5*time.Second {
-		t.Errorf("it took %s", took)
+		t.Errorf("the event took %s to arrive", took)
 	}
 	if n := strings.Count(p.text(), "redis cannot be reached"); n != 1 {
-		t.Errorf("said %d times that Redis cannot be reached", n)
+		t.Errorf("warned %d times that Redis cannot be reached, want once", n)
 	}
 	if code := status(t, operators+"/metrics"); code != http.StatusOK {
 		t.Errorf("/metrics: %d", code)
@@ -127,18 +127,17 @@ func status(t testing.TB, url string) int {
 	return response.StatusCode
 }
 
-// TestOriginsReader: the subscriber of the notebook, which decodes every field as UTF-8 and prints it, and a sensor that
-// looks for values.href, find what they found before.
+// TestOriginsReader: the two kinds of readers that exist already, a notebook that decodes every field as UTF-8 and a
+// sensor that looks for values.href, find the fields that they expect.
 func TestOriginsReader(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
-	p := startProcess(t, "serve", "--config", writeFile(t, fmt.Sprintf(`redis: { url: '%s' }
-server: { address: '127.0.0.1:0' }
-admin: { address: '127.0.0.1:0' }
+	p := startProcess(t, "serve", "--config", writeFile(t, freePorts+fmt.Sprintf(`redis: { url: '%s' }
 streams: [{ name: STREAM, mirror: [subject, producer, href] }]
 `, server.URL())))
-	url := p.await(`events in +POST (http://\S+)/\{stream\}`)
-	if _, stderr, code := call(t, "", "send", "--url", url, "--href", "https://example.com/items/a", "--producer", "project-a"); code != exitDone {
+	url, _ := p.addresses()
+	if _, stderr, code := call(t, "", "send", "--url", url, "--href", "https://example.com/items/a", "--producer",
+		"project-a"); code != exitDone {
 		t.Fatal(stderr)
 	}
 	entries, err := server.Client().XRange(context.Background(), "STREAM", "-", "+").Result()
@@ -146,7 +145,8 @@ streams: [{ name: STREAM, mirror: [subject, producer, href] }]
 		t.Fatal(entries, err)
 	}
 	values := entries[0].Values
-	if values["subject"] != "https://example.com/items/a" || values["producer"] != "project-a" || values["href"] != "https://example.com/items/a" {
+	if values["subject"] != "https://example.com/items/a" || values["producer"] != "project-a" ||
+		values["href"] != "https://example.com/items/a" {
 		t.Errorf("%v", values)
 	}
 }

@@ -14,14 +14,14 @@ import (
 	"github.com/streamgate/streamgate/protocol/redisstreams"
 )
 
-// allowance is what a scenario permits.
+// allowance is what a scenario tolerates.
 type allowance struct {
-	duplicates int                    // for each subscription, beside events that are stored twice
-	lost       func(v *verdict) error // what may be lost; nil: nothing
-	disorder   bool                   // the stream was lost, and its order with it
+	duplicates int                    // per subscription, in addition to events that are stored twice
+	lost       func(v *verdict) error // checks which events were lost; nil means that none may be
+	disorder   bool                   // the order of keys is not checked
 }
 
-// verdict is what became of the accepted events in one subscription.
+// verdict counts what happened to the accepted events in one subscription.
 type verdict struct {
 	subscription                               string
 	accepted, delivered, dead, lost, reported  int
@@ -29,12 +29,12 @@ type verdict struct {
 	lostAt                                     []time.Time // when they were accepted
 }
 
-// settle waits until every group has delivered and acknowledged all that there is, and nothing comes any more.
+// settle waits until every group has acknowledged all entries and no more deliveries arrive.
 func (r *rig) settle() {
 	r.t.Helper()
 	const quiet = 3 * time.Second
 	seen, since := -1, time.Now()
-	for range 3 { // an outage that piles up may take longer than one wait
+	for range 3 { // the backlog of an outage may take longer than one wait
 		done := false
 		deadline := time.Now().Add(50 * time.Second)
 		redistest.Eventually(r.t, "quiet", func() bool {
@@ -49,7 +49,7 @@ func (r *rig) settle() {
 		}
 	}
 	groups, err := r.client.XInfoGroups(context.Background(), "STREAM").Result()
-	r.t.Errorf("it does not become quiet: %+v, %v", groups, err)
+	r.t.Errorf("deliveries do not end: %+v, %v", groups, err)
 }
 
 func (r *rig) acknowledged() bool {
@@ -63,13 +63,13 @@ func (r *rig) acknowledged() bool {
 	if err != nil || len(last) == 0 {
 		return false
 	}
-	// Not by lag: Redis 7.0 has a wrong one after a failover.
+	// The lag of XINFO GROUPS is not used: Redis 7.0 reports a wrong one after a failover.
 	return !slices.ContainsFunc(groups, func(g redis.XInfoGroup) bool {
 		return g.Pending > 0 || redisstreams.CompareIDs(g.LastDeliveredID, last[0].ID) < 0
 	})
 }
 
-// check settles, compares the books of producers and sink, and prints a line of figures.
+// check settles, compares the records of the producers with those of the sink, and logs a line of figures.
 func (r *rig) check(fault, load string, allow allowance) {
 	r.t.Helper()
 	r.settle()
@@ -94,7 +94,7 @@ func (r *rig) check(fault, load string, allow allowance) {
 	r.end()
 }
 
-// report prints the line of docs/reliability.md.
+// report logs the line of docs/reliability.md.
 func (r *rig) report(fault, load string, verdicts []verdict) {
 	r.t.Helper()
 	column := func(number func(v verdict) int) string {
@@ -113,21 +113,25 @@ func (r *rig) report(fault, load string, verdicts []verdict) {
 	r.ledger.mu.Lock()
 	defer r.ledger.mu.Unlock()
 	if n := r.ledger.offered - len(r.ledger.accepted); n > 0 {
-		r.t.Errorf("%d events were not accepted, however often they were sent", n)
+		r.t.Errorf("%d events were never accepted", n)
 	}
 	var accepting []time.Time
 	for _, a := range r.ledger.accepted {
 		accepting = append(accepting, a.at)
 	}
-	r.t.Logf("FIGURES %s; %s, subscriptions %s: accepted %d, refused or unanswered and sent again %d %v, stored twice %d, lost %s, reported %s, dead letters %s, "+
-		"duplicates %s (allowed %d), longest pause of 202 %s, of deliveries %s %s", fault, load, strings.Join(r.names, "/"),
-		len(r.ledger.accepted), r.ledger.reposts, r.ledger.answers, verdicts[0].storedTwice, column(func(v verdict) int { return v.lost }),
+	r.t.Logf("FIGURES %s; %s, subscriptions %s: accepted %d, refused or unanswered and sent again %d %v, stored twice "+
+		"%d, lost %s, reported %s, dead letters %s, "+
+		"duplicates %s (allowed %d), longest pause of 202 %s, of deliveries %s %s", fault, load,
+		strings.Join(r.names, "/"),
+		len(r.ledger.accepted), r.ledger.reposts, r.ledger.answers, verdicts[0].storedTwice,
+		column(func(v verdict) int { return v.lost }),
 		column(func(v verdict) int { return v.reported }), column(func(v verdict) int { return v.dead }),
-		column(func(v verdict) int { return v.duplicates }), verdicts[0].bound, longestPause(accepting).Round(time.Millisecond),
+		column(func(v verdict) int { return v.duplicates }), verdicts[0].bound,
+		longestPause(accepting).Round(time.Millisecond),
 		delivering.Round(time.Millisecond), strings.Join(r.notes, " "))
 }
 
-// longestPause returns the longest time between two of the times that follow each other.
+// longestPause returns the longest time between two consecutive times.
 func longestPause(times []time.Time) (pause time.Duration) {
 	slices.SortFunc(times, time.Time.Compare)
 	for i := 1; i < len(times); i++ {
@@ -164,7 +168,7 @@ func (r *rig) judge(name string) verdict {
 	return v
 }
 
-// complaints says what is not as the scenario permits.
+// complaints lists what the scenario does not tolerate.
 func (v *verdict) complaints(allow allowance) (all []string) {
 	complain := func(format string, args ...any) { all = append(all, fmt.Sprintf(format, args...)) }
 	if v.duplicates > v.bound {
@@ -177,7 +181,7 @@ func (v *verdict) complaints(allow allowance) (all []string) {
 		complain("nothing was accepted")
 	}
 	if v.otherBytes > 0 {
-		complain("%d events have arrived with other bytes", v.otherBytes)
+		complain("%d events arrived with different bytes", v.otherBytes)
 	}
 	if allow.lost == nil && (v.lost > 0 || v.reported > 0) {
 		complain("%d accepted events are lost, %d reported", v.lost, v.reported)
@@ -190,7 +194,7 @@ func (v *verdict) complaints(allow allowance) (all []string) {
 	return all
 }
 
-// checkOrder compares, for each key, the order of first deliveries with that of the stream.
+// checkOrder compares, for each key, the order of first deliveries with the order in the stream.
 func (r *rig) checkOrder(stream map[string][]string) {
 	r.t.Helper()
 	r.sink.mu.Lock()
@@ -215,13 +219,14 @@ func (r *rig) checkOrder(stream map[string][]string) {
 		for at < min(len(want), len(got[key])) && want[at] == got[key][at] {
 			at++
 		}
-		r.t.Errorf("key %s: delivered in another order than stored, from the %d. event: %v, stored %v", key, at,
+		r.t.Errorf("key %s: the order of deliveries differs from that of the stream at event %d: %v, stored %v", key,
+			at,
 			got[key][at:min(at+8, len(got[key]))], want[at:min(at+8, len(want))])
 	}
 }
 
-// storedTwice returns how many entries repeat an event, because a producer did not hear that it was stored; and the ids
-// of each key in the order in which they were stored first.
+// storedTwice returns how many entries repeat an event, because its producer got no answer and sent it again, and the
+// ids of each key in the order in which they were first stored.
 func storedTwice(entries []redis.XMessage) (twice int, firsts map[string][]string) {
 	seen := map[string]bool{}
 	firsts = map[string][]string{}
@@ -252,7 +257,7 @@ func (r *rig) deadLetters(subscription string) map[string]bool {
 	return found
 }
 
-// quantile returns what the given part of the durations does not exceed.
+// quantile returns the duration that the given part of d does not exceed.
 func quantile(d []time.Duration, part float64) time.Duration {
 	if len(d) == 0 {
 		return 0
@@ -261,7 +266,8 @@ func quantile(d []time.Duration, part float64) time.Duration {
 	return sorted[min(int(float64(len(sorted))*part), len(sorted)-1)]
 }
 
-// TestFaultVerdicts: a loss, a report of one that was none, a dead letter, other bytes and too many duplicates are noticed.
+// TestFaultVerdicts: the checker notices a loss, a false report of a loss, a dead letter, changed bytes and too many
+// duplicates.
 func TestFaultVerdicts(t *testing.T) {
 	t.Parallel()
 	kill := time.Now()
@@ -271,16 +277,19 @@ func TestFaultVerdicts(t *testing.T) {
 		lost   func(v *verdict) error
 		want   int
 	}{
-		"good":           {func(*verdict) {}, nil, 0},
-		"lost":           {func(v *verdict) { v.lost = 1 }, nil, 1},
-		"reported":       {func(v *verdict) { v.reported = 1 }, nil, 1},
-		"dead":           {func(v *verdict) { v.dead = 1 }, nil, 1},
-		"nothing":        {func(v *verdict) { v.accepted = 0 }, nil, 1},
-		"bytes":          {func(v *verdict) { v.otherBytes = 1 }, nil, 1},
-		"duplicates":     {func(v *verdict) { v.duplicates = 3 }, nil, 1},
-		"at the kill":    {func(v *verdict) { v.lostAt = []time.Time{kill.Add(-time.Second / 2)} }, withinLastSecond([]time.Time{kill}), 0},
-		"long before it": {func(v *verdict) { v.lostAt = []time.Time{kill.Add(-2 * time.Second)} }, withinLastSecond([]time.Time{kill}), 1},
-		"after it":       {func(v *verdict) { v.lostAt = []time.Time{kill.Add(2 * time.Second)} }, before([]time.Time{kill}), 1},
+		"good":       {func(*verdict) {}, nil, 0},
+		"lost":       {func(v *verdict) { v.lost = 1 }, nil, 1},
+		"reported":   {func(v *verdict) { v.reported = 1 }, nil, 1},
+		"dead":       {func(v *verdict) { v.dead = 1 }, nil, 1},
+		"nothing":    {func(v *verdict) { v.accepted = 0 }, nil, 1},
+		"bytes":      {func(v *verdict) { v.otherBytes = 1 }, nil, 1},
+		"duplicates": {func(v *verdict) { v.duplicates = 3 }, nil, 1},
+		"at the kill": {func(v *verdict) { v.lostAt = []time.Time{kill.Add(-time.Second / 2)} },
+			withinLastSecond([]time.Time{kill}), 0},
+		"long before it": {func(v *verdict) { v.lostAt = []time.Time{kill.Add(-2 * time.Second)} },
+			withinLastSecond([]time.Time{kill}), 1},
+		"after it": {func(v *verdict) { v.lostAt = []time.Time{kill.Add(2 * time.Second)} },
+			before([]time.Time{kill}), 1},
 	} {
 		v := good
 		c.change(&v)

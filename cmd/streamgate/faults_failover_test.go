@@ -8,7 +8,8 @@ import (
 	"github.com/streamgate/streamgate/internal/redistest"
 )
 
-// TestFaultFailover kills the master with kill -9, lets the sentinels promote its replica, and starts the old one again.
+// TestFaultFailover kills the master with kill -9, lets the sentinels promote its replica, and starts the old one
+// again.
 func TestFaultFailover(t *testing.T) {
 	needFaults(t)
 	t.Parallel()
@@ -51,7 +52,8 @@ func TestFaultSlotMoves(t *testing.T) {
 	t.Parallel()
 	const moves = 12
 	c := redistest.StartCluster(t, 3)
-	r := newRig(t, rigConfig{redis: "redis+cluster://" + strings.Join(c.Addrs(), ","), client: clientFor(t, c.Options())})
+	r := newRig(t, rigConfig{redis: "redis+cluster://" + strings.Join(c.Addrs(), ","),
+		client: clientFor(t, c.Options())})
 	stop := r.produce(200)
 	nodes := c.Nodes()
 	for i := range moves {
@@ -64,7 +66,7 @@ func TestFaultSlotMoves(t *testing.T) {
 		if m == nil {
 			t.FailNow()
 		}
-		r.during(200 * time.Millisecond) // in between for a while
+		r.during(200 * time.Millisecond) // both masters serve the slot for a while
 		m.MoveKeys()
 		r.during(200 * time.Millisecond)
 		m.Finish()

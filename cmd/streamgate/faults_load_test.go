@@ -16,25 +16,26 @@ import (
 )
 
 const (
-	producers  = 32               // requests under way at most
+	producers  = 32               // most requests in flight
 	faultKeys  = 40               // of partitionkey
-	persistent = 90 * time.Second // how long a producer tries after the load has ended
+	persistent = 90 * time.Second // how long producers keep trying after the load has ended
 )
 
-// acceptance is what is known of an event that was answered with 2xx.
+// acceptance records an event that was answered with 2xx.
 type acceptance struct {
 	at  time.Time
 	sum [sha256.Size]byte
 }
 
-// ledger is the producers' book.
+// ledger records what the producers have sent.
 type ledger struct {
 	mu       sync.Mutex
 	accepted map[string]acceptance
 	offered  int
-	reposts  int         // requests that were not answered with 2xx: what they carried may be stored, and was sent again
-	answers  map[int]int // by status; 0 is no answer
-	took     []time.Duration
+	// requests without a 2xx: their events may be stored, and were sent again
+	reposts int
+	answers map[int]int // by status; 0 means no answer
+	took    []time.Duration
 }
 
 func (l *ledger) count() int {
@@ -65,8 +66,8 @@ func (l *ledger) note(id string, body []byte, status int, took time.Duration) bo
 	return true
 }
 
-// produce offers rate events a second to all replicas in turn, and sends again what was not answered with 2xx. stop ends
-// the load and returns when everything that was offered is accepted, or nobody wants it for a long time.
+// produce sends rate events per second to the replicas in turn, and repeats what is not answered with 2xx. stop ends
+// the load and returns when every event is accepted, or when the producers have tried for too long.
 func (r *rig) produce(rate int) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	todo := make(chan int, producers)
@@ -93,7 +94,8 @@ func (r *rig) produce(rate int) (stop func()) {
 	})
 }
 
-// pace hands out the numbers of events. What the workers do not take, because the gateways are away, is not offered.
+// pace hands out the numbers of events at the given rate. While all workers are busy, because no gateway answers, no
+// number is handed out.
 func (r *rig) pace(ctx context.Context, rate int, todo chan<- int) {
 	const tick = 10 * time.Millisecond
 	ticker := time.NewTicker(tick)
@@ -120,7 +122,7 @@ func (r *rig) pace(ctx context.Context, rate int, todo chan<- int) {
 	}
 }
 
-// offer posts one event until somebody accepts it.
+// offer posts one event until a gateway accepts it.
 func (r *rig) offer(n int, giveUp <-chan struct{}) {
 	id, body := fmt.Sprintf("e%06d", n), faultBody()
 	again := time.NewTicker(50 * time.Millisecond)
@@ -139,7 +141,7 @@ func (r *rig) offer(n int, giveUp <-chan struct{}) {
 	}
 }
 
-// faultBody is the time, to know how long the delivery took, and up to 2 KiB at random.
+// faultBody returns the current time, to measure the latency, and up to 2 KiB of random bytes.
 func faultBody() []byte {
 	body := make([]byte, 8+rand.IntN(2048))
 	binary.BigEndian.PutUint64(body, uint64(time.Now().UnixNano())) //nolint:gosec // not before 1970

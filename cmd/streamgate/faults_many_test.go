@@ -12,20 +12,24 @@ import (
 	"github.com/streamgate/streamgate/internal/redistest"
 )
 
-// TestFaultManySubscriptions runs 10,000 subscriptions of one stream: how long the start takes, what the gateway and Redis
-// need when nothing happens, and how long an event takes. It runs alone, because it measures.
-func TestFaultManySubscriptions(t *testing.T) { //nolint:paralleltest // it measures
+// TestFaultManySubscriptions runs 10,000 subscriptions of one stream: it measures the time to start, the CPU time and
+// memory of the gateway and Redis when idle, and the latency of an event. It runs alone, because it measures.
+func TestFaultManySubscriptions(t *testing.T) { //nolint:paralleltest // other tests would disturb the measurement
 	needFaults(t)
 	const number, events = 10_000, 20
 	server := redistest.Start(t)
 	sink := newFaultSink(t)
 	var b strings.Builder
-	fmt.Fprintf(&b, "redis: { url: '%s' }\nserver: { address: '127.0.0.1:0' }\nadmin: { address: '127.0.0.1:0' }\n", server.URL())
+	fmt.Fprintf(&b, "redis: { url: '%s' }\n"+freePorts,
+		server.URL())
 	b.WriteString("streams: [{ name: STREAM }]\nsubscriptions:\n")
 	for i := range number {
-		fmt.Fprintf(&b, "- {name: s%d,stream: STREAM,filters: [exact: {id: s%d}],sink: {uri: %s/s%d}}\n", i, i, sink.URL, i) // a file has at most 1 MiB
+		// a file has at most 1 MiB
+		fmt.Fprintf(&b, "- {name: s%d,stream: STREAM,filters: [exact: {id: s%d}],sink: {uri: %s/s%d}}\n", i, i,
+			sink.URL, i)
 	}
-	r := &rig{t: t, client: server.Client(), http: sink.Client(), sink: sink, file: writeFile(t, b.String()), replicas: make([]*replica, 1)}
+	r := &rig{t: t, client: server.Client(), http: sink.Client(), sink: sink, file: writeFile(t, b.String()),
+		replicas: make([]*replica, 1)}
 	begin := time.Now()
 	r.launch(0)
 	r.awaitReady()
@@ -42,22 +46,24 @@ func TestFaultManySubscriptions(t *testing.T) { //nolint:paralleltest // it meas
 			t.Fatalf("an event was answered with %d", status)
 		}
 		redistest.Eventually(t, "the event is delivered", func() bool { return len(r.sink.latencies(name, 0)) == 1 })
-		redistest.Eventually(t, "all subscriptions have seen it", func() bool { return r.idle(number) })
+		redistest.Eventually(t, "all subscriptions have acknowledged it", func() bool { return r.idle(number) })
 	}
 	var took []time.Duration
 	for i := range events {
 		took = append(took, r.sink.latencies(fmt.Sprintf("s%d", i*number/events), 0)...)
 	}
-	t.Logf("FIGURES %d subscriptions: ready after %s, idle CPU %.1f %% (Redis %.1f %%), memory %d MiB (Redis %d MiB), event to sink p50 %s, max %s",
-		number, start.Round(10*time.Millisecond), share(cpu, idle), share(cpuRedis, idle), memory(t, gateway), memory(t, redis),
+	t.Logf("FIGURES %d subscriptions: ready after %s, idle CPU %.1f %% (Redis %.1f %%), memory %d MiB (Redis %d MiB), "+
+		"event to sink p50 %s, max %s",
+		number, start.Round(10*time.Millisecond), share(cpu, idle), share(cpuRedis, idle), memory(t, gateway),
+		memory(t, redis),
 		quantile(took, 0.5).Round(time.Millisecond), quantile(took, 1).Round(time.Millisecond))
 	if sink.total() != events {
-		t.Errorf("%d deliveries of %d events, each for one subscription", sink.total(), events)
+		t.Errorf("%d deliveries of %d events that match one subscription each", sink.total(), events)
 	}
 	r.end()
 }
 
-// idle tells whether number groups have read and acknowledged everything.
+// idle reports whether number groups have read and acknowledged everything.
 func (r *rig) idle(number int) bool {
 	r.names = make([]string, number)
 	return r.acknowledged()
@@ -77,12 +83,12 @@ func processOf(t *testing.T, server *redistest.Server) int {
 	return pid
 }
 
-// cpuTime returns how long a process has computed.
+// cpuTime returns the CPU time that a process has used.
 func cpuTime(t *testing.T, pid int) time.Duration {
 	t.Helper()
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
-		t.Skipf("no figures of processes here: %v", err)
+		t.Skipf("this system has no /proc: %v", err)
 	}
 	_, after, _ := strings.Cut(string(stat), ") ")
 	fields := strings.Fields(after)
@@ -98,7 +104,7 @@ func memory(t *testing.T, pid int) int {
 	t.Helper()
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
-		t.Skipf("no figures of processes here: %v", err)
+		t.Skipf("this system has no /proc: %v", err)
 	}
 	_, after, _ := strings.Cut(string(status), "VmRSS:")
 	kib, _ := strconv.Atoi(strings.Fields(after)[0])

@@ -9,7 +9,7 @@ import (
 	"github.com/streamgate/streamgate/internal/redistest"
 )
 
-// TestFaultProxy breaks the connections of the gateways with Redis in all ways that a proxy can, for 20 s.
+// TestFaultProxy breaks the connections between the gateways and Redis for 20 s, in every way that the proxy offers.
 func TestFaultProxy(t *testing.T) {
 	needFaults(t)
 	t.Parallel()
@@ -25,8 +25,8 @@ func TestFaultProxy(t *testing.T) {
 	r.check("proxy drops and cuts replies, drops commands, closes, delays", "200/s", allowance{duplicates: 2 * inWork})
 }
 
-// TestFaultBlackHole lets nothing through between the gateways and Redis, for 5 s and three times; what was sent meanwhile
-// arrives afterwards, also what nobody waits for any more.
+// TestFaultBlackHole stops all traffic between the gateways and Redis for 5 s, three times. Commands that were sent
+// meanwhile arrive afterwards, including those whose caller has given up.
 func TestFaultBlackHole(t *testing.T) {
 	needFaults(t)
 	t.Parallel()
@@ -43,13 +43,14 @@ func TestFaultBlackHole(t *testing.T) {
 	}
 	r.during(3 * time.Second)
 	stop()
-	// Commands arrive after the leases have ended, and so the order is not promised (docs/delivery.md).
-	r.check("black hole between the gateways and Redis, 3 times 5 s", "200/s", allowance{duplicates: holes * inWork, disorder: true})
+	// Commands arrive after their leases have expired, so the order is not guaranteed (docs/delivery.md).
+	r.check("black hole between the gateways and Redis, 3 times 5 s", "200/s",
+		allowance{duplicates: holes * inWork, disorder: true})
 }
 
-// breakConnections does something to the connections every 100 to 300 ms, as the seed says, and returns how often.
+// breakConnections causes a fault every 100 to 300 ms, as the seed determines, and returns their number.
 func breakConnections(r *rig, proxy *redistest.Proxy, seed uint64, d time.Duration) int {
-	random := rand.New(rand.NewPCG(seed, seed)) //nolint:gosec // what happens is to be repeatable
+	random := rand.New(rand.NewPCG(seed, seed)) //nolint:gosec // the faults must be reproducible
 	n := 0
 	for end := time.Now().Add(d); time.Now().Before(end); n++ {
 		switch random.IntN(6) {

@@ -9,11 +9,11 @@ import (
 	"github.com/streamgate/streamgate/internal/redistest"
 )
 
-// inWork is how much both replicas may have delivered and not acknowledged when Redis, or the way to it, is lost: what is
-// in the hands of workers, and as much again that waits for its acknowledgement.
+// inWork is how many deliveries of both replicas may be unacknowledged when Redis, or the connection to it, is lost:
+// those of the workers, and as many that wait for their XACK.
 const inWork = 2 * 2 * faultConcurrency
 
-// TestFaultRedisStops freezes Redis for half a minute, with SIGSTOP. It always runs, with two seconds.
+// TestFaultRedisStops freezes Redis for half a minute with SIGSTOP. Without STREAMGATE_FAULTS it is two seconds.
 func TestFaultRedisStops(t *testing.T) {
 	t.Parallel()
 	load, stopped := time.Second, 2*time.Second
@@ -49,7 +49,7 @@ func TestFaultRedisKilled(t *testing.T) {
 			t.Parallel()
 			server := redistest.Start(t, c.options...)
 			r := newRig(t, rigConfig{redis: server.URL(), client: server.Client(), stream: c.durability})
-			r.sink.setSlow("", 100*time.Millisecond) // there is a backlog that Redis must not lose
+			r.sink.setSlow("", 100*time.Millisecond) // this builds a backlog, which Redis must not lose
 			stop := r.produce(200)
 			var kills []time.Time
 			for range 3 {
@@ -67,14 +67,14 @@ func TestFaultRedisKilled(t *testing.T) {
 				allow.lost = c.lost(kills)
 			}
 			if len(c.options) == 0 {
-				allow.duplicates += r.ledger.reposts // what is stored twice is not to be seen in a stream that is gone
+				allow.duplicates += r.ledger.reposts // the stream is gone, so duplicates in it cannot be counted
 			}
 			r.check("kill -9 of Redis, 3 times, "+name+c.durability, "200/s", allow)
 		})
 	}
 }
 
-// withinLastSecond permits the loss of what was accepted within the second before a kill.
+// withinLastSecond tolerates the loss of events that were accepted within the second before a kill.
 func withinLastSecond(kills []time.Time) func(v *verdict) error {
 	return func(v *verdict) error {
 		for _, at := range v.lostAt {
@@ -83,19 +83,19 @@ func withinLastSecond(kills []time.Time) func(v *verdict) error {
 				ok = ok || !at.After(kill.Add(time.Second)) && at.After(kill.Add(-time.Second))
 			}
 			if !ok {
-				return fmt.Errorf("lost an event that was accepted at %s, and Redis was killed at %s", at, kills)
+				return fmt.Errorf("lost an event that was accepted at %s; Redis was killed at %s", at, kills)
 			}
 		}
 		return nil
 	}
 }
 
-// before permits the loss of what was accepted before the last kill, as long as it is reported.
+// before tolerates the loss of events that were accepted before the last kill, as long as it is reported.
 func before(kills []time.Time) func(v *verdict) error {
 	return func(v *verdict) error {
 		for _, at := range v.lostAt {
 			if at.After(kills[len(kills)-1].Add(time.Second)) {
-				return fmt.Errorf("lost an event that was accepted at %s, and Redis was killed at %s", at, kills)
+				return fmt.Errorf("lost an event that was accepted at %s; Redis was killed at %s", at, kills)
 			}
 		}
 		if v.lost > 0 && v.reported == 0 {
@@ -105,8 +105,8 @@ func before(kills []time.Time) func(v *verdict) error {
 	}
 }
 
-// TestFaultFlushAll empties Redis under load, with a sink that cannot keep up: what had not been delivered is lost, and is
-// reported; what comes then is delivered.
+// TestFaultFlushAll empties Redis under load, with a sink that cannot keep up: undelivered events are lost and
+// reported, and later events are delivered.
 func TestFaultFlushAll(t *testing.T) {
 	needFaults(t)
 	t.Parallel()
@@ -122,24 +122,27 @@ func TestFaultFlushAll(t *testing.T) {
 	r.sink.setSlow("", 0)
 	r.during(8 * time.Second)
 	stop()
-	r.check("FLUSHALL", "300/s, backlog", allowance{duplicates: inWork + r.ledger.reposts, disorder: true, lost: func(v *verdict) error {
-		if v.lost == 0 || v.reported == 0 {
-			return fmt.Errorf("%d lost, %d reported; the sink could not keep up, so there was a backlog", v.lost, v.reported)
-		}
-		for _, at := range v.lostAt {
-			if at.After(flushed.Add(time.Second)) {
-				return fmt.Errorf("lost an event that was accepted %s after FLUSHALL", at.Sub(flushed))
+	r.check("FLUSHALL", "300/s, backlog", allowance{duplicates: inWork + r.ledger.reposts, disorder: true,
+		lost: func(v *verdict) error {
+			if v.lost == 0 || v.reported == 0 {
+				return fmt.Errorf("%d lost, %d reported; the sink could not keep up, so there was a backlog", v.lost,
+					v.reported)
 			}
-		}
-		// The last look at the stream is up to 2.5 s old, and counts what was added later not, what was delivered later yes.
-		if off := v.lost - v.reported; max(off, -off) > 300*5/2+inWork {
-			return fmt.Errorf("%d lost, %d reported", v.lost, v.reported)
-		}
-		return nil
-	}})
+			for _, at := range v.lostAt {
+				if at.After(flushed.Add(time.Second)) {
+					return fmt.Errorf("lost an event that was accepted %s after FLUSHALL", at.Sub(flushed))
+				}
+			}
+			// The report comes from the last scan of the stream, up to 2.5 s old: it misses events that were added
+			// since, and includes those that were delivered since.
+			if off := v.lost - v.reported; max(off, -off) > 300*5/2+inWork {
+				return fmt.Errorf("%d lost, %d reported", v.lost, v.reported)
+			}
+			return nil
+		}})
 }
 
-// TestFaultRedisFull fills a Redis that evicts nothing: producers get 503 until there is room again.
+// TestFaultRedisFull fills a Redis that does not evict keys: producers get 503 until it has memory again.
 func TestFaultRedisFull(t *testing.T) {
 	needFaults(t)
 	t.Parallel()

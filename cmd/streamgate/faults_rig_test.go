@@ -17,8 +17,8 @@ import (
 	"github.com/streamgate/streamgate/internal/redistest"
 )
 
-// faultSwitch is the environment variable that runs all scenarios of docs/reliability.md; `make fault` sets it. Each takes
-// up to a minute or two, so that `make test` runs only two of them, and these in short.
+// faultSwitch is the environment variable that runs all scenarios of docs/reliability.md; `make fault` sets it. Each
+// takes up to two minutes, so `make test` runs only two of them, shortened.
 const faultSwitch = "STREAMGATE_FAULTS"
 
 func allFaults() bool { return os.Getenv(faultSwitch) != "" }
@@ -38,18 +38,18 @@ const (
 
 const faultConcurrency = 8 // of each subscription, a replica
 
-// rigConfig is what differs between scenarios.
+// rigConfig is what differs between the scenarios.
 type rigConfig struct {
 	redis    string                // URL for the gateways
-	client   redis.UniversalClient // for the checker; not through what breaks
+	client   redis.UniversalClient // for the checker; it bypasses whatever the scenario breaks
 	stream   string                // further keys of the stream, in flow style
-	delivery string                // delivery of both subscriptions; "" is a short delay
-	replicas int                   // 0 is two
-	more     string                // further subscriptions, in YAML; SINK is the address of the sink
-	names    []string              // of those among them that are checked
+	delivery string                // delivery of both subscriptions; "" means a short backoff
+	replicas int                   // of the gateway; 0 means two
+	more     string                // further subscriptions in YAML; SINK stands for the address of the sink
+	names    []string              // of the further subscriptions that are checked
 }
 
-// rig is gateways as processes of their own, a producer that posts to all of them, and a sink that remembers.
+// rig is a set of gateway processes, a producer that posts to all of them, and a sink that records what it receives.
 type rig struct {
 	t      *testing.T
 	file   string
@@ -64,7 +64,7 @@ type rig struct {
 	replicas []*replica
 }
 
-// replica is one gateway. Its addresses change when it is started again.
+// replica is one gateway process. A restart changes its addresses.
 type replica struct {
 	*process
 	events, operators string
@@ -76,14 +76,17 @@ func newRig(t *testing.T, c rigConfig) *rig {
 		c.delivery = "{ backoffDelay: 100ms }"
 	}
 	transport := &http.Transport{MaxIdleConnsPerHost: producers}
-	r := &rig{t: t, client: c.client, http: &http.Client{Transport: transport, Timeout: 10 * time.Second}, sink: newFaultSink(t), names: append([]string{plain, ordered}, c.names...)}
+	r := &rig{t: t, client: c.client, http: &http.Client{Transport: transport, Timeout: 10 * time.Second},
+		sink: newFaultSink(t), names: append([]string{plain, ordered}, c.names...)}
 	t.Cleanup(transport.CloseIdleConnections)
 	r.ledger.accepted = map[string]acceptance{}
 	var b strings.Builder
-	fmt.Fprintf(&b, "redis: { url: '%s' }\nserver: { address: '127.0.0.1:0' }\nadmin: { address: '127.0.0.1:0' }\n", c.redis)
+	fmt.Fprintf(&b, "redis: { url: '%s' }\n"+freePorts,
+		c.redis)
 	fmt.Fprintf(&b, "streams: [{ name: STREAM%s }]\nsubscriptions:\n", c.stream)
 	for name, order := range map[string]string{plain: "none", ordered: "byKey"} {
-		fmt.Fprintf(&b, "  - { name: %s, stream: STREAM, startFrom: earliest, order: %s, concurrency: %d, leaseDuration: 1s, sink: { uri: '%s/%s' }, delivery: %s }\n",
+		fmt.Fprintf(&b, "  - { name: %s, stream: STREAM, startFrom: earliest, order: %s, concurrency: %d, "+
+			"leaseDuration: 1s, sink: { uri: '%s/%s' }, delivery: %s }\n",
 			name, order, faultConcurrency, r.sink.URL, name, c.delivery)
 	}
 	b.WriteString(strings.ReplaceAll(c.more, "SINK", r.sink.URL))
@@ -104,8 +107,7 @@ func (r *rig) launch(i int) {
 	r.t.Helper()
 	p := startProcess(r.t, "serve", "--config", r.file)
 	started := &replica{process: p}
-	started.events = p.await(`events in +POST (http://\S+)/\{stream\}`)
-	started.operators = p.await(`operators +(http://\S+)/healthz`)
+	started.events, started.operators = p.addresses()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.replicas[i] = started
@@ -126,7 +128,7 @@ func (r *rig) awaitReady() {
 	}
 }
 
-// get returns the status, or 0, and writes the body to out if there is one.
+// get returns the status, or 0 without an answer, and copies the body to out unless that is nil.
 func (r *rig) get(url string, out io.Writer) int {
 	request, err := http.NewRequestWithContext(context.Background(), http.MethodGet, url, nil)
 	if err != nil {
@@ -144,7 +146,7 @@ func (r *rig) get(url string, out io.Writer) int {
 	return response.StatusCode
 }
 
-// reported returns how many entries the replicas say to have lost before a subscription got them.
+// reported returns how many entries the replicas report as trimmed before a subscription read them.
 func (r *rig) reported(subscription string) int {
 	sum := 0
 	for i := range r.replicas {
@@ -152,7 +154,8 @@ func (r *rig) reported(subscription string) int {
 		r.get(r.replica(i).operators+"/metrics", &b)
 		for line := range strings.Lines(b.String()) {
 			var n float64
-			rest, ok := strings.CutPrefix(line, fmt.Sprintf("streamgate_entries_trimmed_unseen_total{subscription=%q} ", subscription))
+			rest, ok := strings.CutPrefix(line, fmt.Sprintf("streamgate_entries_trimmed_unseen_total{subscription=%q} ",
+				subscription))
 			if ok {
 				_, _ = fmt.Sscan(rest, &n)
 				sum += int(n)
@@ -162,7 +165,7 @@ func (r *rig) reported(subscription string) int {
 	return sum
 }
 
-// end stops the gateways in their orderly way.
+// end stops the gateways with SIGTERM.
 func (r *rig) end() {
 	r.t.Helper()
 	for i := range r.replicas {
@@ -172,7 +175,7 @@ func (r *rig) end() {
 	}
 }
 
-// during lets d pass, for the load to go on.
+// during waits for d while the load continues.
 func (r *rig) during(d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

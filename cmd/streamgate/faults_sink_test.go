@@ -14,34 +14,35 @@ import (
 	"time"
 )
 
-// faultSink is the sink of all subscriptions of a rig, each at its own path, and remembers what it has taken.
+// faultSink is the sink of all subscriptions of a rig, each at its own path. It records what it receives.
 type faultSink struct {
 	*httptest.Server
 
 	mu       sync.Mutex
 	books    map[string]*book
-	refusing map[string]http.HandlerFunc // answers instead of taking
-	slow     map[string]time.Duration    // before an answer; "" is for those that are not named
+	refusing map[string]http.HandlerFunc // answers in place of accepting, by subscription
+	slow     map[string]time.Duration    // delay of answers by subscription; "" is for all others
 }
 
-// book is what the sink knows of one subscription.
+// book records the deliveries to one subscription.
 type book struct {
 	taken    map[string]*taking
 	first    []string    // ids, in the order of their first deliveries
-	at       []time.Time // of these
+	at       []time.Time // times of the first deliveries
 	took     []time.Duration
 	times    int // deliveries
-	attempts int // requests, also those that were refused
+	attempts int // requests, including those that were refused
 }
 
-// taking is one event that was delivered.
+// taking records the deliveries of one event.
 type taking struct {
 	times int
 	sums  map[[sha256.Size]byte]bool
 }
 
 func newFaultSink(t testing.TB) *faultSink {
-	s := &faultSink{books: map[string]*book{}, refusing: map[string]http.HandlerFunc{}, slow: map[string]time.Duration{}}
+	s := &faultSink{books: map[string]*book{}, refusing: map[string]http.HandlerFunc{},
+		slow: map[string]time.Duration{}}
 	s.Server = httptest.NewServer(s)
 	t.Cleanup(s.Close)
 	return s
@@ -69,13 +70,13 @@ func (s *faultSink) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if slow > 0 {
 		select {
 		case <-time.After(slow):
-		case <-r.Context().Done(): // the gateway was killed and will not hear of it, but the sink has the event
+		case <-r.Context().Done(): // the gateway was killed; the sink has the event
 		}
 	}
 	w.WriteHeader(http.StatusAccepted)
 }
 
-// refuse makes the sink of a subscription answer in another way; nil ends that.
+// refuse makes the sink of a subscription answer with a handler; nil ends that.
 func (s *faultSink) refuse(subscription string, answer http.HandlerFunc) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -96,7 +97,7 @@ func (s *faultSink) bookOf(name string) *book {
 	return s.books[name]
 }
 
-// total is how many deliveries there were to all subscriptions.
+// total returns the number of deliveries to all subscriptions.
 func (s *faultSink) total() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -107,8 +108,8 @@ func (s *faultSink) total() int {
 	return sum
 }
 
-// latencies returns how long the first deliveries to a subscription took, from the making of the event, without those
-// before the given one.
+// latencies returns the latencies of the first deliveries to a subscription, from the creation of each event, beginning
+// with the given one.
 func (s *faultSink) latencies(subscription string, from int) []time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -123,7 +124,7 @@ func (b *book) take(id string, body []byte) {
 		b.taken[id] = known
 		b.first, b.at = append(b.first, id), append(b.at, time.Now())
 		if len(body) >= 8 {
-			sent := time.Unix(0, int64(binary.BigEndian.Uint64(body))) //nolint:gosec // is the test's own
+			sent := time.Unix(0, int64(binary.BigEndian.Uint64(body))) //nolint:gosec // the test has written it
 			b.took = append(b.took, time.Since(sent))
 		}
 	}

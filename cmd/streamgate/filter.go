@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -15,7 +14,10 @@ import (
 )
 
 func newFilter() *cobra.Command {
-	c := &cobra.Command{Use: "filter", Short: "Try filters"}
+	c := &cobra.Command{
+		Use: "filter", Short: "Evaluate filters on events",
+		Example: "  streamgate filter test \"type LIKE 'com.example.%'\" --event event.json",
+	}
 	c.AddCommand(newFilterTest())
 	return c
 }
@@ -25,17 +27,20 @@ func newFilterTest() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "test EXPRESSION --event FILE",
 		Short: "Show how a CESQL expression is evaluated on an event",
-		Long: "Evaluate an expression in the CloudEvents SQL Expression Language on an event in JSON format, and show the value of\n" +
-			"each part. The first line says whether a filter with this expression lets the event through.",
-		Example: "  streamgate tail events --no-follow -o json | head -1 | streamgate filter test \"type LIKE 'com.example.%'\" --event -",
-		Args:    cobra.ExactArgs(1),
+		Long: "Evaluate an expression in the CloudEvents SQL Expression Language on an event in the JSON format, and " +
+			"show the value\n" +
+			"of each part. The first line tells whether the event passes a filter with this expression.",
+		Example: "  streamgate filter test \"type LIKE 'com.example.%'\" --event event.json\n" +
+			"  streamgate tail events --no-follow -o json | head -1 | streamgate filter test \"type LIKE " +
+			"'com.example.%'\" --event -",
+		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			if output != "text" && output != "json" {
-				return fmt.Errorf("--output %q is no format; write text or json", output)
+			if err := checkChoice("--output", output, formatText, formatJSON); err != nil {
+				return err
 			}
 			expression, err := cesql.Compile(args[0])
 			if err != nil {
-				return fmt.Errorf("the expression cannot be read: %w", err)
+				return fmt.Errorf("parse the expression: %w", err)
 			}
 			event, err := readEvent(c.InOrStdin(), file)
 			if err != nil {
@@ -44,17 +49,18 @@ func newFilterTest() *cobra.Command {
 			return failed(explainFilter(c.OutOrStdout(), expression, event, output))
 		},
 	}
-	c.Flags().StringVar(&file, "event", "", "a file with an event in JSON format; - for stdin")
-	c.Flags().StringVarP(&output, "output", "o", "text", "text or json")
+	c.Flags().StringVar(&file, "event", "", "`FILE` with an event in the JSON format; - for stdin")
+	c.Flags().StringVarP(&output, "output", "o", formatText, "output `FORMAT`: text or json")
 	return c
 }
 
+// readEvent reads the event that --event names.
 func readEvent(stdin io.Reader, file string) (*rawevent.Event, error) {
 	var text []byte
 	var err error
 	switch file {
 	case "":
-		return nil, errors.New("--event is missing; name a file with an event in JSON format, or - for stdin")
+		return nil, errors.New("--event is missing; name a file with an event in the JSON format, or - for stdin")
 	case "-":
 		text, err = io.ReadAll(io.LimitReader(stdin, maxLine))
 	default:
@@ -65,12 +71,12 @@ func readEvent(stdin io.Reader, file string) (*rawevent.Event, error) {
 	}
 	event, err := rawevent.FromJSON(text)
 	if err != nil {
-		return nil, fmt.Errorf("%s holds no CloudEvent in JSON format: %w", file, err)
+		return nil, fmt.Errorf("%s is not a CloudEvent in the JSON format: %w", file, err)
 	}
 	return &event, nil
 }
 
-// shownStep is a step as JSON.
+// shownStep is a step of the evaluation as it is printed.
 type shownStep struct {
 	Expression string      `json:"expression"`
 	Skipped    bool        `json:"skipped,omitempty"`
@@ -93,15 +99,16 @@ func showStep(s *cesql.Step) shownStep {
 	return shown
 }
 
+// explainFilter prints the evaluation of an expression, and whether a configuration would accept it as a filter.
 func explainFilter(w io.Writer, expression *cesql.Expr, event *rawevent.Event, output string) error {
 	step := expression.Explain(event)
 	passes := step.Err == nil && step.Value.IsTrue()
 	root := showStep(&step)
 	never := expression.CheckFilter()
-	if output == "json" {
+	if output == formatJSON {
 		answer := struct {
 			Passes   bool      `json:"passes"`
-			Refused  string    `json:"refused,omitempty"` // why a configuration with this filter is not accepted
+			Refused  string    `json:"refused,omitempty"` // why the expression cannot be used as a filter
 			Warnings []string  `json:"warnings,omitempty"`
 			Result   shownStep `json:"result"`
 		}{Passes: passes, Result: root}
@@ -111,16 +118,14 @@ func explainFilter(w io.Writer, expression *cesql.Expr, event *rawevent.Event, o
 		for _, warning := range expression.Warnings() {
 			answer.Warnings = append(answer.Warnings, warning.Message)
 		}
-		encoder := json.NewEncoder(w)
-		encoder.SetIndent("", "  ")
-		return encoder.Encode(answer)
+		return writeIndented(w, answer)
 	}
 	text := "the event does not pass\n"
 	if passes {
 		text = "the event passes\n"
 	}
 	if never != nil {
-		text += "as a filter this expression is refused: " + never.Error() + "\n"
+		text += "this expression is rejected as a filter: " + never.Error() + "\n"
 	}
 	for _, warning := range expression.Warnings() {
 		text += "warning: " + warning.Message + "\n"
@@ -129,7 +134,7 @@ func explainFilter(w io.Writer, expression *cesql.Expr, event *rawevent.Event, o
 	return err
 }
 
-// text writes the steps, each below the one that needs it.
+// text returns the step and, indented below it, the steps that it depends on.
 func (s *shownStep) text(depth int) string {
 	line := strings.Repeat("  ", depth+1) + s.Expression
 	switch {

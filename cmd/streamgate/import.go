@@ -15,7 +15,10 @@ import (
 const maxManifestBytes = 8 << 20
 
 func newImport() *cobra.Command {
-	c := &cobra.Command{Use: "import", Short: "Make a configuration out of that of others"}
+	c := &cobra.Command{
+		Use: "import", Short: "Convert the configuration of other systems",
+		Example: "  streamgate import knative broker.yaml > streamgate.yaml",
+	}
 	c.AddCommand(newImportKnative())
 	return c
 }
@@ -23,9 +26,14 @@ func newImport() *cobra.Command {
 func newImportKnative() *cobra.Command {
 	return &cobra.Command{
 		Use:   "knative FILE...",
-		Short: "Turn manifests of Knative Eventing into a configuration",
-		Long: "Turn Broker, Trigger, Channel, InMemoryChannel, Subscription and PingSource into a configuration on stdout, and say on\n" +
-			"stderr what has no equivalent. A file may hold many documents and lists; - is stdin. The result passes validate.",
+		Short: "Convert manifests of Knative Eventing into a configuration",
+		Long: "Convert Broker, Trigger, Channel, InMemoryChannel, Subscription and PingSource manifests into a " +
+			"configuration on\n" +
+			"stdout, and report on stderr what has no equivalent. A file can hold many documents and lists; - is " +
+			"stdin. The result\n" +
+			"is valid for streamgate validate.",
+		Example: "  streamgate import knative broker.yaml triggers.yaml > streamgate.yaml\n" +
+			"  kubectl get brokers,triggers -o yaml | streamgate import knative - > streamgate.yaml",
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			files := make([]knative.File, len(args))
@@ -41,7 +49,7 @@ func newImportKnative() *cobra.Command {
 				return err
 			}
 			for _, note := range result.Notes {
-				_, _ = fmt.Fprintln(c.ErrOrStderr(), note) // it stands in the result, too
+				_, _ = fmt.Fprintln(c.ErrOrStderr(), note) // the result contains it as well
 			}
 			_, err = c.OutOrStdout().Write(result.YAML)
 			return failed(err)
@@ -49,6 +57,7 @@ func newImportKnative() *cobra.Command {
 	}
 }
 
+// readManifests reads a file, or stdin if its name is -.
 func readManifests(name string, stdin io.Reader) ([]byte, error) {
 	reader := stdin
 	if name != "-" {
@@ -64,7 +73,7 @@ func readManifests(name string, stdin io.Reader) ([]byte, error) {
 		return nil, fmt.Errorf("read the manifests: %w", err)
 	}
 	if len(data) > maxManifestBytes {
-		return nil, fmt.Errorf("read the manifests: %s is larger than %d bytes; give it in parts", name, maxManifestBytes)
+		return nil, fmt.Errorf("read the manifests: %s is larger than %d bytes; split it", name, maxManifestBytes)
 	}
 	return data, nil
 }

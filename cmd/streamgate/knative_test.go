@@ -15,7 +15,7 @@ import (
 	"github.com/streamgate/streamgate/internal/redistest"
 )
 
-// TestServeUnderKnative: with K_SINK and without a file, what is posted arrives there, with the overrides.
+// TestServeUnderKnative: with K_SINK and without a file, events arrive at that sink, with the overrides.
 func TestServeUnderKnative(t *testing.T) {
 	t.Parallel()
 	got := make(chan string, 10)
@@ -24,16 +24,17 @@ func TestServeUnderKnative(t *testing.T) {
 	}))
 	t.Cleanup(sink.Close)
 	p := startProcessWith(t, []string{
-		"K_SINK=" + sink.URL, `K_CE_OVERRIDES={"extensions":{"team":"a"}}`, "PORT=0", "STREAMGATE_ADMIN_ADDRESS=127.0.0.1:0",
+		"K_SINK=" + sink.URL, `K_CE_OVERRIDES={"extensions":{"team":"a"}}`, "PORT=0",
+		"STREAMGATE_ADMIN_ADDRESS=127.0.0.1:0",
 		"STREAMGATE_REDIS_URL=" + redistest.Start(t).URL(),
 	}, "serve")
 	address := p.await(`events in +POST (http://\S+)/\{stream\}`)
 	port := regexp.MustCompile(`^http://\[::\]:(\d+)$|^http://0\.0\.0\.0:(\d+)$`).FindStringSubmatch(address)
 	if port == nil {
-		t.Fatalf("it listens on %s", address)
+		t.Fatalf("the gateway listens on %s", address)
 	}
 	events, operators := "http://127.0.0.1:"+port[1]+port[2], p.await(`operators +(http://\S+)/healthz`)
-	redistest.Eventually(t, "the gateway is ready", func() bool { return status(t, operators+"/readyz") == http.StatusOK })
+	awaitReady(t, operators)
 	if code := postEvent(events, "1"); code != http.StatusAccepted {
 		t.Fatalf("status %d", code)
 	}
@@ -45,7 +46,7 @@ func TestServeUnderKnative(t *testing.T) {
 	}
 }
 
-// TestImportOfTheDocs: the example prints what docs/knative.md says, and its result is valid.
+// TestImportOfTheDocs: the import prints what docs/knative.md shows, and its result is valid.
 func TestImportOfTheDocs(t *testing.T) {
 	t.Parallel()
 	text := documents(t)[filepath.Join(root, "docs/knative.md")]
@@ -71,17 +72,18 @@ func TestImportKnativeErrors(t *testing.T) {
 		code              int
 	}{
 		{"apiVersion: eventing.knative.dev/v1\nkind: Broker\nmetadata: { name: b }\n", "-", "", exitDone},
-		{"a: [", "-", "streamgate: read -: this is no valid YAML", exitUsage},
+		{"a: [", "-", "streamgate: read -: not valid YAML", exitUsage},
 		{"", "no-such-file", "streamgate: read the manifests: open no-such-file", exitUsage},
 	} {
 		stdout, stderr, code := call(t, c.stdin, "import", "knative", c.file)
-		if code != c.code || !strings.HasPrefix(stderr, c.want) || (code == exitDone) != strings.Contains(stdout, "path: /default/b\n") {
+		if code != c.code || !strings.HasPrefix(stderr, c.want) || (code == exitDone) != strings.Contains(stdout,
+			"path: /default/b\n") {
 			t.Errorf("%s: %d %q %q", c.file, code, stdout, stderr)
 		}
 	}
 }
 
-// workload is what matters here of a manifest with containers.
+// workload is the part of a manifest with containers that the test checks.
 type workload struct {
 	APIVersion string                `yaml:"apiVersion"`
 	Kind       string                `yaml:"kind"`
@@ -98,7 +100,7 @@ type workload struct {
 	} `yaml:"spec"`
 }
 
-// TestKnativeManifestsOfTheDocs: they are YAML of the kinds that they are about, and run this program without a file.
+// TestKnativeManifestsOfTheDocs: the manifests have the documented kinds, and run this program without a file.
 func TestKnativeManifestsOfTheDocs(t *testing.T) {
 	t.Parallel()
 	for file, want := range map[string][]string{
@@ -112,7 +114,8 @@ func TestKnativeManifestsOfTheDocs(t *testing.T) {
 		containers := 0
 		for _, kind := range want {
 			var m workload
-			if err := decoder.Decode(&m); err != nil || m.Kind != kind || m.APIVersion == "" || m.Metadata.Name != "streamgate" {
+			if err := decoder.Decode(&m); err != nil || m.Kind != kind || m.APIVersion == "" ||
+				m.Metadata.Name != "streamgate" {
 				t.Errorf("%s: %+v, %v", file, m, err)
 			}
 			for _, c := range m.Spec.Template.Spec.Containers {
@@ -128,7 +131,7 @@ func TestKnativeManifestsOfTheDocs(t *testing.T) {
 	}
 }
 
-// TestKnativePointsAreTested: every test that docs/knative.md names is there.
+// TestKnativePointsAreTested: every test that docs/knative.md cites exists.
 func TestKnativePointsAreTested(t *testing.T) {
 	t.Parallel()
 	var files []string
@@ -147,13 +150,14 @@ func TestKnativePointsAreTested(t *testing.T) {
 		}
 		tests.Write(text)
 	}
-	names := regexp.MustCompile("`(Test[A-Za-z]+)`").FindAllStringSubmatch(documents(t)[filepath.Join(root, "docs/knative.md")], -1)
+	names := regexp.MustCompile("`(Test[A-Za-z]+)`").FindAllStringSubmatch(documents(t)[filepath.Join(root,
+		"docs/knative.md")], -1)
 	if len(names) < 15 {
-		t.Fatalf("only %d tests are named", len(names))
+		t.Fatalf("found only %d cited tests", len(names))
 	}
 	for _, name := range names {
 		if !strings.Contains(tests.String(), "\nfunc "+name[1]+"(t *testing.T)") {
-			t.Errorf("there is no %s", name[1])
+			t.Errorf("the test %s does not exist", name[1])
 		}
 	}
 }

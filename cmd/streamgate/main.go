@@ -18,25 +18,25 @@ import (
 // Exit codes of every command.
 const (
 	exitDone   = 0
-	exitFailed = 1 // something went wrong at run time
-	exitUsage  = 2 // the command line or the configuration is wrong
+	exitFailed = 1 // a failure at run time
+	exitUsage  = 2 // a mistake in the command line or in the configuration
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	redis.SetLogger(silence{})
-	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program at once
+	context.AfterFunc(ctx, stop) // restores the default handler: a second Ctrl-C ends the program at once
 	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
 	os.Exit(code)
 }
 
-// silence keeps go-redis from writing to stderr by itself: what it has to say reaches us as errors.
+// silence keeps go-redis from writing to stderr on its own; the commands report the same problems as errors.
 type silence struct{}
 
 // Printf implements the logger of go-redis.
 func (silence) Printf(context.Context, string, ...any) {}
 
-// run executes a command line and returns its exit code. Data goes to stdout, talk to stderr.
+// run executes a command line and returns its exit code. Data goes to stdout, messages go to stderr.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	root := newRoot()
 	root.SetArgs(args)
@@ -50,7 +50,8 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	var wrong *config.Error
 	if errors.As(err, &wrong) {
 		_, _ = fmt.Fprintln(stderr, wrong.Error())
-		_, _ = fmt.Fprintf(stderr, "streamgate: the configuration has %d problem(s); nothing was started\n", len(wrong.Findings))
+		_, _ = fmt.Fprintf(stderr, "streamgate: the configuration has %d problem(s); nothing was started\n",
+			len(wrong.Findings))
 		return exitUsage
 	}
 	_, _ = fmt.Fprintf(stderr, "streamgate: %v\n", err)
@@ -61,14 +62,15 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	return exitUsage
 }
 
-// failure is an error at run time; every other error of a command is about how it was called.
+// failure is an error at run time. Every other error of a command is a mistake in its arguments or configuration.
 type failure struct{ err error }
 
 func (f *failure) Error() string { return f.err.Error() }
 
 func (f *failure) Unwrap() error { return f.err }
 
-// failed marks an error as one of run time, unless it is about the configuration.
+// failed marks an error as a failure at run time, for [run] to return exitFailed; nil stays nil. A [config.Error]
+// keeps exitUsage, even when it is wrapped in a failure.
 func failed(err error) error {
 	if err == nil {
 		return nil

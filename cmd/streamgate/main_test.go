@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -32,6 +33,9 @@ func TestMain(m *testing.M) {
 	redistest.Main(m)
 }
 
+// freePorts is the part of a configuration that makes both listeners take free ports.
+const freePorts = "server: { address: '127.0.0.1:0' }\nadmin: { address: '127.0.0.1:0' }\n"
+
 // process is a running streamgate.
 type process struct {
 	t    testing.TB
@@ -43,22 +47,24 @@ type process struct {
 	lines  chan struct{} // capacity 1: there is new output
 }
 
-// startProcess runs streamgate in a directory of its own, with nothing of the environment that it would understand.
+// startProcess runs streamgate in a new directory, without the environment variables that it understands.
 func startProcess(t testing.TB, args ...string) *process {
 	t.Helper()
 	return startProcessWith(t, nil, args...)
 }
 
-// startProcessWith runs streamgate with some variables.
+// startProcessWith is startProcess with additional environment variables.
 func startProcessWith(t testing.TB, variables []string, args ...string) *process {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &process{t: t, cmd: exec.Command(self, args...), done: make(chan struct{}), lines: make(chan struct{}, 1)} //nolint:noctx // ended by cleanup
+	p := &process{t: t, cmd: exec.Command(self, args...), done: make(chan struct{}),
+		lines: make(chan struct{}, 1)} //nolint:noctx // ended by cleanup
 	p.cmd.Dir = t.TempDir()
-	p.cmd.Env = append([]string{asProgram + "=1", "PATH=" + os.Getenv("PATH"), "TMPDIR=" + os.Getenv("TMPDIR"), "GORACE=halt_on_error=1"}, variables...)
+	p.cmd.Env = append([]string{asProgram + "=1", "PATH=" + os.Getenv("PATH"), "TMPDIR=" + os.Getenv("TMPDIR"),
+		"GORACE=halt_on_error=1"}, variables...)
 	out, in, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -71,7 +77,7 @@ func startProcessWith(t testing.TB, variables []string, args ...string) *process
 	go func() {
 		defer close(p.done)
 		p.read(out)
-		_ = p.cmd.Wait() // the exit code says it
+		_ = p.cmd.Wait() // tests look at the exit code
 	}()
 	t.Cleanup(func() {
 		p.kill()
@@ -119,11 +125,17 @@ func (p *process) await(pattern string) string {
 			if m := re.FindStringSubmatch(p.text()); m != nil {
 				return m[len(m)-1]
 			}
-			p.t.Fatalf("it ended without printing %q:\n%s", pattern, p.text())
+			p.t.Fatalf("the process ended without printing %q:\n%s", pattern, p.text())
 		case <-deadline.C:
-			p.t.Fatalf("it did not print %q within 30 s:\n%s", pattern, p.text())
+			p.t.Fatalf("the process did not print %q within 30 s:\n%s", pattern, p.text())
 		}
 	}
+}
+
+// addresses waits for a gateway to print its URLs, for events and for operators, and returns them.
+func (p *process) addresses() (events, operators string) {
+	p.t.Helper()
+	return p.await(`events in +POST (http://\S+)/\{stream\}`), p.await(`operators +(http://\S+)/healthz`)
 }
 
 // end sends a signal and returns the exit code.
@@ -141,14 +153,14 @@ func (p *process) wait() int {
 	case <-p.done:
 		return p.cmd.ProcessState.ExitCode()
 	case <-time.After(60 * time.Second):
-		p.t.Fatalf("it did not end within a minute:\n%s", p.text())
+		p.t.Fatalf("the process did not end within a minute:\n%s", p.text())
 		return -1
 	}
 }
 
-// kill is kill -9.
+// kill ends the process with SIGKILL.
 func (p *process) kill() {
-	_ = p.cmd.Process.Kill() // it may have ended
+	_ = p.cmd.Process.Kill() // the process may have ended
 	<-p.done
 }
 
@@ -160,6 +172,15 @@ func call(t testing.TB, stdin string, args ...string) (stdout, stderr string, co
 	return out.String(), talk.String(), code
 }
 
+// awaitReady waits until the gateway with this operators' URL is ready, which includes the groups of its subscriptions.
+func awaitReady(t testing.TB, operators string) {
+	t.Helper()
+	redistest.Eventually(t, "the gateway is ready", func() bool {
+		return status(t, operators+"/readyz") == http.StatusOK
+	})
+}
+
+// writeFile writes a configuration file and returns its path.
 func writeFile(t testing.TB, content string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "streamgate.yaml")

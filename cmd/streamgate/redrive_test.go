@@ -22,7 +22,7 @@ import (
 	"github.com/streamgate/streamgate/protocol/redisstreams"
 )
 
-// program runs streamgate as a process of its own until it ends.
+// program runs streamgate as a process and waits for its end.
 func program(t *testing.T, args ...string) (stdout, stderr string, code int) {
 	t.Helper()
 	self, err := os.Executable()
@@ -32,25 +32,27 @@ func program(t *testing.T, args ...string) (stdout, stderr string, code int) {
 	var out, talk bytes.Buffer
 	c := exec.CommandContext(t.Context(), self, args...)
 	c.Dir, c.Env, c.Stdout, c.Stderr = t.TempDir(), []string{asProgram + "=1", "GORACE=halt_on_error=1"}, &out, &talk
-	_ = c.Run() // the exit code says it
+	_ = c.Run() // tests look at the exit code
 	return out.String(), talk.String(), c.ProcessState.ExitCode()
 }
 
-// scenario is a command line, and what comes of it.
+// scenario is a command line with its expected result.
 type scenario struct {
 	args   string // separated by spaces; STREAM stands for the stream
 	code   int
 	lines  int    // of stdout; -1 for any
 	stdout string // a part of it
-	stderr string // a part of it; nothing at all where it is empty
+	stderr string // a part of it; "" means that nothing may be printed
 }
 
+// play runs the scenarios one after the other, each with --redis.
 func play(t *testing.T, server *redistest.Server, stream string, scenarios []scenario) {
 	t.Helper()
 	for _, c := range scenarios {
 		args := strings.Split(strings.ReplaceAll(c.args, "STREAM", stream), " ")
 		stdout, stderr, code := program(t, append(args, "--redis", server.URL())...)
-		if code != c.code || c.lines >= 0 && strings.Count(stdout, "\n") != c.lines || !strings.Contains(stdout, c.stdout) ||
+		if code != c.code || c.lines >= 0 && strings.Count(stdout, "\n") != c.lines ||
+			!strings.Contains(stdout, c.stdout) ||
 			!strings.Contains(stderr, c.stderr) || c.stderr == "" && stderr != "" {
 			t.Errorf("%s: exit code %d, want %d; %d lines, want %d, with %q and %q\nstdout: %s\nstderr: %s",
 				c.args, code, c.code, strings.Count(stdout, "\n"), c.lines, c.stdout, c.stderr, stdout, stderr)
@@ -58,8 +60,10 @@ func play(t *testing.T, server *redistest.Server, stream string, scenarios []sce
 	}
 }
 
-// store puts the events e1 to eN into a stream with the ids 1-0 to N-0, of two types in turn, and returns their ids.
-func store(t *testing.T, client redis.UniversalClient, stream string, n int, change func(i int, e *rawevent.Event)) (ids []string) {
+// store adds the events e1 to eN, of two types in turn, to a stream with the entry ids 1-0 to N-0, and returns their
+// ids.
+func store(t *testing.T, client redis.UniversalClient, stream string, n int,
+	change func(i int, e *rawevent.Event)) (ids []string) {
 	t.Helper()
 	pipe := client.Pipeline()
 	for i := 1; i <= n; i++ {
@@ -68,7 +72,8 @@ func store(t *testing.T, client redis.UniversalClient, stream string, n int, cha
 			change(i, &e)
 		}
 		ids = append(ids, e.ID())
-		pipe.XAdd(t.Context(), &redis.XAddArgs{Stream: stream, ID: fmt.Sprintf("%d-0", i), Values: redisstreams.AppendFields(nil, &e, nil)})
+		pipe.XAdd(t.Context(), &redis.XAddArgs{Stream: stream, ID: fmt.Sprintf("%d-0", i),
+			Values: redisstreams.AppendFields(nil, &e, nil)})
 	}
 	if _, err := pipe.Exec(t.Context()); err != nil {
 		t.Fatal(err)
@@ -76,7 +81,7 @@ func store(t *testing.T, client redis.UniversalClient, stream string, n int, cha
 	return ids
 }
 
-// addGroup makes the group of the subscription sub, which has read everything.
+// addGroup creates the group of the subscription sub, at the end of the stream.
 func addGroup(t *testing.T, client redis.UniversalClient, stream string) {
 	t.Helper()
 	if err := client.XGroupCreateMkStream(t.Context(), stream, "streamgate:sub", "$").Err(); err != nil {
@@ -84,8 +89,9 @@ func addGroup(t *testing.T, client redis.UniversalClient, stream string) {
 	}
 }
 
-// bury stores dead letters of the subscription sub: the first was answered with 404, the second not at all, others with 500.
-func bury(t *testing.T, client redis.UniversalClient, stream string, n int) []string {
+// storeDeadLetters stores n dead letters of the subscription sub: the first with status 404, the second without an
+// answer, the others with status 500.
+func storeDeadLetters(t *testing.T, client redis.UniversalClient, stream string, n int) []string {
 	t.Helper()
 	addGroup(t, client, stream)
 	return store(t, client, state.DeadLetterStream(stream), n, func(i int, e *rawevent.Event) {
@@ -100,7 +106,7 @@ func bury(t *testing.T, client redis.UniversalClient, stream string, n int) []st
 	})
 }
 
-// inbox returns the ids of the events in the inbox of sub, in their order.
+// inbox returns the ids of the events in the inbox of sub, in order.
 func inbox(t *testing.T, client redis.UniversalClient, stream string) (ids []string) {
 	t.Helper()
 	entries, err := redisstreams.ReadAfter(t.Context(), client, state.InboxStream(stream, "sub"), "0", 10_000, -1)
@@ -117,53 +123,60 @@ func inbox(t *testing.T, client redis.UniversalClient, stream string) (ids []str
 	return ids
 }
 
-// TestDeadLetterCommands: list, show, redrive, discard, by reason, type, time and id, with what is wrong and what is not
-// there. Where stderr is no terminal, there is no progress on it.
+// TestDeadLetterCommands: list, show, redrive and discard, selected by code, type, time and id, with wrong arguments
+// and missing entries. There is no progress bar, because stderr is not a terminal.
 func TestDeadLetterCommands(t *testing.T) {
 	t.Parallel()
 	server, stream := redistest.Shared(t), redistest.Stream(t)
-	bury(t, server.Client(), stream, 12)
+	storeDeadLetters(t, server.Client(), stream, 12)
 	play(t, server, stream, []scenario{
 		{"deadletters list STREAM", exitDone, 12, "sub  com.example.1  id=e1  status 404 after 3 attempts", ""},
 		{"deadletters list STREAM --limit 5 --after 8-0", exitDone, 4, "12-0", ""},
 		{"deadletters list STREAM --limit 3", exitDone, 3, "no answer", "--after 3-0"},
 		{"deadletters list STREAM --code 5xx --type com.example.1", exitDone, 5, "3-0", ""},
 		{"deadletters list STREAM --code none", exitDone, 1, "2-0", ""},
-		{"deadletters list STREAM --id e7 -o json", exitDone, 1, `{"entry":"7-0","stream":"` + stream + `","subscription":"sub","type":"com.example.1",`, ""},
-		{"deadletters list STREAM --since 1970-01-01T00:00:00.003Z --until 1970-01-01T00:00:00.005Z", exitDone, 2, "3-0", ""},
+		{"deadletters list STREAM --id e7 -o json", exitDone, 1, `{"entry":"7-0","stream":"` + stream +
+			`","subscription":"sub","type":"com.example.1",`, ""},
+		{"deadletters list STREAM --since 1970-01-01T00:00:00.003Z --until 1970-01-01T00:00:00.005Z", exitDone, 2,
+			"3-0", ""},
 		{"deadletters list STREAM --subscription other", exitDone, 0, "", ""},
 		{"deadletters list STREAM -o xml", exitUsage, 0, "", "text or json"},
 		{"deadletters list STREAM --code soon", exitUsage, 0, "", "write one like 404"},
 		{"deadletters list STREAM --since yesterday", exitUsage, 0, "", "write one like 2026"},
-		{"deadletters list STREAM --limit 0", exitUsage, 0, "", "--limit 0"},
+		{"deadletters list STREAM --limit 0", exitUsage, 0, "", "--limit: 0"},
 		{"deadletters list", exitUsage, 0, "", "accepts 1 arg"},
 		{"deadletters show STREAM 3-0", exitDone, -1, `"knativeerrorcode": "500"`, ""},
-		{"deadletters show STREAM 99-0", exitFailed, 0, "", "no such dead letter: 99-0; streamgate deadletters list"},
+		{"deadletters show STREAM 99-0", exitFailed, 0, "",
+			"no such dead letter: 99-0; to list the dead letters, run: streamgate deadletters list"},
 		{"deadletters show STREAM x", exitUsage, 0, "", "like 1700000000000-0"},
 		{"deadletters redrive STREAM", exitUsage, 0, "", "--all"},
 		{"deadletters redrive STREAM 1-0 x-0", exitUsage, 0, "", `"x-0" is no id`},
 		{"deadletters redrive STREAM --all --rate -1", exitUsage, 0, "", "no limit"},
-		{"deadletters redrive STREAM --code 403", exitDone, 1, "0 given back, 0 skipped", ""},
-		{"deadletters redrive STREAM 1-0 99-0 --dry-run", exitFailed, 2, "1 would be given back", "99-0: no such dead letters"},
-		{"deadletters redrive STREAM 1-0 99-0", exitFailed, 1, "1 given back", "99-0: no such dead letters"},
-		{"deadletters redrive STREAM 1-0", exitFailed, 1, "0 given back", "1-0: no such"},
-		{"deadletters redrive STREAM --id e5 --rate 1000", exitDone, 1, "1 given back", ""},
-		{"deadletters redrive STREAM --type com.example.0 --until 1970-01-01T00:00:00.005Z", exitDone, 1, "2 given back", ""},
-		{"deadletters discard STREAM --since 1970-01-01T00:00:00.011Z --dry-run", exitDone, 3, "2 would be discarded", ""},
+		{"deadletters redrive STREAM --code 403", exitDone, 1, "0 redriven, 0 skipped", ""},
+		{"deadletters redrive STREAM 1-0 99-0 --dry-run", exitFailed, 2, "1 would be redriven",
+			"99-0: not found, or not selected"},
+		{"deadletters redrive STREAM 1-0 99-0", exitFailed, 1, "1 redriven", "99-0: not found, or not selected"},
+		{"deadletters redrive STREAM 1-0", exitFailed, 1, "0 redriven", "1-0: not found"},
+		{"deadletters redrive STREAM --id e5 --rate 1000", exitDone, 1, "1 redriven", ""},
+		{"deadletters redrive STREAM --type com.example.0 --until 1970-01-01T00:00:00.005Z", exitDone, 1,
+			"2 redriven", ""},
+		{"deadletters discard STREAM --since 1970-01-01T00:00:00.011Z --dry-run", exitDone, 3, "2 would be discarded",
+			""},
 		{"deadletters discard STREAM 6-0 7-0", exitDone, 1, "2 discarded", ""},
 		{"dlq list STREAM", exitDone, 6, "12-0", ""},
 		{"deadletters discard STREAM --all", exitDone, 1, "6 discarded", ""},
 		{"deadletters list STREAM", exitDone, 0, "", ""},
 	})
 	if got := inbox(t, server.Client(), stream); !slices.Equal(got, []string{"e1", "e5", "e2", "e4"}) {
-		t.Errorf("%v were given back", got)
+		t.Errorf("%v were redriven", got)
 	}
-	if _, stderr, code := program(t, "deadletters", "list", stream, "--redis", "redis://127.0.0.1:1"); code != exitFailed || !strings.Contains(stderr, "is its Redis running?") {
+	if _, stderr, code := program(t, "deadletters", "list", stream, "--redis",
+		"redis://127.0.0.1:1"); code != exitFailed || !strings.Contains(stderr, "is its Redis running?") {
 		t.Errorf("exit code %d: %s", code, stderr)
 	}
 }
 
-// TestReplayAndRewindCommands: bounds, filters, what is wrong; a replay does not move the group, and a rewind does.
+// TestReplayAndRewindCommands: bounds, filters and wrong arguments; a rewind moves the group, and a replay does not.
 func TestReplayAndRewindCommands(t *testing.T) {
 	t.Parallel()
 	server, stream := redistest.Shared(t), redistest.Stream(t)
@@ -176,39 +189,46 @@ func TestReplayAndRewindCommands(t *testing.T) {
 		{"replay STREAM --subscription sub --from soon", exitUsage, 0, "", "write earliest, an entry id or a time"},
 		{"replay STREAM --subscription sub --from 1 --to soon", exitUsage, 0, "", "to end at"},
 		{"replay STREAM --subscription sub --from 1 --rate -1", exitUsage, 0, "", "no limit"},
-		{"replay STREAM --subscription sub --from 1 --filter type=x", exitUsage, 0, "", "is no filter"},
+		{"replay STREAM --subscription sub --from 1 --filter type=x", exitUsage, 0, "", "is not a valid filter"},
 		{"replay STREAM --subscription nosuch --from 1", exitFailed, 0, "", "no such subscription"},
-		{"replay STREAM --subscription sub --from 9-0 --dry-run", exitDone, 1, "3 events would be replayed, 3 entries looked at", ""},
-		{`replay STREAM --subscription sub --from 8-0 --to 11-0 --filter {"exact":{"type":"com.example.1"}}`, exitDone, 1, "2 events replayed, 3 entries", ""},
-		{"replay STREAM --subscription sub --from 1970-01-01T00:00:00.012Z --rate 1000", exitDone, 1, "1 events replayed", ""},
+		{"replay STREAM --subscription sub --from 9-0 --dry-run", exitDone, 1,
+			"3 events would be replayed, 3 entries read", ""},
+		{`replay STREAM --subscription sub --from 8-0 --to 11-0 --filter {"exact":{"type":"com.example.1"}}`, exitDone,
+			1, "2 events replayed, 3 entries", ""},
+		{"replay STREAM --subscription sub --from 1970-01-01T00:00:00.012Z --rate 1000", exitDone, 1,
+			"1 events replayed", ""},
 	})
 	if got := inbox(t, client, stream); !slices.Equal(got, []string{"e9", "e11", "e12"}) {
 		t.Errorf("%v were replayed", got)
 	}
 	if p := position(); p != "12-0" {
-		t.Errorf("the replays have moved the group to %s", p)
+		t.Errorf("the replays moved the group to %s", p)
 	}
 	play(t, server, stream, []scenario{
 		{"rewind STREAM --subscription sub", exitUsage, 0, "", `"to" not set`},
 		{"rewind STREAM --subscription sub --to 9-0", exitUsage, 0, "", "--yes"},
 		{"rewind STREAM --subscription sub --to soon --yes", exitUsage, 0, "", "write earliest, latest"},
 		{"rewind STREAM --subscription nosuch --to 9-0 --yes", exitFailed, 0, "", "no such subscription"},
-		{"rewind STREAM --subscription sub --to 9-0 --dry-run", exitDone, 1, "sub would be moved to 9-0: 3 entries lie behind it", ""},
+		{"rewind STREAM --subscription sub --to 9-0 --dry-run", exitDone, 1,
+			"sub would be moved to 9-0: 3 entries follow it", ""},
 	})
 	if p := position(); p != "12-0" {
-		t.Errorf("what failed, or should only say what would happen, has moved the group to %s", p)
+		t.Errorf("a failed command or a dry run moved the group to %s", p)
 	}
-	play(t, server, stream, []scenario{{"rewind STREAM --subscription sub --to 1970-01-01T00:00:00.010Z --yes", exitDone, 1, "3 entries lie behind it", ""}})
+	play(t, server, stream, []scenario{{"rewind STREAM --subscription sub --to 1970-01-01T00:00:00.010Z --yes",
+		exitDone, 1, "3 entries follow it", ""}})
 	if p := position(); redisstreams.CompareIDs(p, "9-0") < 0 || redisstreams.CompareIDs(p, "10-0") >= 0 {
 		t.Errorf("the group is at %s", p)
 	}
-	play(t, server, stream, []scenario{{"rewind STREAM --subscription sub --to latest --yes", exitDone, 1, "moved to 12-0: 0 entries", ""}})
+	play(t, server, stream, []scenario{{"rewind STREAM --subscription sub --to latest --yes", exitDone, 1,
+		"moved to 12-0: 0 entries", ""}})
 	if p := position(); p != "12-0" {
 		t.Errorf("the group is at %s", p)
 	}
 }
 
-// TestKillNineInTheMiddle of a redrive and of a replay: the same command, run again, goes on. Nothing is lost, and in order.
+// TestKillNineInTheMiddle kills a redrive and a replay with kill -9: the same command, run again, continues. No event
+// is lost or repeated, and the order is kept.
 func TestKillNineInTheMiddle(t *testing.T) {
 	t.Parallel()
 	const n = 600
@@ -219,7 +239,7 @@ func TestKillNineInTheMiddle(t *testing.T) {
 		"redrive": {
 			func(t *testing.T, client redis.UniversalClient, stream string) []string {
 				t.Helper()
-				return bury(t, client, stream, n)
+				return storeDeadLetters(t, client, stream, n)
 			}, []string{"deadletters", "redrive", "STREAM", "--all"},
 		},
 		"replay": {
@@ -242,11 +262,11 @@ func TestKillNineInTheMiddle(t *testing.T) {
 			args = append(args, "--redis", server.URL())
 			for kills := int64(1); kills <= 3; kills++ {
 				p := startProcess(t, append(args, "--rate", "250")...)
-				redistest.Eventually(t, "it has put some into the inbox", func() bool { return length() >= 100*kills })
+				redistest.Eventually(t, "some events are in the inbox", func() bool { return length() >= 100*kills })
 				p.kill()
 			}
 			if length() >= n {
-				t.Fatal("it was at the end before the last kill")
+				t.Fatal("the command was finished before the last kill")
 			}
 			stdout, stderr, code := program(t, append(args, "--rate", "0")...)
 			if code != exitDone {
@@ -259,32 +279,32 @@ func TestKillNineInTheMiddle(t *testing.T) {
 	}
 }
 
-// TestInterruptedCommands say that they were, and that nothing is lost by it.
+// TestInterruptedCommands: after Ctrl-C a command tells that it was interrupted and can be repeated.
 func TestInterruptedCommands(t *testing.T) {
 	t.Parallel()
 	server, stream := redistest.Shared(t), redistest.Stream(t)
 	client := server.Client()
-	bury(t, client, stream, 20)
+	storeDeadLetters(t, client, stream, 20)
 	store(t, client, stream, 20, nil)
 	for _, args := range [][]string{
 		{"deadletters", "redrive", stream, "--all"}, {"replay", stream, "--subscription", "sub", "--from", "earliest"},
 	} {
 		before := client.XLen(t.Context(), state.InboxStream(stream, "sub")).Val()
 		p := startProcess(t, append(args, "--rate", "2", "--redis", server.URL())...)
-		redistest.Eventually(t, "it is at work", func() bool {
+		redistest.Eventually(t, "the command has begun", func() bool {
 			return client.XLen(context.Background(), state.InboxStream(stream, "sub")).Val() > before
 		})
 		if code := p.end(os.Interrupt); code != exitFailed {
 			t.Errorf("%v: exit code %d", args, code)
 		}
-		p.await("interrupted.*the same command goes on")
+		p.await("interrupted.*the same command continues")
 	}
 }
 
-// markedSink takes or refuses what one subscription delivers, and remembers it with its marks.
+// markedSink accepts or rejects the events of one subscription, and records them with their redrive and replay marks.
 type markedSink struct {
 	mu     sync.Mutex
-	heals  bool
+	heals  bool     // accepts events
 	events []string // "ID redrive=N" or "ID replay", in the order of delivery
 }
 
@@ -318,9 +338,9 @@ func (s *markedSink) heal() {
 	s.heals = true
 }
 
-// TestDeadLetterRedriveReplayRewind is what an operator does, with the program as gateway and as commands: a sink refuses;
-// what is given back goes to it alone, fails recognisably, and is taken in the end; a replay is marked and in the order of
-// the ids; a rewind delivers again what comes behind.
+// TestDeadLetterRedriveReplayRewind follows an operator, with the program as the gateway and as the commands: a sink
+// rejects an event; redriven, the event goes to that sink alone, is counted as redriven when it fails again, and is
+// accepted in the end. A replay is marked and in the order of the stream. A rewind delivers later events again.
 func TestDeadLetterRedriveReplayRewind(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
@@ -331,8 +351,11 @@ func TestDeadLetterRedriveReplayRewind(t *testing.T) {
 	config := strings.Replace(faultConfig(server.URL(), failingServer.URL), "concurrency: 8", "concurrency: 1", 1) +
 		"  - { name: other, stream: STREAM, startFrom: earliest, sink: { uri: '" + otherServer.URL + "' } }\n"
 	p := startProcess(t, "serve", "--config", writeFile(t, config))
-	events, operators := p.await(`events in +POST (http://\S+)/\{stream\}`), p.await(`operators +(http://\S+)/healthz`)
-	redistest.Eventually(t, "the event is accepted", func() bool { return postEvent(events, "e1") == http.StatusAccepted })
+	events, operators := p.addresses()
+	redistest.Eventually(t, "the event is accepted", func() bool {
+		return postEvent(events,
+			"e1") == http.StatusAccepted
+	})
 	awaitLetter := func(n int) string {
 		var line string
 		redistest.Eventually(t, "there is a dead letter", func() bool {
@@ -342,16 +365,18 @@ func TestDeadLetterRedriveReplayRewind(t *testing.T) {
 		})
 		return line
 	}
-	if first := awaitLetter(0); !strings.Contains(first, `"code":422,"reason":"not today\n"`) || strings.Contains(first, "redriven") {
+	if first := awaitLetter(0); !strings.Contains(first, `"code":422,"reason":"not today\n"`) ||
+		strings.Contains(first, "redriven") {
 		t.Errorf("the first dead letter is %s", first)
 	}
 	if code := status(t, operators+"/api/v1/deadletters?stream=STREAM&code=422"); code != http.StatusOK {
 		t.Errorf("the API answers %d", code)
 	}
-	play(t, server, "STREAM", []scenario{{"deadletters redrive STREAM --all", exitDone, 1, "1 given back", ""}})
+	play(t, server, "STREAM", []scenario{{"deadletters redrive STREAM --all", exitDone, 1, "1 redriven", ""}})
 	awaitLetter(1)
 	failing.heal()
-	play(t, server, "STREAM", []scenario{{"deadletters redrive STREAM --subscription sub --code 422", exitDone, 1, "1 given back", ""}})
+	play(t, server, "STREAM", []scenario{{"deadletters redrive STREAM --subscription sub --code 422", exitDone, 1,
+		"1 redriven", ""}})
 	redistest.Eventually(t, "it is taken", func() bool { return len(failing.got()) == 3 })
 	if got, want := failing.got(), []string{"e1", "e1 redrive=1", "e1 redrive=2"}; !slices.Equal(got, want) {
 		t.Errorf("the sink got %v, want %v", got, want)
@@ -363,21 +388,23 @@ func TestDeadLetterRedriveReplayRewind(t *testing.T) {
 		}
 	}
 	redistest.Eventually(t, "both have all", func() bool { return len(failing.got()) == 14 && len(other.got()) == 12 })
-	play(t, server, "STREAM", []scenario{{"replay STREAM --subscription sub --from earliest", exitDone, 1, "12 events replayed", ""}})
+	play(t, server, "STREAM", []scenario{{"replay STREAM --subscription sub --from earliest", exitDone, 1,
+		"12 events replayed", ""}})
 	redistest.Eventually(t, "all are replayed", func() bool { return len(failing.got()) == 26 })
 	for i, got := range failing.got()[14:] {
 		if want := fmt.Sprintf("e%d replay", i+1); got != want {
 			t.Errorf("replayed event %d is %q, want %q", i, got, want)
 		}
 	}
-	play(t, server, "STREAM", []scenario{{"rewind STREAM --subscription sub --to earliest --yes", exitDone, 1, "12 entries lie behind it", ""}})
+	play(t, server, "STREAM", []scenario{{"rewind STREAM --subscription sub --to earliest --yes", exitDone, 1,
+		"12 entries follow it", ""}})
 	redistest.Eventually(t, "all are delivered again", func() bool { return len(failing.got()) == 38 })
 	if n := len(other.got()); n != 12 {
 		t.Errorf("the other subscription got %d events, want 12", n)
 	}
 }
 
-// TestProgressIsForTerminals: a bar that is redrawn there, and nothing anywhere else.
+// TestProgressIsForTerminals: a terminal gets a bar that is redrawn, and anything else gets nothing.
 func TestProgressIsForTerminals(t *testing.T) {
 	t.Parallel()
 	for _, terminal := range []bool{true, false} {

@@ -21,14 +21,15 @@ import (
 	"github.com/streamgate/streamgate/protocol/redisstreams"
 )
 
+// Limits of send.
 const (
-	sendTimeout = 30 * time.Second
-	sendTries   = 5 // where the receiver says that it is busy
-	sendPause   = time.Second
-	maxLine     = 8 << 20 // of one event in NDJSON
+	sendTimeout = 30 * time.Second // for one event, with its retries
+	sendTries   = 5                // attempts at a receiver that is busy
+	sendPause   = time.Second      // between two attempts
+	maxLine     = 8 << 20          // bytes of one event
 )
 
-// sendFlags are the parts of an event on the command line, and where it goes.
+// sendFlags describe an event and its destination.
 type sendFlags struct {
 	url, stream                string
 	id, source, eventType      string
@@ -43,10 +44,14 @@ func newSend() *cobra.Command {
 	var f sendFlags
 	c := &cobra.Command{
 		Use:   "send",
-		Short: "Send an event, or many as NDJSON from stdin",
-		Long: "Send one event that is made from flags, or with --ndjson one event in JSON format a line from stdin.\n" +
-			"It goes over HTTP to --url, or with --stream straight into a stream of Redis.\n\n" +
-			"For each event that was accepted a line is printed: its id, and the id of its stream entry.",
+		Short: "Send one event, or many as NDJSON from stdin",
+		Long: "Send one event that the flags describe or, with --ndjson, one event per line of stdin in the " +
+			"CloudEvents JSON format.\n" +
+			"Events go over HTTP to --url or, with --stream, directly into a Redis stream.\n\n" +
+			"For each accepted event, one line with its id and the id of its stream entry is printed. A receiver " +
+			"that " +
+			"answers 429 or\n" +
+			"503 gets the event again, with the same id, up to five times.",
 		Example: "  streamgate send --type com.example.hello --data '{\"hello\":\"world\"}'\n" +
 			"  streamgate send --href https://example.com/items/S2B_10TFK --producer project-a\n" +
 			"  streamgate tail events --no-follow -o json | streamgate send --ndjson --stream copy",
@@ -54,19 +59,22 @@ func newSend() *cobra.Command {
 		RunE: func(c *cobra.Command, _ []string) error { return f.run(c) },
 	}
 	flags := c.Flags()
-	flags.StringVar(&f.url, "url", "http://127.0.0.1:8080/", "HTTP address to send to: a gateway, or any CloudEvents receiver")
-	flags.StringVar(&f.stream, "stream", "", "write to this stream of Redis instead of an HTTP address")
-	flags.StringVar(&f.id, "id", "", "id; default is a new UUID")
-	flags.StringVar(&f.source, "source", "/streamgate/send", "source")
-	flags.StringVar(&f.eventType, "type", "dev.streamgate.sent", "type")
-	flags.StringVar(&f.subject, "subject", "", "subject; default none")
-	flags.StringVar(&f.data, "data", "", "data: text, @FILE, or - for stdin; default none")
-	flags.StringVar(&f.contentType, "content-type", "", "media type of the data; default application/json if it is JSON, else text/plain")
-	flags.StringVar(&f.href, "href", "", `address of a thing: subject becomes it, and data {"href","producer"}`)
-	flags.StringVar(&f.producer, "producer", "streamgate", "producer, with --href")
-	flags.StringArrayVar(&f.extensions, "ext", nil, "extension attribute as NAME=VALUE; may be given several times")
-	flags.BoolVar(&f.structured, "structured", false, "send in structured mode")
-	flags.BoolVar(&f.ndjson, "ndjson", false, "read events in JSON format from stdin, one a line")
+	flags.StringVar(&f.url, "url", "http://127.0.0.1:8080/",
+		"HTTP `URL` of a gateway or any other CloudEvents receiver")
+	flags.StringVar(&f.stream, "stream", "", "write to this Redis `STREAM` instead of an HTTP URL")
+	flags.StringVar(&f.id, "id", "", "`ID` of the event; by default a new UUID")
+	flags.StringVar(&f.source, "source", "/streamgate/send", "`SOURCE` of the event")
+	flags.StringVar(&f.eventType, "type", "dev.streamgate.sent", "`TYPE` of the event")
+	flags.StringVar(&f.subject, "subject", "", "`SUBJECT` of the event; by default none")
+	flags.StringVar(&f.data, "data", "", "`DATA` of the event: text, @FILE, or - for stdin; by default none")
+	flags.StringVar(&f.contentType, "content-type", "",
+		"media `TYPE` of the data; by default application/json if it is JSON, else text/plain")
+	flags.StringVar(&f.href, "href", "",
+		"`URL` of a resource: becomes the subject, and the data is {\"href\": URL, \"producer\": --producer}")
+	flags.StringVar(&f.producer, "producer", "streamgate", "`NAME` of the producer; used with --href")
+	flags.StringArrayVar(&f.extensions, "ext", nil, "extension attribute as `NAME=VALUE`; can be repeated")
+	flags.BoolVar(&f.structured, "structured", false, "send in structured content mode")
+	flags.BoolVar(&f.ndjson, "ndjson", false, "read events in the JSON format from stdin, one per line")
 	f.redis.register(c)
 	return c
 }
@@ -104,6 +112,7 @@ func (f *sendFlags) run(c *cobra.Command) error {
 	return nil
 }
 
+// sendOne sends an event and prints its id and the id of its entry.
 func (f *sendFlags) sendOne(c *cobra.Command, deliver deliverFunc, event *rawevent.Event) error {
 	ctx, cancel := context.WithTimeout(c.Context(), sendTimeout)
 	defer cancel()
@@ -115,9 +124,10 @@ func (f *sendFlags) sendOne(c *cobra.Command, deliver deliverFunc, event *raweve
 	return err
 }
 
-// deliverFunc sends an event and returns the id of its stream entry, if the receiver tells it.
+// deliverFunc sends an event. It returns the id of its stream entry, or "" if the receiver does not report one.
 type deliverFunc func(ctx context.Context, event *rawevent.Event) (entryID string, err error)
 
+// target returns how to send an event, and how to release what that needs.
 func (f *sendFlags) target() (deliver deliverFunc, closeTarget func(), err error) {
 	if f.stream == "" {
 		return f.post, func() {}, nil
@@ -134,22 +144,21 @@ func (f *sendFlags) target() (deliver deliverFunc, closeTarget func(), err error
 	if err != nil {
 		return nil, nil, errors.Join(err, client.Close())
 	}
-	return sender.Append, func() { _ = client.Close() }, nil // everything was answered
+	return sender.Append, func() { _ = client.Close() }, nil // every command has its reply by then
 }
 
-// post sends an event over HTTP. A receiver that says 503 or 429 is asked again a few times: the id stays the same.
-func (f *sendFlags) post(ctx context.Context, event *rawevent.Event) (string, error) {
-	for try := 1; ; try++ {
-		entryID, status, err := f.postOnce(ctx, event)
-		if try == sendTries || status != http.StatusServiceUnavailable && status != http.StatusTooManyRequests {
-			return entryID, err
-		}
-		select {
-		case <-time.After(sendPause):
-		case <-ctx.Done():
-			return "", err
-		}
-	}
+// post sends an event over HTTP. It retries a receiver that answers 503 or 429; the id stays the same, so that a
+// receiver that deduplicates stores the event once.
+func (f *sendFlags) post(ctx context.Context, event *rawevent.Event) (entryID string, err error) {
+	tries := 0
+	_ = poll(ctx, sendPause, func() (bool, error) { // err is that of the last attempt, also when ctx ends
+		var status int
+		entryID, status, err = f.postOnce(ctx, event)
+		tries++
+		busy := status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests
+		return !busy || tries == sendTries, nil
+	})
+	return entryID, err
 }
 
 func (f *sendFlags) postOnce(ctx context.Context, event *rawevent.Event) (entryID string, status int, err error) {
@@ -162,22 +171,22 @@ func (f *sendFlags) postOnce(ctx context.Context, event *rawevent.Event) (entryI
 	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, f.url, bytes.NewReader(body))
 	if err != nil {
-		return "", 0, fmt.Errorf("--url %q is no address: %w", withoutSecrets(f.url), err)
+		return "", 0, fmt.Errorf("--url: %q is not a valid URL: %w", withoutSecrets(f.url), err)
 	}
 	request.Header = header
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
-		return "", 0, fmt.Errorf("%w; is the gateway running? Start it with: streamgate serve", err)
+		return "", 0, fmt.Errorf("%w; is the gateway running? To start it, run: streamgate serve", err)
 	}
 	defer func() { _ = response.Body.Close() }()
-	answer, _ := io.ReadAll(io.LimitReader(response.Body, 4096)) // what came before an error will do
+	answer, _ := io.ReadAll(io.LimitReader(response.Body, 4096)) // it only explains a status; a part of it is enough
 	if response.StatusCode < 200 || response.StatusCode > 299 {
 		return "", response.StatusCode, fmt.Errorf("%s: %s", response.Status, explain(answer))
 	}
 	return response.Header.Get("Streamgate-Entry-Id"), response.StatusCode, nil
 }
 
-// explain returns the detail of a problem document, or the text as it is.
+// explain returns the detail of a problem document (RFC 9457), or any other answer as it is.
 func explain(answer []byte) string {
 	var problem struct {
 		Detail string `json:"detail"`
@@ -188,7 +197,7 @@ func explain(answer []byte) string {
 	return strings.TrimSpace(string(answer))
 }
 
-// event makes the event that the flags describe.
+// event builds the event that the flags describe.
 func (f *sendFlags) event(stdin io.Reader) (rawevent.Event, error) {
 	if f.id == "" {
 		f.id = uuid.NewString()
@@ -201,7 +210,7 @@ func (f *sendFlags) event(stdin io.Reader) (rawevent.Event, error) {
 	for _, extension := range f.extensions {
 		name, value, found := strings.Cut(extension, "=")
 		if !found {
-			return event, fmt.Errorf("--ext %q is not NAME=VALUE", extension)
+			return event, fmt.Errorf("--ext: %q is not of the form NAME=VALUE; write one like color=blue", extension)
 		}
 		event.Set(name, value)
 	}
@@ -209,15 +218,16 @@ func (f *sendFlags) event(stdin io.Reader) (rawevent.Event, error) {
 		return event, err
 	}
 	if err := event.Validate(); err != nil {
-		return event, fmt.Errorf("the flags make no valid CloudEvent: %w", err)
+		return event, fmt.Errorf("the flags do not describe a valid CloudEvent: %w", err)
 	}
 	return event, nil
 }
 
+// setData sets the data and its media type from --href, or from --data and --content-type.
 func (f *sendFlags) setData(event *rawevent.Event, stdin io.Reader) (err error) {
 	switch {
 	case f.href != "" && f.data != "":
-		return errors.New("--href and --data exclude each other")
+		return errors.New("--href and --data cannot be combined; remove one of them")
 	case f.href != "":
 		if event.Subject() == "" {
 			event.Set(rawevent.AttrSubject, f.href)

@@ -30,8 +30,13 @@ func newServe() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the gateway",
-		Long: "Run the gateway. Without --config it needs no set-up: it starts a Redis of its own under streamgate-data, keeps one\n" +
-			"stream named events, and takes CloudEvents in on 127.0.0.1:8080. Under Knative it hands them on to $K_SINK.",
+		Long: "Run the gateway until it is interrupted. Without --config it needs no setup: it starts its own Redis " +
+			"server with its\n" +
+			"data in streamgate-data, serves one stream named events and receives CloudEvents on 127.0.0.1:8080. " +
+			"Under Knative it\n" +
+			"delivers them to $K_SINK.",
+		Example: "  streamgate serve\n" +
+			"  streamgate serve --config streamgate.yaml --log-format json",
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			log, err := newLogger(c.ErrOrStderr(), logFormat, logLevel)
@@ -45,29 +50,32 @@ func newServe() *cobra.Command {
 			return failed(serve(c.Context(), loaded, log, c.ErrOrStderr()))
 		},
 	}
-	c.Flags().StringVarP(&file, "config", "c", "", "YAML file; see config.example.yaml")
-	c.Flags().StringVar(&logFormat, "log-format", "text", "text or json")
-	c.Flags().StringVar(&logLevel, "log-level", "info", "debug, info, warn or error")
+	c.Flags().StringVarP(&file, "config", "c", "", "configuration `FILE` in YAML, like config.example.yaml")
+	c.Flags().StringVar(&logFormat, "log-format", formatText, "`FORMAT` of log lines: text or json")
+	c.Flags().StringVar(&logLevel, "log-level", "info", "lowest `LEVEL` that is logged: debug, info, warn or error")
 	return c
 }
 
-func serve(ctx context.Context, c *config.Config, log *slog.Logger, talk io.Writer) error {
-	// The gateway's own memory is a few megabytes, which the garbage collector would go through a hundred times a second under
-	// load. This is never touched, so it takes no memory, but counts: collections come after some 20 MB of garbage. Measured at
-	// 64 connections: a tenth more events.
+// ballastBytes is the size of an allocation that makes the garbage collector run less often.
+const ballastBytes = 20 << 20
+
+// serve runs the gateway until ctx ends, and describes on messages what it has started.
+func serve(ctx context.Context, c *config.Config, log *slog.Logger, messages io.Writer) error {
+	// The live heap of the gateway is a few megabytes, so that the garbage collector would run a hundred times a second
+	// under load. The ballast counts as live heap and makes it wait for about 20 MB of garbage; its pages are never
+	// touched, so it costs no memory. Measured with 64 connections: 10 % more events per second.
 	ballast := make([]byte, ballastBytes)
 	defer runtime.KeepAlive(ballast)
 	n, err := startNode(ctx, c, log)
 	if err != nil {
 		return err
 	}
-	n.describe(talk)
+	n.describe(messages)
 	return n.run(ctx)
 }
 
-const ballastBytes = 20 << 20
-
-// node is everything that runs in one process: Redis, if it is embedded, the gateway and the listener for operators.
+// node is everything that runs in one process: the embedded Redis, if configured, the gateway and the operators'
+// listener.
 type node struct {
 	config   *config.Config
 	log      *slog.Logger
@@ -77,14 +85,15 @@ type node struct {
 	registry *prometheus.Registry
 	gateway  *gateway.Gateway
 	admin    *admin.Server
-	// subscriptions are those of the API, beside those of the configuration.
+	// subscriptions serves the Subscriptions API; those of the configuration belong to the gateway.
 	subscriptions *subscriptions.Service
 
 	eventsURL string
 	adminURL  string
 }
 
-// startNode starts Redis where it is embedded, and opens the listeners. An error leaves nothing running.
+// startNode starts the embedded Redis, if one is configured, and opens the listeners. On an error nothing is left
+// running.
 func startNode(ctx context.Context, c *config.Config, log *slog.Logger) (*node, error) {
 	n := &node{config: c, log: log, registry: prometheus.NewRegistry()}
 	if err := n.start(ctx); err != nil {
@@ -99,10 +108,12 @@ func (n *node) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// Each subscription and each source holds a connection while it waits for entries.
-	options.PoolSize = 10*runtime.GOMAXPROCS(0) + 2*len(n.config.Gateway.Subscriptions) + 2*len(n.config.Gateway.Sources)
+	// Each subscription and each source holds a connection for its blocking reads, so the default pool would run dry.
+	options.PoolSize = 10*runtime.GOMAXPROCS(0) + 2*len(n.config.Gateway.Subscriptions) +
+		2*len(n.config.Gateway.Sources)
 	n.client = redis.NewUniversalClient(redisstreams.ClientOptions(options))
-	n.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	n.registry.MustRegister(collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	n.gateway, err = gateway.New(n.config.Gateway, gateway.Env{
 		Redis: n.client, Logger: n.log, Registry: n.registry, UserAgent: userAgent(),
 	})
@@ -141,7 +152,8 @@ func (n *node) redisOptions(ctx context.Context) (*redis.UniversalOptions, error
 		return options, err
 	}
 	var err error
-	if n.embedded, err = embeddedredis.Start(ctx, embeddedredis.Options{DataDir: n.config.Redis.DataDir, Logger: n.log}); err != nil {
+	if n.embedded, err = embeddedredis.Start(ctx, embeddedredis.Options{DataDir: n.config.Redis.DataDir,
+		Logger: n.log}); err != nil {
 		return nil, err
 	}
 	n.redisURL = "embedded " + n.embedded.Kind()
@@ -152,10 +164,12 @@ func (n *node) redisOptions(ctx context.Context) (*redis.UniversalOptions, error
 	return embedded.ClientOptions()
 }
 
-// describe tells what runs where.
+// describe prints the addresses, streams, sources and subscriptions of the node.
 func (n *node) describe(w io.Writer) {
-	_, _ = fmt.Fprintf(w, "streamgate %s\n  events in   POST %s/{stream}   streams: %s\n  operators   %s/healthz /readyz /metrics /api/v1 /subscriptions\n  storage     %s\n",
-		version(), n.eventsURL, n.streamNames(), n.adminURL, n.redisURL)
+	_, _ = fmt.Fprintf(w, "streamgate %s\n"+
+		"  events in   POST %s/{stream}   streams: %s\n"+
+		"  operators   %s/healthz /readyz /metrics /api/v1 /subscriptions\n"+
+		"  storage     %s\n", version(), n.eventsURL, n.streamNames(), n.adminURL, n.redisURL)
 	for i := range n.config.Gateway.Sources {
 		s := &n.config.Gateway.Sources[i]
 		_, _ = fmt.Fprintf(w, "  source      %s (%s) -> stream %s\n", s.Name, s.Type, s.Stream)
@@ -178,7 +192,7 @@ func (n *node) streamNames() string {
 	return names
 }
 
-// run serves until ctx ends or something that cannot be mended happens, and then closes everything.
+// run serves until ctx ends or a part of the node fails for good, and then closes everything.
 func (n *node) run(ctx context.Context) error {
 	defer n.close()
 	ctx, stop := context.WithCancelCause(ctx)
@@ -199,24 +213,25 @@ func (n *node) run(ctx context.Context) error {
 	part(n.subscriptions.Run)
 	part(n.admin.Run)
 	<-ctx.Done()
-	n.log.Info("stopping: what is in work is finished first; once more Ctrl-C stops at once", "at_most", n.config.Gateway.Server.ShutdownTimeout.Std())
+	n.log.Info("stopping: deliveries in progress are finished first; press Ctrl-C again to stop at once",
+		"at_most", n.config.Gateway.Server.ShutdownTimeout.Std())
 	parts.Wait()
 	if err := context.Cause(ctx); err != nil && !errors.Is(err, context.Canceled) {
 		return err
 	}
-	n.log.Info("stopped: what was in work is finished or handed over")
+	n.log.Info("stopped: every delivery was finished or is left to another replica")
 	return nil
 }
 
 func (n *node) close() {
 	if n.client != nil {
 		if err := n.client.Close(); err != nil {
-			n.log.Warn("cannot close the Redis client", "err", err)
+			n.log.Warn("the Redis client could not be closed", "err", err)
 		}
 	}
 	if n.embedded != nil {
 		if err := n.embedded.Close(); err != nil {
-			n.log.Warn("cannot stop the embedded Redis", "err", err)
+			n.log.Warn("the embedded Redis could not be stopped", "err", err)
 		}
 	}
 }
@@ -226,53 +241,59 @@ func (n *node) watchEmbedded(ctx context.Context) error {
 	case <-ctx.Done():
 		return nil
 	case <-n.embedded.Done():
-		return fmt.Errorf("the embedded Redis has ended: %w; start the gateway again, its data is kept", n.embedded.Err())
+		return fmt.Errorf("the embedded Redis has ended: %w; its data is kept, so start the gateway again",
+			n.embedded.Err())
 	}
 }
 
-// watchRedis says now and then that Redis cannot be reached, from the start until it can. It refuses a Redis that removes
-// keys when its memory is full: whole streams would vanish.
+// Limits of the check of Redis at the start.
+const (
+	redisCheckTimeout = 2 * time.Second
+	redisCheckPeriod  = 500 * time.Millisecond
+	redisQuiet        = 30 * time.Second // between two warnings that Redis cannot be reached
+)
+
+// watchRedis waits at the start until Redis answers, warns while it does not, and then checks its eviction policy. The
+// gateway runs meanwhile: it starts before its Redis in many deployments, and answers producers with 503.
 func (n *node) watchRedis(ctx context.Context) error {
-	const quiet = 30 * time.Second
-	var said time.Time
-	for first := true; ; first = false {
-		attempt, cancel := context.WithTimeout(ctx, 2*time.Second)
+	var warned time.Time
+	ended := poll(ctx, redisCheckPeriod, func() (bool, error) {
+		attempt, cancel := context.WithTimeout(ctx, redisCheckTimeout)
+		defer cancel()
 		err := n.client.Ping(attempt).Err()
-		cancel()
 		if err == nil {
-			if !first {
+			if !warned.IsZero() {
 				n.log.Info("redis answers")
 			}
-			return n.checkPolicy(ctx)
+			return true, nil
 		}
-		if ctx.Err() != nil {
-			return nil
+		if ctx.Err() == nil && time.Since(warned) > redisQuiet {
+			warned = time.Now()
+			n.log.Warn("redis cannot be reached, trying again; producers get 503 until it answers", "err", err)
 		}
-		if time.Since(said) > quiet {
-			said = time.Now()
-			n.log.Warn("redis cannot be reached, trying again; producers get 503 until then", "err", err)
-		}
-		select {
-		case <-time.After(500 * time.Millisecond):
-		case <-ctx.Done():
-			return nil
-		}
+		return false, nil
+	})
+	if ended != nil { // only by the end of ctx: the step above returns no error
+		return nil
 	}
+	return n.checkPolicy(ctx)
 }
 
+// checkPolicy refuses a Redis that evicts keys when its memory is full, because whole streams would vanish. Managed
+// services that forbid CONFIG get a warning.
 func (n *node) checkPolicy(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, redisCheckTimeout)
 	defer cancel()
 	values, err := n.client.ConfigGet(ctx, "maxmemory-policy").Result()
 	policy := values["maxmemory-policy"]
 	if err != nil || policy == "" {
 		if n.embedded == nil && ctx.Err() == nil {
-			n.log.Warn("cannot tell whether this Redis evicts keys; its maxmemory-policy must be noeviction", "err", err)
+			n.log.Warn("the maxmemory-policy of redis could not be read; it must be noeviction", "err", err)
 		}
 		return nil
 	}
 	if policy != "noeviction" {
-		return fmt.Errorf("redis has maxmemory-policy %s and would remove whole streams when its memory is full; "+
+		return fmt.Errorf("redis has maxmemory-policy %s and would evict whole streams when its memory is full; "+
 			"set it to noeviction: redis-cli CONFIG SET maxmemory-policy noeviction", policy)
 	}
 	return nil

@@ -22,20 +22,35 @@ import (
 func newSources() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "sources",
-		Short: "Look at sources, try them, and search the past with them",
-		Long:  "Look at the sources of a configuration, see what they would publish, and search windows of the past with them.",
+		Short: "Inspect sources, preview their events and backfill the past",
+		Long: "Inspect the sources of a configuration, preview the events that they would publish, and search " +
+			"windows " +
+			"of the past\n" +
+			"with them.",
+		Example: "  streamgate sources list --config streamgate.yaml",
 	}
-	c.AddCommand(newSourcesList(), newSourcesRun(), newBackfill(), newBackfillChange("pause"), newBackfillChange("resume"),
+	c.AddCommand(newSourcesList(), newSourcesRun(), newBackfill(), newBackfillChange("pause"),
+		newBackfillChange("resume"),
 		newBackfillChange("cancel"), newUpdates())
 	return c
 }
 
-// sourceFlags says which configuration a command is about.
+// sourceFlags name the configuration that holds the sources.
 type sourceFlags struct{ redis redisFlags }
 
 func (f *sourceFlags) register(c *cobra.Command) {
 	f.redis.register(c)
-	_ = c.MarkFlagRequired("config") // it exists
+	_ = c.MarkFlagRequired("config") // it fails only for a flag that does not exist
+}
+
+// open returns a source of the configuration and a client of its Redis, which the caller must close.
+func (f *sourceFlags) open(name string) (*source.Block, redis.UniversalClient, error) {
+	block, err := f.find(name)
+	if err != nil {
+		return nil, nil, err
+	}
+	client, err := f.redis.dial()
+	return block, client, err
 }
 
 // find returns a source of the configuration.
@@ -52,12 +67,12 @@ func (f *sourceFlags) find(name string) (*source.Block, error) {
 		names = append(names, loaded.Gateway.Sources[i].Name)
 	}
 	if len(names) == 0 {
-		return nil, fmt.Errorf("%s has no sources", f.redis.file)
+		return nil, fmt.Errorf("%s has no sources; add one under sources", f.redis.file)
 	}
 	return nil, fmt.Errorf("%s has no source %q; it has %s", f.redis.file, name, strings.Join(names, ", "))
 }
 
-// fail tells what is wrong with Redis from the end of a command.
+// fail marks an error as one of Redis, with its remedy, unless the command was interrupted.
 func (f *sourceFlags) fail(ctx context.Context, err error) error {
 	if err == nil || ctx.Err() != nil {
 		return failed(err)
@@ -69,11 +84,16 @@ func newSourcesList() *cobra.Command {
 	var f sourceFlags
 	var output string
 	c := &cobra.Command{
-		Use: "list --config FILE", Short: "Show the sources: whether they run, how they watch and why so, and their backfills",
-		Args: cobra.NoArgs, Example: "  streamgate sources list --config streamgate.yaml",
+		Use: "list --config FILE", Short: "Show the state of the sources",
+		Long: "Show for each source whether it is running, how it watches each collection and why, when its scans " +
+			"were last\n" +
+			"complete, alarms, and its backfills.",
+		Example: "  streamgate sources list --config streamgate.yaml\n" +
+			"  streamgate sources list --config streamgate.yaml -o json",
+		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if output != "text" && output != "json" {
-				return fmt.Errorf("--output %q is no form; write text or json", output)
+			if err := checkChoice("--output", output, formatText, formatJSON); err != nil {
+				return err
 			}
 			loaded, err := loadConfig(f.redis.file)
 			if err != nil {
@@ -88,7 +108,7 @@ func newSourcesList() *cobra.Command {
 			if err != nil {
 				return f.fail(c.Context(), err)
 			}
-			if output == "json" {
+			if output == formatJSON {
 				return failed(json.NewEncoder(c.OutOrStdout()).Encode(list))
 			}
 			for i := range list {
@@ -99,11 +119,12 @@ func newSourcesList() *cobra.Command {
 			return nil
 		},
 	}
-	c.Flags().StringVarP(&output, "output", "o", "text", "text or json")
+	c.Flags().StringVarP(&output, "output", "o", formatText, "output `FORMAT`: text or json")
 	f.register(c)
 	return c
 }
 
+// printSource writes the state of a source as text.
 func printSource(w io.Writer, s *source.Status) error {
 	var b strings.Builder
 	running := "not running"
@@ -112,28 +133,31 @@ func printSource(w io.Writer, s *source.Status) error {
 	}
 	fmt.Fprintf(&b, "%s (%s) -> %s: %s, %d seen items\n", s.Name, s.Type, s.Stream, running, s.SeenItems)
 	for _, one := range s.Watched {
-		fmt.Fprintf(&b, "  %s: engine %s (%s)\n", one.Name, orNone(one.Engine), orNone(one.Reason))
+		fmt.Fprintf(&b, "  %s: engine %s (%s)\n", one.Name, orUnknown(one.Engine), orUnknown(one.Reason))
 		for _, t := range slices.Sorted(maps.Keys(one.Complete)) {
-			fmt.Fprintf(&b, "    %-6s last complete one began %s\n", t, one.Complete[t].Format(time.RFC3339))
+			fmt.Fprintf(&b, "    %-6s last complete scan began %s\n", t, one.Complete[t].Format(time.RFC3339))
 		}
 		for _, t := range slices.Sorted(maps.Keys(one.Underway)) {
-			fmt.Fprintf(&b, "    %-6s under way, back to %s\n", t, one.Underway[t].Format(time.RFC3339))
+			fmt.Fprintf(&b, "    %-6s in progress, back to %s\n", t, one.Underway[t].Format(time.RFC3339))
 		}
 		if one.Alarm != "" {
-			fmt.Fprintf(&b, "    ALARM  %s; decide: streamgate sources updates %s %s release|discard\n", one.Alarm, s.Name, one.Name)
+			fmt.Fprintf(&b, "    ALARM  %s; to decide, run: streamgate sources updates %s %s release|discard\n",
+				one.Alarm, s.Name, one.Name)
 		}
 	}
 	for _, one := range s.Backfills {
-		fmt.Fprintf(&b, "  backfill %s: %s, %d of %d windows, %d items, %d events\n", one.ID, one.State, one.Done, one.Windows, one.Items, one.Events)
+		fmt.Fprintf(&b, "  backfill %s: %s, %d of %d windows, %d items, %d events\n",
+			one.ID, one.State, one.Done, one.Windows, one.Items, one.Events)
 		for _, failure := range one.Failed {
-			fmt.Fprintf(&b, "    given up: %s\n", failure)
+			fmt.Fprintf(&b, "    abandoned: %s\n", failure)
 		}
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
 }
 
-func orNone(s string) string {
+// orUnknown returns s, or a phrase that stands for an unknown value.
+func orUnknown(s string) string {
 	if s == "" {
 		return "not known yet"
 	}
@@ -145,14 +169,19 @@ func newSourcesRun() *cobra.Command {
 	var once, show, fresh bool
 	c := &cobra.Command{
 		Use:   "run NAME --once --print --config FILE",
-		Short: "Show what a source would publish now, without publishing it",
-		Long: "Show what a source would publish now, one event a line in CloudEvents' JSON format. Nothing is published, and nothing is\n" +
-			"noted: the gateway publishes it when it looks. What the source has published before is left out, as Redis knows it.",
+		Short: "Preview the events that a source would publish now",
+		Long: "Print the events that a source would publish now, one per line in the CloudEvents JSON format. " +
+			"Nothing " +
+			"is published and\n" +
+			"no state is changed: the gateway still publishes them at its next poll. Events that the source has " +
+			"already published,\n" +
+			"according to its state in Redis, are left out.",
 		Example: "  streamgate sources run earth-search --once --print --config streamgate.yaml | head",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if !once || !show {
-				return errors.New("say --once --print; to publish, and to go on, run streamgate serve")
+				return errors.New("--once and --print are required; to publish events continuously, run: streamgate " +
+					"serve")
 			}
 			block, err := f.find(args[0])
 			if err != nil {
@@ -165,21 +194,21 @@ func newSourcesRun() *cobra.Command {
 				}
 				defer func() { _ = client.Close() }()
 				if err := client.Ping(c.Context()).Err(); err != nil {
-					return failed(fmt.Errorf("what the source has published before cannot be known: redis does not answer: %w; "+
-						"with --fresh it is taken for nothing", err))
+					return failed(fmt.Errorf("read the state of source %q: redis does not answer: %w; "+
+						"to preview without that state, add --fresh", block.Name, err))
 				}
 			}
 			return preview(c, block, client)
 		},
 	}
-	c.Flags().BoolVar(&once, "once", false, "look once at everything that is due, and end")
+	c.Flags().BoolVar(&once, "once", false, "poll once for everything that is due, then exit")
 	c.Flags().BoolVar(&show, "print", false, "print the events instead of publishing them")
-	c.Flags().BoolVar(&fresh, "fresh", false, "as if the source had never run; needs no Redis")
+	c.Flags().BoolVar(&fresh, "fresh", false, "ignore the state of the source, as if it had never run; needs no Redis")
 	f.register(c)
 	return c
 }
 
-// preview prints what a source would publish.
+// preview prints the events that a source would publish. A nil client means a source without state.
 func preview(c *cobra.Command, block *source.Block, client redis.UniversalClient) error {
 	env := source.Env{
 		Name: block.Name, Stream: block.Stream, Redis: client, UserAgent: userAgent(),
@@ -201,7 +230,8 @@ func preview(c *cobra.Command, block *source.Block, client redis.UniversalClient
 	}
 	err = src.RunOnce(c.Context())
 	if errors.Is(err, source.ErrNotOnce) {
-		return fmt.Errorf("sources of type %s cannot be tried; streamgate tail shows what they have published", block.Type)
+		return fmt.Errorf("sources of type %s have no preview; to see what they published, run: streamgate tail %s",
+			block.Type, block.Stream)
 	}
 	if err != nil {
 		return failed(err)
@@ -214,28 +244,27 @@ func newUpdates() *cobra.Command {
 	var f sourceFlags
 	c := &cobra.Command{
 		Use:   "updates NAME COLLECTION release|discard --config FILE",
-		Short: "Decide about updates that are held back because too many came at once",
-		Long: "When most of a collection changes at once, its updates are held back, and sources list shows an alarm. release publishes\n" +
-			"them; discard only notes them, so that the next change of each item is an event again.",
+		Short: "Release or discard updates that are held back because too many items changed at once",
+		Long: "When most of a collection changes at once, its updates are held back and sources list shows an alarm. " +
+			"release publishes\n" +
+			"them. discard records the new state without events, so that the next change of each item is published " +
+			"again.",
 		Example: "  streamgate sources updates earth-search sentinel-2-l2a discard --config streamgate.yaml",
 		Args:    cobra.ExactArgs(3),
 		RunE: func(c *cobra.Command, args []string) error {
 			if args[2] != "release" && args[2] != "discard" {
-				return fmt.Errorf("%q is no decision; write release or discard", args[2])
+				return fmt.Errorf("%q is not supported; write release or discard", args[2])
 			}
-			block, err := f.find(args[0])
-			if err != nil {
-				return err
-			}
-			client, err := f.redis.dial()
+			block, client, err := f.open(args[0])
 			if err != nil {
 				return err
 			}
 			defer func() { _ = client.Close() }()
-			if err := source.SendCommand(c.Context(), client, block.Stream, block.Name, "updates/"+args[1], args[2]); err != nil {
+			if err := source.SendCommand(c.Context(), client, block.Stream, block.Name, "updates/"+args[1],
+				args[2]); err != nil {
 				return f.fail(c.Context(), err)
 			}
-			_, err = fmt.Fprintf(c.OutOrStdout(), "updates of %s: %s, at the next poll\n", args[1], args[2])
+			_, err = fmt.Fprintf(c.OutOrStdout(), "updates of %s: %s takes effect at the next poll\n", args[1], args[2])
 			return failed(err)
 		},
 	}

@@ -16,13 +16,14 @@ import (
 	"github.com/streamgate/streamgate/protocol/redisstreams"
 )
 
+// Limits of one read of tail.
 const (
-	tailPage    = 100
-	tailBlock   = time.Second
+	tailPage    = 100         // entries
+	tailBlock   = time.Second // how long Redis waits for new entries
 	tailTimeout = 5 * time.Second
 )
 
-// tailFlags says what of a stream to print, and how.
+// tailFlags say which entries of a stream to print, and in which format.
 type tailFlags struct {
 	from     string
 	output   string
@@ -34,23 +35,27 @@ func newTail() *cobra.Command {
 	var f tailFlags
 	c := &cobra.Command{
 		Use:   "tail [STREAM]",
-		Short: "Print the events of a stream as they come",
-		Long: "Print the events of a stream, and go on with those that come. It reads without a consumer group: nobody's position\n" +
-			"moves. STREAM is by default the first one of the configuration.",
-		Example: "  streamgate tail events --from 0 --no-follow -o json\n  streamgate tail events --from 2026-11-23T00:00:00Z",
-		Args:    cobra.MaximumNArgs(1),
-		RunE:    f.run,
+		Short: "Print the events of a stream as they arrive",
+		Long: "Print the events of a stream and follow it. No consumer group is used, so the position of no " +
+			"subscription changes.\n" +
+			"By default, STREAM is the first stream of the configuration.",
+		Example: "  streamgate tail events --from 0 --no-follow -o json\n  streamgate tail events --from " +
+			"2026-11-23T00:00:00Z",
+		Args: cobra.MaximumNArgs(1),
+		RunE: f.run,
 	}
-	c.Flags().StringVar(&f.from, "from", "latest", "where to begin: latest, earliest, 0, an entry id (not printed itself), or a time in RFC 3339")
-	c.Flags().StringVarP(&f.output, "output", "o", "text", "text, or json: one event in JSON format a line")
+	c.Flags().StringVar(&f.from, "from", "latest",
+		"`POSITION` to start at: latest, earliest, 0, an entry id (exclusive), or a time in RFC 3339")
+	c.Flags().StringVarP(&f.output, "output", "o", formatText,
+		"output `FORMAT`: text, or json for one event in the JSON format per line")
 	c.Flags().BoolVar(&f.noFollow, "no-follow", false, "stop at the end of the stream")
 	f.redis.register(c)
 	return c
 }
 
 func (f *tailFlags) run(c *cobra.Command, args []string) error {
-	if f.output != "text" && f.output != "json" {
-		return fmt.Errorf("--output %q is no format; write text or json", f.output)
+	if err := checkChoice("--output", f.output, formatText, formatJSON); err != nil {
+		return err
 	}
 	stream := ""
 	if len(args) == 1 {
@@ -66,7 +71,7 @@ func (f *tailFlags) run(c *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = client.Close() }() // nothing was written
+	defer func() { _ = client.Close() }() // it was only read
 	t := &tailer{client: client, stream: stream}
 	if err := t.seek(c.Context(), f.from); err != nil {
 		return err
@@ -76,13 +81,14 @@ func (f *tailFlags) run(c *cobra.Command, args []string) error {
 	}))
 }
 
-// tailer reads a stream with a cursor.
+// tailer reads a stream with XREAD from a cursor on, without a consumer group.
 type tailer struct {
 	client redis.UniversalClient
 	stream string
-	cursor string
+	cursor string // id of the last entry that was read
 }
 
+// seek sets the cursor to the position that --from names.
 func (t *tailer) seek(ctx context.Context, from string) error {
 	switch from {
 	case "earliest", "0":
@@ -106,13 +112,15 @@ func (t *tailer) seek(ctx context.Context, from string) error {
 		return nil
 	}
 	if from == "" || strings.Trim(from, "0123456789-") != "" {
-		return fmt.Errorf("--from %q is no position; write latest, earliest, an entry id or a time like 2026-11-23T00:00:00Z", from)
+		return fmt.Errorf("--from: %q is not a valid position; write latest, earliest, an entry id or a time like %s",
+			from, timeExample)
 	}
 	t.cursor = from
 	return nil
 }
 
-// run calls f for each entry behind the cursor, until ctx ends, or the stream does and it is not to be followed.
+// run calls f for each entry behind the cursor, until ctx ends, f returns an error or, with noFollow, the end of the
+// stream is reached.
 func (t *tailer) run(ctx context.Context, noFollow bool, f func(*redisstreams.Entry) error) error {
 	for ctx.Err() == nil {
 		block := tailBlock
@@ -141,11 +149,12 @@ func (t *tailer) run(ctx context.Context, noFollow bool, f func(*redisstreams.En
 	return nil
 }
 
+// print writes an entry in the format that --output names.
 func (f *tailFlags) print(w io.Writer, entry *redisstreams.Entry) error {
 	event, err := entry.Event()
-	if f.output == "json" {
+	if f.output == formatJSON {
 		if err != nil {
-			return fmt.Errorf("%w; without -o json it is shown field by field", err)
+			return fmt.Errorf("%w; to see its fields, omit -o json", err)
 		}
 		var line bytes.Buffer
 		if err := json.Compact(&line, event.AppendJSON(nil)); err != nil { // data may contain line breaks
@@ -157,14 +166,14 @@ func (f *tailFlags) print(w io.Writer, entry *redisstreams.Entry) error {
 	}
 	if err != nil {
 		fields, _ := entry.FieldsJSON(nil)
-		_, err = fmt.Fprintf(w, "%s  (no CloudEvent) %s\n", entry.ID, printable(string(fields)))
+		_, err = fmt.Fprintf(w, "%s  (not a CloudEvent) %s\n", entry.ID, printable(string(fields)))
 		return err
 	}
 	_, err = fmt.Fprintln(w, entry.ID+"  "+describeEvent(&event))
 	return err
 }
 
-// describeEvent returns an event in one line that is safe to print on a terminal.
+// describeEvent returns an event as one line that is safe to print on a terminal.
 func describeEvent(e *rawevent.Event) string {
 	line := e.Type() + "  " + e.Source() + "  id=" + e.ID()
 	if subject := e.Subject(); subject != "" {
@@ -180,7 +189,7 @@ func describeEvent(e *rawevent.Event) string {
 	return printable(line)
 }
 
-// printable replaces what could steer a terminal: what is printed comes from strangers.
+// printable replaces control characters. The text comes from producers, and escape sequences could change the terminal.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || r >= 0x7f && r <= 0x9f {

@@ -16,13 +16,14 @@ type File struct {
 	Data []byte
 }
 
-// Result is a configuration and what it does not hold.
+// Result is a configuration and notes on what it leaves out.
 type Result struct {
-	YAML  []byte   // always valid; the notes stand in it as comments
-	Notes []string // what has no equivalent, or is to be looked at, one line each
+	YAML  []byte   // a valid configuration, with the notes as comments at its beginning
+	Notes []string // one line for each thing that has no equivalent or needs attention
 }
 
-// Import translates manifests. An error means that a file holds none.
+// Import translates manifests into one configuration. References between files resolve in any order. An error means
+// that a file does not hold manifests; what a manifest says that has no equivalent is a note. It does no I/O.
 func Import(files []File) (*Result, error) {
 	var all []manifest
 	for _, file := range files {
@@ -32,10 +33,12 @@ func Import(files []File) (*Result, error) {
 		}
 		all = append(all, manifests...)
 	}
-	im := importer{streams: map[string]string{}, defaults: map[string]*deliverySpec{}, owners: map[string]string{}, names: map[string]bool{}}
+	im := importer{streams: map[string]string{}, defaults: map[string]*deliverySpec{}, owners: map[string]string{},
+		names: map[string]bool{}}
 	all = im.unique(all)
-	for _, convert := range []map[string]func(*manifest){ // streams first: what refers to them may stand before them
-		{"eventing.knative.dev/Broker": im.stream, "messaging.knative.dev/Channel": im.stream, "messaging.knative.dev/InMemoryChannel": im.stream},
+	for _, convert := range []map[string]func(*manifest){ // streams first: a Trigger may come before its Broker
+		{"eventing.knative.dev/Broker": im.stream, "messaging.knative.dev/Channel": im.stream,
+			"messaging.knative.dev/InMemoryChannel": im.stream},
 		{
 			"eventing.knative.dev/Trigger": im.trigger, "messaging.knative.dev/Subscription": im.subscription,
 			"sources.knative.dev/PingSource": im.ping,
@@ -50,7 +53,7 @@ func Import(files []File) (*Result, error) {
 	}
 	for i := range all {
 		if all[i].Kind != "" {
-			im.note(&all[i], "there is no equivalent of this kind")
+			im.note(&all[i], "this kind has no equivalent")
 		}
 	}
 	return im.result()
@@ -61,26 +64,28 @@ type importer struct {
 	out      document
 	notes    []string
 	streams  map[string]string        // names of the streams, by kind/namespace/name of a broker or channel
-	defaults map[string]*deliverySpec // of brokers and channels, by stream
-	owners   map[string]string        // their namespaces, by stream
-	names    map[string]bool          // that are taken
+	defaults map[string]*deliverySpec // delivery of brokers and channels, by stream
+	owners   map[string]string        // namespaces of brokers and channels, by stream
+	names    map[string]bool          // names in use, with their kind before them
 }
 
+// note adds a note about a manifest.
 func (im *importer) note(m *manifest, format string, args ...any) {
 	im.notes = append(im.notes, oneLine(m.String()+": "+fmt.Sprintf(format, args...)))
 }
 
-// unique drops what cannot be named, and what is there twice.
+// unique removes manifests whose name is not valid, and repeated ones.
 func (im *importer) unique(all []manifest) []manifest {
 	seen := map[string]bool{}
 	return slices.DeleteFunc(all, func(m manifest) bool {
 		key := m.group() + "/" + m.String()
 		switch {
 		case !validName(m.Metadata.Name) || !validName(m.Metadata.Namespace):
-			im.notes = append(im.notes, oneLine(fmt.Sprintf("%s %q in namespace %q: left out: this is no name of Kubernetes", m.Kind, m.Metadata.Name, m.Metadata.Namespace)))
+			im.notes = append(im.notes, oneLine(fmt.Sprintf("%s %q in namespace %q: left out: not a valid Kubernetes "+
+				"name", m.Kind, m.Metadata.Name, m.Metadata.Namespace)))
 			return true
 		case seen[key]:
-			im.note(&m, "left out: it is there twice, and the first one counts")
+			im.note(&m, "left out: it is a duplicate, and the first one is used")
 			return true
 		}
 		seen[key] = true
@@ -88,7 +93,8 @@ func (im *importer) unique(all []manifest) []manifest {
 	})
 }
 
-// decode reads a specification, and notes what of it has no equivalent.
+// decode reads a specification into target, and notes the keys that have no equivalent. It reports whether that
+// succeeded.
 func (im *importer) decode(m *manifest, target any) bool {
 	unknown, err := m.decode(target)
 	if err != nil {
@@ -101,7 +107,7 @@ func (im *importer) decode(m *manifest, target any) bool {
 	return true
 }
 
-// freeName returns namespace.name, or that with a number.
+// freeName reserves and returns namespace.name, with a number if that is in use.
 func (im *importer) freeName(kind string, m *manifest) string {
 	base := m.Metadata.Namespace + "." + m.Metadata.Name
 	name := base
@@ -112,7 +118,7 @@ func (im *importer) freeName(kind string, m *manifest) string {
 	return name
 }
 
-// streamKind: a channel is one, whoever implements it.
+// streamKind returns Channel for every implementation of a channel, because references may use either kind.
 func streamKind(kind string) string {
 	if kind == "InMemoryChannel" {
 		return "Channel"
@@ -120,7 +126,7 @@ func streamKind(kind string) string {
 	return kind
 }
 
-// stream makes the stream of a broker or a channel.
+// stream adds the stream of a broker or a channel.
 func (im *importer) stream(m *manifest) {
 	var spec brokerSpec
 	if !im.decode(m, &spec) {
@@ -128,7 +134,7 @@ func (im *importer) stream(m *manifest) {
 	}
 	key := streamKind(m.Kind) + "/" + m.Metadata.Namespace + "/" + m.Metadata.Name
 	if im.streams[key] != "" {
-		im.note(m, "a Channel of this name is there already, and they are one stream here")
+		im.note(m, "a Channel with this name exists already; both are the same stream")
 		return
 	}
 	name := im.addStream(m, m.Kind == "Broker")
@@ -144,8 +150,8 @@ func (im *importer) addStream(m *manifest, isBroker bool) string {
 	return s.Name
 }
 
-// known returns the stream of a broker or channel. One that is not among the manifests gets a stream nevertheless: it is in
-// the cluster.
+// known returns the stream of a broker or channel, or "" if its name is not valid. A broker or channel that is not
+// among the manifests gets a stream as well, because it may exist in the cluster.
 func (im *importer) known(m *manifest, kind, namespace, name string) string {
 	if namespace == "" {
 		namespace = m.Metadata.Namespace
@@ -154,7 +160,7 @@ func (im *importer) known(m *manifest, kind, namespace, name string) string {
 	if im.streams[key] == "" && validName(namespace) && validName(name) {
 		var missing manifest
 		missing.Kind, missing.Metadata.Namespace, missing.Metadata.Name = kind, namespace, name
-		im.note(m, "its %s is not among the manifests; a stream is made for it", missing.String())
+		im.note(m, "its %s is not among the manifests; a stream is added for it", missing.String())
 		im.streams[key] = im.addStream(&missing, kind == "Broker")
 		im.owners[im.streams[key]] = namespace
 	}
@@ -167,8 +173,8 @@ func isStream(r *reference) bool {
 		group == "messaging.knative.dev" && (r.Kind == "Channel" || r.Kind == "InMemoryChannel")
 }
 
-// sink returns where a destination leads, relative to a namespace; at says where it stands. It reports false, with a note,
-// if it has no equivalent.
+// sink translates a destination, whose references are relative to a namespace; at is its path in the manifest. It
+// reports false, with a note, if the destination has no equivalent.
 func (im *importer) sink(m *manifest, d *destination, namespace, at string) (sink, bool) {
 	switch r := d.Ref; {
 	case r == nil && d.URI != "":
@@ -177,7 +183,7 @@ func (im *importer) sink(m *manifest, d *destination, namespace, at string) (sin
 		im.note(m, "left out: %s has neither ref nor uri", at)
 	case isStream(r):
 		if d.URI != "" || d.CACerts != "" {
-			im.note(m, "left out: %s.ref is a stream here, which has no uri and no CACerts", at)
+			im.note(m, "left out: %s.ref is a stream, which has neither uri nor CACerts", at)
 			return sink{}, false
 		}
 		owner := *m
@@ -185,25 +191,27 @@ func (im *importer) sink(m *manifest, d *destination, namespace, at string) (sin
 		if name := im.known(&owner, r.Kind, r.Namespace, r.Name); name != "" {
 			return sink{Stream: name}, true
 		}
-		im.note(m, "left out: %s.ref has no usable name", at)
+		im.note(m, "left out: %s.ref has no valid name", at)
 	case r.Kind == "Service" && (r.APIVersion == "v1" || strings.HasPrefix(r.APIVersion, "serving.knative.dev/")):
 		if r.Namespace != "" {
 			namespace = r.Namespace
 		}
 		path, err := url.Parse(d.URI)
 		if err != nil || !validName(r.Name) || !validName(namespace) {
-			im.note(m, "left out: %s is no usable address", at)
+			im.note(m, "left out: %s is not a valid address", at)
 			return sink{}, false
 		}
 		base := url.URL{Scheme: "http", Host: r.Name + "." + namespace + ".svc.cluster.local", Path: "/"}
 		im.note(m, "%s is taken for %s, which resolves in the cluster alone", at, base.String())
 		return sink{URI: base.ResolveReference(path).String(), CACerts: d.CACerts}, true
 	default:
-		im.note(m, "left out: %s refers to a %s (%s), whose address only the cluster knows; name its uri", at, r.Kind, r.APIVersion)
+		im.note(m, "left out: %s refers to a %s (%s), whose address only the cluster knows; give its uri instead", at,
+			r.Kind, r.APIVersion)
 	}
 	return sink{}, false
 }
 
+// trigger adds the subscription of a Trigger.
 func (im *importer) trigger(m *manifest) {
 	var spec triggerSpec
 	if !im.decode(m, &spec) {
@@ -222,9 +230,10 @@ func (im *importer) trigger(m *manifest) {
 	}
 }
 
-// attributes translates the older form of filters, in which an empty value means that the attribute has any.
+// attributes translates the older form of filters, in which an empty value matches any value of the attribute.
 func attributes(attributes map[string]string) (filters []any) {
-	always := []string{"specversion", "type", "source", "id", "subject", "time", "datacontenttype"} // Knative takes them for there, if empty
+	// Knative treats these as present even if they are empty
+	always := []string{"specversion", "type", "source", "id", "subject", "time", "datacontenttype"}
 	exact := maps.Clone(attributes)
 	for _, name := range slices.Sorted(maps.Keys(attributes)) {
 		switch {
@@ -242,31 +251,33 @@ func attributes(attributes map[string]string) (filters []any) {
 	return filters
 }
 
+// subscription adds the subscription of a messaging Subscription.
 func (im *importer) subscription(m *manifest) {
 	var spec subscriptionSpec
 	if !im.decode(m, &spec) {
 		return
 	}
 	if !isStream(&spec.Channel) {
-		im.note(m, "left out: spec.channel is no Channel, but a %s (%s)", spec.Channel.Kind, spec.Channel.APIVersion)
+		im.note(m, "left out: spec.channel is a %s (%s), not a Channel", spec.Channel.Kind, spec.Channel.APIVersion)
 		return
 	}
-	s := subscription{Stream: im.known(m, spec.Channel.Kind, spec.Channel.Namespace, spec.Channel.Name), ReplyStream: "none"}
+	s := subscription{Stream: im.known(m, spec.Channel.Kind, spec.Channel.Namespace, spec.Channel.Name),
+		ReplyStream: "none"}
 	namespace := m.Metadata.Namespace
-	if spec.Subscriber == nil && spec.Reply != nil { // what passes unchanged
+	if spec.Subscriber == nil && spec.Reply != nil { // without a subscriber, events pass unchanged to the reply
 		spec.Subscriber, spec.Reply = spec.Reply, nil
 	}
 	if spec.Reply != nil {
 		reply, ok := im.sink(m, spec.Reply, namespace, "spec.reply")
 		if ok && reply.Stream == "" {
-			im.note(m, "left out: spec.reply is an address, and replies go into streams; refer to a Channel or a Broker")
+			im.note(m, "left out: spec.reply is an address, but replies go to a stream; refer to a Channel or a Broker")
 		}
 		if s.ReplyStream = reply.Stream; reply.Stream == "" {
 			return
 		}
 	}
 	if spec.Subscriber == nil {
-		im.note(m, "left out: there is neither spec.subscriber nor spec.reply")
+		im.note(m, "left out: it has neither spec.subscriber nor spec.reply")
 		return
 	}
 	var ok bool
@@ -275,7 +286,8 @@ func (im *importer) subscription(m *manifest) {
 	}
 }
 
-// subscribe adds a subscription with its own delivery or that of its broker or channel, if the gateway takes it.
+// subscribe adds a subscription with its own delivery or that of its broker or channel. A subscription that the gateway
+// would reject is left out, with a note.
 func (im *importer) subscribe(m *manifest, s *subscription, own *deliverySpec) {
 	namespace := m.Metadata.Namespace
 	if own == nil {
@@ -292,7 +304,8 @@ func (im *importer) subscribe(m *manifest, s *subscription, own *deliverySpec) {
 				return
 			}
 			if dead.CACerts != "" {
-				im.note(m, "spec.delivery.deadLetterSink.CACerts has no equivalent: the certificates of the system count")
+				im.note(m, "spec.delivery.deadLetterSink.CACerts has no equivalent; the certificates of the system "+
+					"are used")
 				dead.CACerts = ""
 			}
 			s.Delivery.DeadLetterSink = &dead
@@ -307,7 +320,7 @@ func (im *importer) subscribe(m *manifest, s *subscription, own *deliverySpec) {
 	im.out.Subscriptions = append(im.out.Subscriptions, *s)
 }
 
-// ping makes a source of type cron. Where its sink is no stream, the events go through one of their own.
+// ping adds a source of type cron. If its sink is not a stream, the events go through an additional stream.
 func (im *importer) ping(m *manifest) {
 	var spec pingSpec
 	if !im.decode(m, &spec) {
@@ -321,7 +334,7 @@ func (im *importer) ping(m *manifest) {
 	if spec.DataBase64 != "" {
 		data, err := base64.StdEncoding.DecodeString(spec.DataBase64)
 		if err != nil || !utf8.Valid(data) {
-			im.note(m, "left out: spec.dataBase64 is no text, which the data of a source of type cron has to be")
+			im.note(m, "left out: spec.dataBase64 is not text, and a source of type cron can only send text")
 			return
 		}
 		c.Data = string(data)
@@ -344,20 +357,21 @@ func (im *importer) ping(m *manifest) {
 	} else if len(spec.Overrides.Extensions) > 0 {
 		c.Transform = &transform{Set: map[string]string{}}
 		for name, value := range spec.Overrides.Extensions {
-			c.Transform.Set[name] = strings.ReplaceAll(value, "{", "{{") // it is no template
+			// a brace must not begin a placeholder of a template
+			c.Transform.Set[name] = strings.ReplaceAll(value, "{", "{{")
 		}
 	}
 	im.out.Sources = append(im.out.Sources, c)
 }
 
-// result encodes the configuration, with the notes before it.
+// result encodes the configuration, with the notes as comments before it.
 func (im *importer) result() (*Result, error) {
 	body, err := im.out.encode()
 	if err != nil {
 		return nil, err
 	}
 	var text strings.Builder
-	text.WriteString("# Made of manifests by: streamgate import knative\n")
+	text.WriteString("# Converted from manifests by: streamgate import knative\n")
 	for _, note := range im.notes {
 		text.WriteString("# " + note + "\n")
 	}

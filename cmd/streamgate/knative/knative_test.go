@@ -17,10 +17,12 @@ import (
 var update = flag.Bool("update", false, "write the golden files")
 
 func load(text []byte) (*config.Config, error) {
-	return config.Parse("result", text, config.Options{Types: builtin.Types(), LookupEnv: func(string) (string, bool) { return "", false }})
+	return config.Parse("result", text, config.Options{Types: builtin.Types(), LookupEnv: func(string) (string, bool) {
+		return "", false
+	}})
 }
 
-// TestImport: each file of testdata gives the configuration that stands beside it, which is valid.
+// TestImport: each file of testdata gives the configuration in the golden file beside it, which is valid.
 func TestImport(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("testdata/*.yaml")
@@ -56,15 +58,15 @@ func TestImport(t *testing.T) {
 			}
 			for _, note := range result.Notes {
 				if !strings.Contains(string(result.YAML), "\n# "+note+"\n") {
-					t.Errorf("the result does not say: %s", note)
+					t.Errorf("the result does not contain the note: %s", note)
 				}
 			}
 		})
 	}
 }
 
-// TestFilesAreOne: what refers to another manifest finds it in another file, whichever comes first.
-func TestFilesAreOne(t *testing.T) {
+// TestReferencesAcrossFiles: a manifest can refer to one in another file, in either order.
+func TestReferencesAcrossFiles(t *testing.T) {
 	t.Parallel()
 	trigger := knative.File{Name: "a", Data: []byte(`{apiVersion: eventing.knative.dev/v1, kind: Trigger, metadata: {name: t}, spec: {broker: b, subscriber: {uri: "http://x"}}}`)}
 	broker := knative.File{Name: "b", Data: []byte(`{apiVersion: eventing.knative.dev/v1, kind: Broker, metadata: {name: b}, spec: {delivery: {retry: 7}}}`)}
@@ -80,18 +82,20 @@ func TestFilesAreOne(t *testing.T) {
 	}
 }
 
-// TestNoManifests: what is no manifest at all is an error that names the file and what is wrong.
+// TestNoManifests: a file without manifests is an error that names the file and the problem.
 func TestNoManifests(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
-		"a: [":                           "read f: this is no valid YAML: ",
-		"streams: []":                    "read f: the document at line 1 is no manifest: it has no apiVersion and kind",
-		"--- x":                          "read f: the document at line 1 is no manifest: ",
-		"kind: [a]":                      "read f: the document at line 1 is no manifest: ",
-		"kind: Broker":                   "it has no apiVersion",
+		"a: [": "read f: not valid YAML: ",
+		"streams: []": "read f: the document at line 1 is not a manifest: apiVersion or kind is " +
+			"missing",
+		"--- x":                          "read f: the document at line 1 is not a manifest: ",
+		"kind: [a]":                      "read f: the document at line 1 is not a manifest: ",
+		"kind: Broker":                   "apiVersion or kind is missing",
 		list(list(list(list(list(""))))): "lists within lists",
 	} {
-		if _, err := knative.Import([]knative.File{{Name: "f", Data: []byte(text)}}); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := knative.Import([]knative.File{{Name: "f", Data: []byte(text)}}); err == nil ||
+			!strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %s", text, err, want)
 		}
 	}
@@ -99,7 +103,7 @@ func TestNoManifests(t *testing.T) {
 
 func list(items string) string { return "{apiVersion: v1, kind: List, items: [" + items + "]}" }
 
-// FuzzImport: no manifest ends the program, and what comes out is valid.
+// FuzzImport: no input panics, and every result is valid.
 func FuzzImport(f *testing.F) {
 	files, err := filepath.Glob("testdata/*.yaml")
 	if err != nil {
@@ -113,7 +117,8 @@ func FuzzImport(f *testing.F) {
 		f.Add(text)
 	}
 	for _, text := range []string{
-		"{apiVersion: eventing.knative.dev/v1, kind: Trigger, metadata: {name: t}, spec: {subscriber: {uri: !!binary /w==}, filters: [{exact: {? [a] : b}}]}}",
+		"{apiVersion: eventing.knative.dev/v1, kind: Trigger, metadata: {name: t}, spec: {subscriber: {uri: !!binary " +
+			"/w==}, filters: [{exact: {? [a] : b}}]}}",
 		"{apiVersion: eventing.knative.dev/v1, kind: \"a\\e\\x85b\", metadata: {name: t}}",
 		list("&a {apiVersion: v1, kind: List, items: [*a]}"),
 	} {

@@ -1,6 +1,6 @@
-// Package knative turns manifests of Knative Eventing into a configuration of the gateway: Broker, Trigger, Channel,
-// InMemoryChannel, Subscription and PingSource. What has no equivalent is told, and never guessed: a Trigger whose filter
-// could not be kept would let through what it should hold back, so it is left out as a whole.
+// Package knative converts manifests of Knative Eventing (Broker, Trigger, Channel, InMemoryChannel, Subscription and
+// PingSource) into a configuration of the gateway. What has no equivalent is reported and never approximated: a Trigger
+// without one of its filters would deliver events that it should hold back, so it is left out as a whole.
 package knative
 
 import (
@@ -17,13 +17,13 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Bounds on what a file can make the importer do.
+// Limits that protect the importer from hostile files.
 const (
 	maxDocuments = 10_000
-	maxListDepth = 4 // a List within a List
+	maxListDepth = 4 // of a List within a List
 )
 
-// manifest is one object, whichever it is.
+// manifest is one Kubernetes object of any kind.
 type manifest struct {
 	APIVersion string `yaml:"apiVersion"`
 	Kind       string `yaml:"kind"`
@@ -35,6 +35,7 @@ type manifest struct {
 	Items []yaml.Node `yaml:"items"`
 }
 
+// group returns the API group of the object, or "" for the core group.
 func (m *manifest) group() string {
 	group, _, found := strings.Cut(m.APIVersion, "/")
 	if !found {
@@ -43,12 +44,12 @@ func (m *manifest) group() string {
 	return group
 }
 
-// String names an object as kubectl does, with its namespace.
+// String returns the kind, namespace and name of the object.
 func (m *manifest) String() string {
 	return fmt.Sprintf("%s %s/%s", m.Kind, m.Metadata.Namespace, m.Metadata.Name)
 }
 
-// The specifications, as far as they have an equivalent; everything else in a manifest is told of by its path.
+// The parts of the specifications that have an equivalent. Every other key of a manifest is reported by its path.
 type (
 	brokerSpec struct {
 		Delivery *deliverySpec `yaml:"delivery"`
@@ -103,7 +104,7 @@ type (
 	}
 )
 
-// parse reads the documents of a file, those in a List included.
+// parse returns the manifests of a file, including those in a List.
 func parse(data []byte) ([]manifest, error) {
 	decoder := yaml.NewDecoder(bytes.NewReader(data))
 	var all []manifest
@@ -114,10 +115,11 @@ func parse(data []byte) ([]manifest, error) {
 			return all, nil
 		}
 		if err != nil {
-			return nil, fmt.Errorf("this is no valid YAML: %s", strings.TrimPrefix(oneLine(err.Error()), "yaml: "))
+			return nil, fmt.Errorf("not valid YAML: %s; check indentation, colons and quotes",
+				strings.TrimPrefix(oneLine(err.Error()), "yaml: "))
 		}
 		if len(root.Content) == 0 || root.Content[0].ShortTag() == "!!null" {
-			continue // what stands between two --- may be comments alone
+			continue // a document may consist of comments only
 		}
 		if all, err = appendManifests(all, root.Content[0], maxListDepth); err != nil {
 			return nil, err
@@ -125,16 +127,18 @@ func parse(data []byte) ([]manifest, error) {
 	}
 }
 
+// appendManifests adds the manifest of a node or, if it is a List, those of its items.
 func appendManifests(all []manifest, node *yaml.Node, depth int) ([]manifest, error) {
 	var m manifest
 	if err := node.Decode(&m); err != nil {
-		return nil, fmt.Errorf("the document at line %d is no manifest: %s", node.Line, oneLine(err.Error()))
+		return nil, fmt.Errorf("the document at line %d is not a manifest: %s", node.Line, oneLine(err.Error()))
 	}
 	if m.Kind == "" || m.APIVersion == "" {
-		return nil, fmt.Errorf("the document at line %d is no manifest: it has no apiVersion and kind", node.Line)
+		return nil, fmt.Errorf("the document at line %d is not a manifest: apiVersion or kind is missing", node.Line)
 	}
 	if len(all) >= maxDocuments || depth == 0 {
-		return nil, fmt.Errorf("there are more than %d manifests, or lists within lists; split the file", maxDocuments)
+		return nil, fmt.Errorf("the file has more than %d manifests, or too many lists within lists; split it",
+			maxDocuments)
 	}
 	if m.Kind != "List" {
 		if m.Metadata.Namespace == "" {
@@ -151,18 +155,18 @@ func appendManifests(all []manifest, node *yaml.Node, depth int) ([]manifest, er
 	return all, nil
 }
 
-// decode reads the specification into target, and returns the paths in it that have no equivalent.
+// decode reads the specification into target, and returns the paths of keys that have no equivalent.
 func (m *manifest) decode(target any) (unknown []string, err error) {
 	if m.Spec.Kind == 0 {
 		return nil, nil
 	}
 	if err := m.Spec.Decode(target); err != nil {
-		return nil, fmt.Errorf("its spec cannot be read: %s", oneLine(err.Error()))
+		return nil, fmt.Errorf("spec is not valid: %s", oneLine(err.Error()))
 	}
 	return unknownKeys(&m.Spec, reflect.TypeOf(target).Elem(), "spec"), nil
 }
 
-// unknownKeys returns the paths of a node that a type does not have.
+// unknownKeys returns the paths of the keys in a node that a type does not have.
 func unknownKeys(node *yaml.Node, t reflect.Type, at string) (unknown []string) {
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
@@ -186,12 +190,12 @@ func unknownKeys(node *yaml.Node, t reflect.Type, at string) (unknown []string) 
 	return unknown
 }
 
-// validName: the names of Kubernetes, which are safe in paths, keys and comments.
+// validName reports whether name is valid in Kubernetes. Such names are safe in paths, keys and comments.
 func validName(name string) bool {
 	return len(name) <= 63 && regexp.MustCompile(`^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$`).MatchString(name)
 }
 
-// oneLine makes text that can stand in a comment of YAML.
+// oneLine returns text as one printable line, which is safe in a comment of YAML.
 func oneLine(text string) string {
 	return strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {

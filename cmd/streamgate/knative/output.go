@@ -12,7 +12,7 @@ import (
 	"github.com/streamgate/streamgate/gateway/source/builtin"
 )
 
-// The part of a configuration that manifests can say.
+// The part of the configuration that manifests can express.
 type (
 	document struct {
 		Streams       []stream       `yaml:"streams,omitempty"`
@@ -66,7 +66,7 @@ type (
 	}
 )
 
-// encode writes the document as the gateway reads it, where $ begins a variable.
+// encode returns the document as YAML. It escapes $, with which a variable begins in a configuration.
 func (d *document) encode() ([]byte, error) {
 	var node yaml.Node
 	if err := node.Encode(d); err != nil {
@@ -91,8 +91,8 @@ func escape(node *yaml.Node) {
 	}
 }
 
-// check returns what the gateway says to a part of the document, by the rules of `streamgate validate`. So a dialect of
-// filters or a type of source is imported from the day on that the gateway has it.
+// check returns the problems of a part of the document by the rules of `streamgate validate`. Because the importer has
+// no rules of its own, it supports every filter dialect and source type that the gateway supports.
 func (d *document) check() []string {
 	text, err := d.encode()
 	if err == nil {
@@ -113,12 +113,12 @@ func (d *document) check() []string {
 		for _, part := range []string{"streams[0].", "sources[0].", "subscriptions[0]."} {
 			key = strings.TrimPrefix(key, part)
 		}
-		problems[i] = oneLine(key + ": " + strings.Replace(f.Problem, "unknown key", "there is no equivalent", 1))
+		problems[i] = oneLine(key + ": " + strings.Replace(f.Problem, "unknown key", "it has no equivalent", 1))
 	}
 	return problems
 }
 
-// streamsOf returns the streams that a subscription names, for a document in which it can be checked by itself.
+// streamsOf returns the streams that a subscription names, so that a document with this subscription alone is complete.
 func (s *subscription) streamsOf() []stream {
 	var streams []stream
 	seen := map[string]bool{"": true, "none": true}

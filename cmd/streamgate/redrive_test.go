@@ -150,7 +150,7 @@ func TestDeadLetterCommands(t *testing.T) {
 			"no such dead letter: 99-0; to list the dead letters, run: streamgate deadletters list"},
 		{"deadletters show STREAM x", exitUsage, 0, "", "like 1700000000000-0"},
 		{"deadletters redrive STREAM", exitUsage, 0, "", "--all"},
-		{"deadletters redrive STREAM 1-0 x-0", exitUsage, 0, "", `"x-0" is no id`},
+		{"deadletters redrive STREAM 1-0 x-0", exitUsage, 0, "", `"x-0" is not a valid entry id`},
 		{"deadletters redrive STREAM --all --rate -1", exitUsage, 0, "", "no limit"},
 		{"deadletters redrive STREAM --code 403", exitDone, 1, "0 redriven, 0 skipped", ""},
 		{"deadletters redrive STREAM 1-0 99-0 --dry-run", exitFailed, 2, "1 would be redriven",

@@ -71,7 +71,7 @@ func (f *backfillFlags) backfill(now time.Time) (*stac.Backfill, error) {
 		if end.text == "" {
 			continue
 		}
-		at, err := parseTime(end.flag, end.text, "2026-01-31 or 2026-01-31T00:00:00Z", time.DateOnly)
+		at, err := parseTime(end.flag, end.text, "2026-01-31 or 2026-01-31T00:00:00Z")
 		if err != nil {
 			return nil, err
 		}

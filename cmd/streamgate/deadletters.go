@@ -71,7 +71,7 @@ func (f *deadFlags) register(c *cobra.Command) {
 }
 
 // open checks the flags and returns the dead letters, and what closes them.
-func (f *deadFlags) open(args []string) (*deadletter.Store, func(), error) {
+func (f *deadFlags) open(ctx context.Context, args []string) (*deadletter.Store, func(), error) {
 	for _, bound := range []struct {
 		text, flag string
 		to         *time.Time
@@ -92,8 +92,16 @@ func (f *deadFlags) open(args []string) (*deadletter.Store, func(), error) {
 	if stream == "" {
 		stream = state.DeadLetterStream(args[0])
 	}
+	loaded, err := loadConfig(f.redis.file)
+	if err != nil {
+		return nil, nil, err
+	}
 	client, err := f.redis.dial()
 	if err != nil {
+		return nil, nil, err
+	}
+	if err := checkStream(ctx, client, args[0], loaded); err != nil {
+		_ = client.Close()
 		return nil, nil, err
 	}
 	return deadletter.NewStore(client, stream), func() { _ = client.Close() }, nil
@@ -129,7 +137,7 @@ func newDeadList() *cobra.Command {
 			if f.limit < 1 {
 				return fmt.Errorf("--limit: %d is not positive; write how many dead letters to list", f.limit)
 			}
-			dead, closeRedis, err := f.open(args)
+			dead, closeRedis, err := f.open(c.Context(), args)
 			if err != nil {
 				return err
 			}
@@ -192,7 +200,7 @@ func newDeadShow() *cobra.Command {
 		Args:    cobra.ExactArgs(2),
 		RunE: func(c *cobra.Command, args []string) error {
 			f.filter.IDs = args[1:]
-			dead, closeRedis, err := f.open(args)
+			dead, closeRedis, err := f.open(c.Context(), args)
 			if err != nil {
 				return err
 			}
@@ -245,7 +253,7 @@ func newDeadChange(change deadChange) *cobra.Command {
 			if err := checkRate(f.rate); err != nil {
 				return err
 			}
-			dead, closeRedis, err := f.open(args)
+			dead, closeRedis, err := f.open(c.Context(), args)
 			if err != nil {
 				return err
 			}

@@ -33,8 +33,12 @@ func newFilterTest() *cobra.Command {
 		Example: "  streamgate filter test \"type LIKE 'com.example.%'\" --event event.json\n" +
 			"  streamgate tail events --no-follow -o json | head -1 | streamgate filter test \"type LIKE " +
 			"'com.example.%'\" --event -",
-		Args: cobra.ExactArgs(1),
+		DisableFlagParsing: true, // an expression may begin with a minus sign; see splitExpression
 		RunE: func(c *cobra.Command, args []string) error {
+			args, err := splitExpression(c, args)
+			if err != nil || len(args) == 0 {
+				return err
+			}
 			if err := checkChoice("--output", output, formatText, formatJSON); err != nil {
 				return err
 			}
@@ -52,6 +56,45 @@ func newFilterTest() *cobra.Command {
 	c.Flags().StringVar(&file, "event", "", "`FILE` with an event in the JSON format; - for stdin")
 	c.Flags().StringVarP(&output, "output", "o", formatText, "output `FORMAT`: text or json")
 	return c
+}
+
+// splitExpression parses the flags of a command whose only argument is an expression, which may look like a flag: -n = 1.
+// What is not one of the command's own flags, or the value of one, is the expression. Without arguments it has printed the
+// help.
+func splitExpression(c *cobra.Command, args []string) (expressions []string, err error) {
+	var flags []string
+	for i := 0; i < len(args); i++ {
+		name, _, hasValue := strings.Cut(args[i], "=")
+		flag := c.Flags().Lookup(strings.TrimPrefix(name, "--"))
+		if flag == nil || !strings.HasPrefix(name, "--") {
+			flag = nil
+			if len(name) == 2 && name[0] == '-' {
+				flag = c.Flags().ShorthandLookup(name[1:])
+			}
+		}
+		switch {
+		case args[i] == "--":
+			expressions = append(expressions, args[i+1:]...)
+			i = len(args)
+		case args[i] == "-h" || args[i] == "--help":
+			return nil, failed(c.Help())
+		case flag == nil:
+			expressions = append(expressions, args[i])
+		case hasValue || i+1 == len(args):
+			flags = append(flags, args[i])
+		default:
+			flags = append(flags, args[i], args[i+1])
+			i++
+		}
+	}
+	if err := c.Flags().Parse(flags); err != nil {
+		return nil, c.FlagErrorFunc()(c, err)
+	}
+	if len(expressions) != 1 {
+		return nil, fmt.Errorf("%s accepts 1 arg(s), an expression, received %d; put the expression in quotes",
+			c.CommandPath(), len(expressions))
+	}
+	return expressions, nil
 }
 
 // readEvent reads the event that --event names.

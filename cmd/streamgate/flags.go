@@ -7,13 +7,16 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/streamgate/streamgate/gateway/state"
 )
 
 // Output formats of the commands.
 const (
-	formatText = "text"
-	formatJSON = "json"
-	formatYAML = "yaml"
+	formatText  = "text"
+	formatJSON  = "json"
+	formatYAML  = "yaml"
+	formatTable = "table"
 )
 
 // timeExample is a valid value of a flag that takes a time.
@@ -35,12 +38,11 @@ func checkRate(rate float64) error {
 	return nil
 }
 
-// parseTime reads the value of a flag as a time in RFC 3339, or in one of the further layouts. example ends the error.
-func parseTime(flag, text, example string, layouts ...string) (time.Time, error) {
-	for _, layout := range append(layouts, time.RFC3339) {
-		if at, err := time.Parse(layout, text); err == nil {
-			return at, nil
-		}
+// parseTime reads the value of a flag as a time in RFC 3339, a date, or how long ago; see [state.ParseTime]. example ends
+// the error.
+func parseTime(flag, text, example string) (time.Time, error) {
+	if at, ok := state.ParseTime(text, time.Now()); ok {
+		return at, nil
 	}
 	return time.Time{}, fmt.Errorf("%s: %q is not a valid time; write one like %s", flag, text, example)
 }

@@ -50,7 +50,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	var wrong *config.Error
 	if errors.As(err, &wrong) {
 		_, _ = fmt.Fprintln(stderr, wrong.Error())
-		_, _ = fmt.Fprintf(stderr, "streamgate: the configuration has %d problem(s); nothing was started\n",
+		_, _ = fmt.Fprintf(stderr, "streamgate: the configuration has %d problem(s)\n",
 			len(wrong.Findings))
 		return exitUsage
 	}

@@ -186,7 +186,7 @@ func TestReplayAndRewindCommands(t *testing.T) {
 	position := func() string { return client.XInfoGroups(t.Context(), stream).Val()[0].LastDeliveredID }
 	play(t, server, stream, []scenario{
 		{"replay STREAM", exitUsage, 0, "", `"from", "subscription" not set`},
-		{"replay STREAM --subscription sub --from soon", exitUsage, 0, "", "write earliest, an entry id or a time"},
+		{"replay STREAM --subscription sub --from soon", exitUsage, 0, "", "write latest, earliest, an entry id"},
 		{"replay STREAM --subscription sub --from 1 --to soon", exitUsage, 0, "", "to end at"},
 		{"replay STREAM --subscription sub --from 1 --rate -1", exitUsage, 0, "", "no limit"},
 		{"replay STREAM --subscription sub --from 1 --filter type=x", exitUsage, 0, "", "is not a valid filter"},
@@ -207,7 +207,7 @@ func TestReplayAndRewindCommands(t *testing.T) {
 	play(t, server, stream, []scenario{
 		{"rewind STREAM --subscription sub", exitUsage, 0, "", `"to" not set`},
 		{"rewind STREAM --subscription sub --to 9-0", exitUsage, 0, "", "--yes"},
-		{"rewind STREAM --subscription sub --to soon --yes", exitUsage, 0, "", "write earliest, latest"},
+		{"rewind STREAM --subscription sub --to soon --yes", exitUsage, 0, "", "write latest, earliest"},
 		{"rewind STREAM --subscription nosuch --to 9-0 --yes", exitFailed, 0, "", "no such subscription"},
 		{"rewind STREAM --subscription sub --to 9-0 --dry-run", exitDone, 1,
 			"sub would be moved to 9-0: 3 entries follow it", ""},

@@ -25,14 +25,63 @@ func newRoot() *cobra.Command {
 		Example: "  streamgate demo\n" +
 			"  streamgate serve --config streamgate.yaml\n" +
 			"  streamgate send --type com.example.hello --data '{\"hello\":\"world\"}'",
-		SilenceUsage: true, SilenceErrors: true,
+		SilenceUsage: true, SilenceErrors: true, Version: version(),
 	}
-	root.AddCommand(newServe(), newDemo(), newValidate(), newSend(), newTail(), newSources(), newDeadLetters(),
+	root.SetVersionTemplate("streamgate {{.Version}}\n")
+	root.AddCommand(newServe(), newDemo(), newValidate(), newSend(), newSink(), newTail(), newSources(), newDeadLetters(),
 		newReplay(), newRewind(), newConfig(), newFilter(), newConformance(), newImport(), newVersion())
+	root.SetHelpCommand(newHelp())
+	refuseUnknown(root)
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return fmt.Errorf("%w\nfor the flags, run: %s --help", err, c.CommandPath())
 	})
 	return root
+}
+
+// refuseUnknown makes a command that only has subcommands print its help without an argument, and fail with suggestions
+// for a subcommand that does not exist: cobra prints the help and reports success, which a script takes for an answer.
+func refuseUnknown(c *cobra.Command) {
+	for _, sub := range c.Commands() {
+		refuseUnknown(sub)
+	}
+	if c.Runnable() || !c.HasSubCommands() {
+		return
+	}
+	c.Args = cobra.ArbitraryArgs
+	c.RunE = func(c *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return failed(c.Help())
+		}
+		return unknownCommand(c, args[0])
+	}
+}
+
+func unknownCommand(c *cobra.Command, name string) error {
+	if c.SuggestionsMinimumDistance <= 0 {
+		c.SuggestionsMinimumDistance = 2
+	}
+	remedy := "for the commands, run: " + c.CommandPath() + " --help"
+	if similar := c.SuggestionsFor(name); len(similar) > 0 {
+		remedy = "did you mean " + strings.Join(similar, " or ") + "?"
+	}
+	return fmt.Errorf("unknown command %q for %q; %s", name, c.CommandPath(), remedy)
+}
+
+// newHelp takes the place of cobra's help command, which reports success for a command that does not exist.
+func newHelp() *cobra.Command {
+	return &cobra.Command{
+		Use: "help [COMMAND]", Short: "Print the help of a command", Example: "  streamgate help deadletters redrive",
+		RunE: func(c *cobra.Command, args []string) error {
+			found, rest, err := c.Root().Find(args)
+			if err != nil || found == nil {
+				return unknownCommand(c.Root(), args[0])
+			}
+			if len(rest) > 0 {
+				return unknownCommand(found, rest[0])
+			}
+			return failed(found.Help())
+		},
+	}
 }
 
 // loadConfig reads a configuration file. An empty path means the defaults.
@@ -91,26 +140,4 @@ func version() string {
 func userAgent() string {
 	word, _, _ := strings.Cut(version(), " ")
 	return "streamgate/" + word
-}
-
-func newValidate() *cobra.Command {
-	return &cobra.Command{
-		Use:   "validate FILE",
-		Short: "Check a configuration file and report every problem in it",
-		Long: "Check a configuration file without starting anything. Every problem is reported in one run, with its " +
-			"file, line, key,\n" +
-			"value and remedy. The exit code is 0 if the file is valid, and 2 if it is not.",
-		Example: "  streamgate validate streamgate.yaml",
-		Args:    cobra.ExactArgs(1),
-		RunE: func(c *cobra.Command, args []string) error {
-			loaded, err := loadConfig(args[0])
-			if err != nil {
-				return err
-			}
-			_, err = fmt.Fprintf(c.OutOrStdout(), "%s is valid: %d stream(s), %d source(s), %d subscription(s)\n",
-				args[0],
-				len(loaded.Gateway.Streams), len(loaded.Gateway.Sources), len(loaded.Gateway.Subscriptions))
-			return failed(err)
-		},
-	}
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -130,6 +131,10 @@ type deliverFunc func(ctx context.Context, event *rawevent.Event) (entryID strin
 // target returns how to send an event, and how to release what that needs.
 func (f *sendFlags) target() (deliver deliverFunc, closeTarget func(), err error) {
 	if f.stream == "" {
+		if u, err := url.Parse(f.url); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+			return nil, nil, fmt.Errorf("--url: %q is not an http or https address; write one like http://127.0.0.1:8080/",
+				withoutSecrets(f.url))
+		}
 		return f.post, func() {}, nil
 	}
 	client, err := f.redis.dial()

@@ -37,7 +37,12 @@ func newServe() *cobra.Command {
 			"delivers them to $K_SINK.",
 		Example: "  streamgate serve\n" +
 			"  streamgate serve --config streamgate.yaml --log-format json",
-		Args: cobra.NoArgs,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return fmt.Errorf("serve takes no arguments; name the file with --config %s", args[0])
+			}
+			return nil
+		},
 		RunE: func(c *cobra.Command, _ []string) error {
 			log, err := newLogger(c.ErrOrStderr(), logFormat, logLevel)
 			if err != nil {

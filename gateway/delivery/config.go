@@ -31,7 +31,8 @@ type Config struct {
 	Concurrency int `mapstructure:"concurrency"`
 	// LeaseDuration is how long a silent replica keeps its entries before the others take them over; default 30s.
 	LeaseDuration setting.Duration `mapstructure:"leaseDuration"`
-	// StartFrom is where a new subscription begins: latest (default), earliest, an entry id, or a time in RFC 3339.
+	// StartFrom is where a new subscription begins: latest (default), earliest, an entry id, a time in RFC 3339, a date, or a
+	// duration before now.
 	StartFrom string `mapstructure:"startFrom"`
 	// OnGroupLost is where the consumer group goes on when it has disappeared: resume (default), behind what was
 	// acknowledged; earliest; latest; or fail: not before somebody has made it again.
@@ -134,7 +135,7 @@ func (c *Config) Validate() setting.Problems {
 		p.Add("leaseDuration", fmt.Sprintf("%s is shorter than 1s", c.LeaseDuration), "set a time like 30s")
 	}
 	if _, err := state.StartPosition(c.StartFrom); err != nil {
-		p.Add("startFrom", err.Error(), "write latest, earliest, an entry id like 1700000000000-0, or a time like 2026-11-23T00:00:00Z")
+		p.Add("startFrom", err.Error(), state.PositionRemedy)
 	}
 	p.AddAll("delivery", c.Delivery.validate())
 	return p

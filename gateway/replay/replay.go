@@ -129,7 +129,7 @@ func (r *Replay) begin(ctx context.Context, client redis.UniversalClient) (*repl
 		run.limiter = rate.NewLimiter(rate.Limit(r.Rate), run.batch)
 	}
 	if run.from, err = state.StartPosition(r.From); err != nil || run.from == "$" {
-		return nil, fmt.Errorf("%q is %w to begin at; write earliest, an entry id or a time like 2026-11-23T00:00:00Z", r.From, state.ErrPosition)
+		return nil, fmt.Errorf("from: %q is %w to begin at; %s", r.From, state.ErrPosition, state.PositionRemedy)
 	}
 	if err = state.CheckSubscription(ctx, client, r.Stream, r.Subscription); err != nil {
 		return nil, err
@@ -160,7 +160,7 @@ func endOf(ctx context.Context, client redis.UniversalClient, stream, to string)
 	if to != "" && to != "latest" {
 		end, err := state.StartPosition(to)
 		if err != nil {
-			return "", fmt.Errorf("%q is %w to end at; write latest, an entry id or a time like 2026-11-23T00:00:00Z", to, state.ErrPosition)
+			return "", fmt.Errorf("to: %q is %w to end at; %s", to, state.ErrPosition, state.PositionRemedy)
 		}
 		return end, nil
 	}
@@ -251,7 +251,7 @@ func (r *replayRun) fraction(done bool) float64 {
 // lie behind it.
 func Rewind(ctx context.Context, client redis.UniversalClient, stream, subscription, to string, dryRun bool) (position string, behind int64, err error) {
 	if position, err = state.StartPosition(to); err != nil {
-		return "", 0, fmt.Errorf("%w; write earliest, latest, an entry id or a time like 2026-11-23T00:00:00Z", err)
+		return "", 0, fmt.Errorf("%w; %s", err, state.PositionRemedy)
 	}
 	if position == "$" {
 		if position, err = endOf(ctx, client, stream, ""); err != nil {

@@ -20,19 +20,19 @@ import (
 const (
 	maxFileBytes      = 1 << 20
 	defaultStreamName = "events"
-	environment       = "environment" // stands in a finding in place of the file
+	environment       = "environment" // the File of a finding about an environment variable
 )
 
-// Config is a valid configuration.
+// Config is a valid configuration. [Load], [Parse] and [Default] return it; it is not changed afterwards.
 type Config struct {
 	Redis   RedisConfig
 	Admin   admin.Config
 	Gateway gateway.Config
 }
 
-// Options says what a configuration may hold and where variables come from.
+// Options are the source types and the environment of a configuration.
 type Options struct {
-	Types     []source.Type
+	Types     []source.Type                    // the types that sources may have
 	LookupEnv func(name string) (string, bool) // nil means os.LookupEnv
 	TokenFile string                           // where Knative mounts the token for K_SINK; "" means /oidc/token
 }
@@ -44,7 +44,7 @@ func (o *Options) lookup(name string) (string, bool) {
 	return os.LookupEnv(name)
 }
 
-// Load reads a file. An error about its content is an *[Error].
+// Load reads a file of at most 1 MiB. An error about its content is an *[Error].
 func Load(path string, o Options) (*Config, error) {
 	f, err := os.Open(filepath.Clean(path))
 	if err != nil {
@@ -61,22 +61,23 @@ func Load(path string, o Options) (*Config, error) {
 	return Parse(path, data, o)
 }
 
-// Default returns the configuration without a file: embedded Redis, one stream, HTTP in. Where Knative's K_SINK is set, there
-// is a subscription that hands everything on to it.
+// Default returns the configuration without a file: an embedded Redis, one stream, and an HTTP listener. If Knative's
+// K_SINK is set, one subscription delivers all events to it. An error is an *[Error].
 func Default(o Options) (*Config, error) {
 	d := newDocument("no file", o)
 	d.withoutFile = true
 	return d.load(nil)
 }
 
-// Parse reads the content of a file; name stands in its findings. A non-nil error is an *[Error].
+// Parse reads the content of a file; its findings have this name as their File. An error is an *[Error].
 func Parse(name string, data []byte, o Options) (*Config, error) {
 	return newDocument(name, o).load(data)
 }
 
 func newDocument(name string, o Options) *document {
 	return &document{
-		file: name, options: &o, fromEnv: map[string]string{}, fromVariable: map[*yaml.Node]bool{}, broken: map[*yaml.Node]bool{},
+		file: name, options: &o, fromEnv: map[string]string{}, fromVariable: map[*yaml.Node]bool{},
+		broken: map[*yaml.Node]bool{},
 	}
 }
 
@@ -94,14 +95,15 @@ func (d *document) load(data []byte) (*Config, error) {
 	return c, nil
 }
 
-// validate checks the values, and finds the place in the file that each problem is about.
+// validate checks the values, and locates each problem in the file or the environment.
 func (d *document) validate(c *Config) {
 	var p setting.Problems
 	p.AddAll("redis", c.Redis.Validate())
 	p.AddAll("admin", c.Admin.Validate())
 	p = append(p, c.Gateway.Validate()...)
 	if address := c.Admin.Address; address == c.Gateway.Server.Address && !strings.HasSuffix(address, ":0") {
-		p.Add("admin.address", fmt.Sprintf("%q is that of server.address, too", address), "give each listener an address of its own, like 127.0.0.1:8081")
+		p.Add("admin.address", fmt.Sprintf("%q is also server.address", address),
+			"give each listener its own address, like 127.0.0.1:8081")
 	}
 	for _, problem := range p {
 		f := Finding{File: d.file, Key: problem.Path, Problem: problem.Message, Remedy: problem.Remedy}
@@ -118,7 +120,7 @@ func (d *document) validate(c *Config) {
 	}
 }
 
-// isRefused reports whether a key, something above it or something in it has been found wrong already.
+// isRefused reports whether a key, one above it or one below it already has a finding.
 func (d *document) isRefused(path string) bool {
 	within := func(inner, outer string) bool {
 		rest, found := strings.CutPrefix(inner, outer)
@@ -127,24 +129,25 @@ func (d *document) isRefused(path string) bool {
 	return slices.ContainsFunc(d.refused, func(key string) bool { return within(path, key) || within(key, path) })
 }
 
-// isConsequence reports whether a stream that a source or a subscription names may be one whose name has been refused.
+// isConsequence reports whether an unknown stream of a source or a subscription may be one whose name was refused: then
+// a second finding would only confuse.
 func (d *document) isConsequence(path string, node *yaml.Node) bool {
 	return strings.HasSuffix(path, "].stream") && node != nil && node.Value == "stream" &&
 		slices.ContainsFunc(d.refused, regexp.MustCompile(`^streams(\[\d+\](\.name)?)?$`).MatchString)
 }
 
-// document is one file on its way to a configuration.
+// document is the state of reading one file.
 type document struct {
 	file        string
-	withoutFile bool // nobody has named one
+	withoutFile bool // there is no file; file only stands in findings
 	options     *Options
 	root        *yaml.Node        // the top-level mapping; nil if the file is empty
-	fromEnv     map[string]string // keys whose value a variable has set, with its name
+	fromEnv     map[string]string // key -> environment variable that has set its value
 	findings    []Finding
-	refused     []string // keys that were found wrong and taken out
+	refused     []string // keys with a finding; their nodes are removed
 
-	fromVariable map[*yaml.Node]bool // values that are one ${NAME} and nothing else
-	broken       map[*yaml.Node]bool // values whose variables are wrong
+	fromVariable map[*yaml.Node]bool // values that consist of one ${NAME}
+	broken       map[*yaml.Node]bool // values with a variable that could not be expanded
 }
 
 // note records a finding at a node.

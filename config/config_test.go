@@ -17,7 +17,7 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files")
 
-// env is the environment of a test: nothing but what stands in it.
+// env returns a lookup in an environment that contains only these variables.
 func env(pairs ...string) config.Options {
 	return config.Options{Types: builtin.Types(), LookupEnv: func(name string) (string, bool) {
 		for i := 0; i < len(pairs); i += 2 {
@@ -29,7 +29,8 @@ func env(pairs ...string) config.Options {
 	}}
 }
 
-// TestCorpus: the good files of testdata load, and the bad ones give what stands beside them, word for word.
+// TestCorpus: the good files of testdata load, and the bad ones give exactly the findings in the golden file beside
+// them.
 func TestCorpus(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("testdata/*.yaml")
@@ -40,7 +41,7 @@ func TestCorpus(t *testing.T) {
 		t.Run(filepath.Base(file), func(t *testing.T) {
 			t.Parallel()
 			if !regexp.MustCompile(`\.(good|bad)\.yaml$`).MatchString(file) {
-				t.Fatal("the name says neither good nor bad")
+				t.Fatal("the name contains neither good nor bad")
 			}
 			_, err := config.Load(file, env("HOST", "redis.example.com", "EMPTY", "", "N", "262144"))
 			if strings.HasSuffix(file, ".good.yaml") {
@@ -68,8 +69,10 @@ func TestCorpus(t *testing.T) {
 				t.Error(diff)
 			}
 			for _, f := range wrong.Findings {
-				if f.Problem == "" || f.Remedy == "" || f.Line == 0 || strings.Contains(f.String(), "\n") || strings.Contains(f.Problem, "decoded") {
-					t.Errorf("a finding without problem, remedy or position, of several lines, or found by the decoder only: %+v", f)
+				if f.Problem == "" || f.Remedy == "" || f.Line == 0 || strings.Contains(f.String(), "\n") ||
+					strings.Contains(f.Problem, "decoded") {
+					t.Errorf("a finding without problem, remedy or position, with several lines, or from the decoder "+
+						"alone: %+v", f)
 				}
 			}
 		})
@@ -82,13 +85,14 @@ func TestDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Redis.URL != config.Embedded || c.Gateway.Server.Address != "127.0.0.1:8080" || c.Admin.Address != "127.0.0.1:8081" ||
+	if c.Redis.URL != config.Embedded || c.Gateway.Server.Address != "127.0.0.1:8080" ||
+		c.Admin.Address != "127.0.0.1:8081" ||
 		len(c.Gateway.Streams) != 1 || c.Gateway.Streams[0].Name != "events" {
 		t.Errorf("%+v", c)
 	}
 }
 
-// FuzzParse: no input ends the program, and what is refused says where and why.
+// FuzzParse: no input panics, and every refusal tells where and why.
 func FuzzParse(f *testing.F) {
 	files, err := filepath.Glob("testdata/*.yaml")
 	if err != nil {
@@ -106,7 +110,7 @@ func FuzzParse(f *testing.F) {
 		c, err := config.Parse("fuzz", text, variables)
 		if err == nil {
 			if problems := append(c.Gateway.Validate(), c.Redis.Validate()...); len(problems) > 0 {
-				t.Errorf("%q: a configuration is taken that is not valid: %v", text, problems)
+				t.Errorf("%q: a configuration was accepted that is not valid: %v", text, problems)
 			}
 			return
 		}
@@ -115,17 +119,18 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("%q: %v", text, err)
 		}
 		for _, f := range wrong.Findings {
-			if f.Problem == "" || f.Remedy == "" || strings.Contains(f.String(), "\n") || strings.Contains(f.Problem, "it cannot be decoded") {
+			if f.Problem == "" || f.Remedy == "" || strings.Contains(f.String(), "\n") ||
+				strings.Contains(f.Problem, "the value cannot be decoded") {
 				t.Errorf("%q: %+v", text, f)
 			}
 		}
 		if _, again := config.Parse("fuzz", text, variables); again == nil || again.Error() != err.Error() {
-			t.Errorf("%q gives first\n%v\nthen\n%v", text, err, again)
+			t.Errorf("%q gives first\n%v\nand then\n%v", text, err, again)
 		}
 	})
 }
 
-// TestFindingParts: a value cannot be taken for the end of the problem.
+// TestFindingParts: a value with "; " in it does not change where the problem ends and the remedy begins.
 func TestFindingParts(t *testing.T) {
 	t.Parallel()
 	_, err := config.Parse("f", []byte("server: { shutdownTimeout: 'a; b' }"), env())
@@ -139,15 +144,17 @@ func TestFindingParts(t *testing.T) {
 	}
 }
 
-// TestDeepAndWide: what is nested deep or repeated often takes no long time, and is refused or taken like anything else.
+// TestDeepAndWide: deeply nested or often repeated content does not take long, and is refused or accepted as usual.
 func TestDeepAndWide(t *testing.T) {
 	t.Parallel()
 	subscription := func(filter string) string {
-		return "streams: [{ name: events }]\nsubscriptions: [{ name: a, stream: events, sink: { uri: 'http://x' }, filters: [" + filter + "] }]"
+		return "streams: [{ name: events }]\nsubscriptions: [{ name: a, stream: events, sink: { uri: 'http://x' }, " +
+			"filters: [" + filter + "] }]"
 	}
 	for name, c := range map[string]struct{ text, want string }{
-		"deep":           {subscription(strings.Repeat("{ not: ", 500) + "{ exact: { type: a } }" + strings.Repeat(" }", 500)), "nested deeper than"},
-		"deeper":         {subscription(strings.Repeat("{ all: [", 20_000)), "no valid YAML"},
+		"deep": {subscription(strings.Repeat("{ not: ", 500) + "{ exact: { type: a } }" +
+			strings.Repeat(" }", 500)), "nested deeper than"},
+		"deeper":         {subscription(strings.Repeat("{ all: [", 20_000)), "not valid YAML"},
 		"many streams":   {"streams: [" + strings.Repeat("{ name: S },", 3000) + "]", "there are two streams"},
 		"many variables": {"streams: [" + strings.Repeat("$x,", 3000) + "]", "a single $"},
 		"aliases":        {"a: &a [x, x, x]\nb: &b [*a, *a, *a]\nc: &c [*b, *b, *b]\nstreams: *c", "alias"},
@@ -158,7 +165,7 @@ func TestDeepAndWide(t *testing.T) {
 	}
 }
 
-// TestLoad: what is no configuration at all.
+// TestLoad: files that are empty, too large or missing.
 func TestLoad(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -166,7 +173,8 @@ func TestLoad(t *testing.T) {
 	if err := os.WriteFile(large, []byte(strings.Repeat("# comment\n", 1<<17)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for file, want := range map[string]string{large: "is larger than 1048576 bytes", dir: "directory", filepath.Join(dir, "nosuch"): "no such file"} {
+	for file, want := range map[string]string{large: "is larger than 1048576 bytes", dir: "directory",
+		filepath.Join(dir, "nosuch"): "no such file"} {
 		if _, err := config.Load(file, env()); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", file, err)
 		}

@@ -18,7 +18,7 @@ import (
 	"github.com/streamgate/streamgate/gateway/stream"
 )
 
-// decode makes the configuration of a file whose keys and types have been checked.
+// decode builds the configuration from a tree whose keys and types have been checked.
 func (d *document) decode() *Config {
 	c := &Config{Redis: NewRedisConfig(), Admin: admin.NewConfig()}
 	c.Gateway.Server = ingress.NewConfig()
@@ -50,11 +50,12 @@ func (d *document) decodeStreams(c *Config) {
 	}
 }
 
+// decodeSources splits the keys of each source between sourceHead and the configuration of its type.
 func (d *document) decodeSources(c *Config) {
 	for i, node := range elements(d.root, "sources") {
 		key := fmt.Sprintf("sources[%d]", i)
 		var head sourceHead
-		own := *node // the source's own keys are what is left without the head's
+		own := *node // the keys of the source type: those that are not in sourceHead
 		own.Content = nil
 		heads := *node
 		heads.Content = nil
@@ -68,11 +69,13 @@ func (d *document) decodeSources(c *Config) {
 		}
 		d.decodeBlock(&heads, &head, key)
 		c.Gateway.Sources = append(c.Gateway.Sources, source.Block{
-			Name: head.Name, Type: head.Type, Stream: head.Stream, Transform: head.Transform, Config: d.decodeSource(head.Type, &own, key),
+			Name: head.Name, Type: head.Type, Stream: head.Stream, Transform: head.Transform,
+			Config: d.decodeSource(head.Type, &own, key),
 		})
 	}
 }
 
+// decodeSource decodes the keys of a source type.
 func (d *document) decodeSource(typeName string, node *yaml.Node, key string) source.Config {
 	for _, t := range d.options.Types {
 		if t.Name != typeName {
@@ -85,7 +88,7 @@ func (d *document) decodeSource(typeName string, node *yaml.Node, key string) so
 	return unknownSource{}
 }
 
-// unknownSource stands for a source whose type has been refused, so that the others keep their places.
+// unknownSource stands for a source whose type was refused, so that the indexes of the others stay right.
 type unknownSource struct{}
 
 func (unknownSource) Validate(string) setting.Problems { return nil }
@@ -97,9 +100,10 @@ func (unknownSource) Report(map[string][]byte) (source.Report, error) {
 }
 
 func (unknownSource) NewSource(source.Env) (source.Source, error) {
-	return nil, errors.New("the type of the source is unknown")
+	return nil, errors.New("the source has an unknown type")
 }
 
+// elements returns the items of a list in a mapping; none if there is no such key.
 func elements(root *yaml.Node, name string) []*yaml.Node {
 	if list := child(root, name); list != nil {
 		return list.Content
@@ -107,8 +111,8 @@ func elements(root *yaml.Node, name string) []*yaml.Node {
 	return nil
 }
 
-// decodeBlock decodes a mapping over the defaults that target holds. viper decodes each block by itself: it would
-// otherwise take the dots in keys for paths.
+// decodeBlock decodes a mapping over the defaults in target. Each block gets a viper instance of its own with another
+// key delimiter, because viper would take the dots in keys for paths.
 func (d *document) decodeBlock(node *yaml.Node, target any, key string) {
 	if node == nil {
 		return
@@ -122,12 +126,13 @@ func (d *document) decodeBlock(node *yaml.Node, target any, key string) {
 	if err == nil {
 		err = v.UnmarshalExact(target, viper.DecodeHook(decodeText))
 	}
-	if err != nil { // the tree has been checked: this is a gap in that check
-		d.refuse(node, key, "it cannot be decoded: "+strings.Join(strings.Fields(err.Error()), " "), "check the values")
+	if err != nil { // the tree was checked before, so this is a gap in the check
+		d.refuse(node, key, "the value cannot be decoded: "+strings.Join(strings.Fields(err.Error()), " "),
+			"check the values of this block")
 	}
 }
 
-// decodeText decodes text into types that know how, for mapstructure.
+// decodeText is a hook for mapstructure that decodes text into types that implement encoding.TextUnmarshaler.
 func decodeText(from, to reflect.Type, value any) (any, error) {
 	text, isText := value.(string)
 	result := reflect.New(to)

@@ -11,17 +11,18 @@ import (
 	"github.com/streamgate/streamgate/gateway/stream"
 )
 
-// overridable is a mapping at the top of the file whose keys variables can override.
+// overridable is a top-level mapping whose keys environment variables can override.
 type overridable struct {
 	name   string
 	target any
 }
 
+// sections returns the mappings that environment variables can override.
 func (c *Config) sections() []overridable {
 	return []overridable{{"redis", &c.Redis}, {"server", &c.Gateway.Server}, {"admin", &c.Admin}}
 }
 
-// EnvNames returns the variables that override keys, in the order of the keys.
+// EnvNames returns the names of the environment variables that override keys, in the order of the keys.
 func EnvNames() []string {
 	var names []string
 	for _, s := range new(Config).sections() {
@@ -36,10 +37,10 @@ func EnvNames() []string {
 	return names
 }
 
-// isBlock tells whether a key holds keys of its own, which no variable overrides.
+// isBlock reports whether a key holds a mapping, which no variable can override.
 func isBlock(field reflect.StructField) bool { return field.Type.Kind() == reflect.Struct }
 
-// envName makes STREAMGATE_SERVER_MAX_EVENT_BYTES of server and maxEventBytes.
+// envName returns the variable of a key, such as STREAMGATE_SERVER_MAX_EVENT_BYTES for server and maxEventBytes.
 func envName(section, key string) string {
 	var b strings.Builder
 	b.WriteString("STREAMGATE_" + strings.ToUpper(section) + "_")
@@ -52,19 +53,19 @@ func envName(section, key string) string {
 	return b.String()
 }
 
-// variable returns the value of a variable; an empty one counts as not set.
+// variable returns the value of an environment variable; an empty one counts as not set.
 func (d *document) variable(name string) string {
 	value, _ := d.options.lookup(name)
 	return value
 }
 
-// noteVariable records a finding about a variable.
+// noteVariable records a finding about an environment variable.
 func (d *document) noteVariable(name, problem, remedy string) {
 	d.findings = append(d.findings, Finding{File: environment, Key: name, Problem: problem, Remedy: remedy})
 }
 
-// originEnv applies the variables of the notebook that this gateway comes from, and of Knative, where neither the file nor
-// a STREAMGATE_... variable says otherwise. What is not used is not looked at: Kubernetes sets REDIS_PORT by itself.
+// originEnv applies the variables of the original notebook and of Knative to keys that neither the file nor a
+// STREAMGATE_... variable sets. Unused variables are not checked, because Kubernetes sets REDIS_PORT on its own.
 func (d *document) originEnv(c *Config) {
 	if host := d.variable("REDIS_HOSTNAME"); host != "" && !d.isSet("redis", "url") {
 		port := "6379"
@@ -73,7 +74,8 @@ func (d *document) originEnv(c *Config) {
 			d.checkPort("REDIS_PORT", p)
 		}
 		if strings.ContainsAny(host, "/@? ") { // the value may hold a password
-			d.noteVariable("REDIS_HOSTNAME", "it is no host name", "set the name alone, like redis, or set STREAMGATE_REDIS_URL")
+			d.noteVariable("REDIS_HOSTNAME", "not a valid host name",
+				"set only the name, like redis, or set STREAMGATE_REDIS_URL")
 			host = "localhost"
 		}
 		c.Redis.URL = "redis://" + net.JoinHostPort(strings.Trim(host, "[]"), port)
@@ -86,17 +88,18 @@ func (d *document) originEnv(c *Config) {
 	}
 }
 
+// isSet reports whether the file or a STREAMGATE_... variable sets a key.
 func (d *document) isSet(section, key string) bool {
 	return child(child(d.root, section), key) != nil || d.variable(envName(section, key)) != ""
 }
 
 func (d *document) checkPort(name, value string) {
 	if _, err := strconv.ParseUint(value, 10, 16); err != nil {
-		d.noteVariable(name, fmt.Sprintf("%q is no port", shorten(value)), "set a number up to 65535")
+		d.noteVariable(name, fmt.Sprintf("%q is not a valid port", shorten(value)), "set a number from 0 to 65535")
 	}
 }
 
-// defaultStream is the stream of a configuration that names none.
+// defaultStream returns the stream of a configuration without the key streams.
 func (d *document) defaultStream() stream.Config {
 	stream := stream.NewConfig()
 	stream.Name = defaultStreamName
@@ -107,7 +110,7 @@ func (d *document) defaultStream() stream.Config {
 	return stream
 }
 
-// override sets the keys of a section from variables.
+// override sets the keys of a section from environment variables.
 func (d *document) override(section string, target reflect.Value) {
 	t := target.Type()
 	for i := range t.NumField() {
@@ -121,13 +124,14 @@ func (d *document) override(section string, target reflect.Value) {
 			continue
 		}
 		if remedy := setFromText(target.Field(i), value); remedy != "" {
-			d.noteVariable(name, fmt.Sprintf("%q is no value for %s.%s", shorten(value), section, key), remedy)
+			d.noteVariable(name, fmt.Sprintf("%q is not a valid value of %s.%s", shorten(value), section, key), remedy)
 			continue
 		}
 		d.fromEnv[section+"."+key] = name
 	}
 }
 
+// setFromText sets a field, and returns the remedy if the text is not valid.
 func setFromText(field reflect.Value, text string) (remedy string) {
 	if u, ok := field.Addr().Interface().(encoding.TextUnmarshaler); ok {
 		if u.UnmarshalText([]byte(text)) != nil {
@@ -138,7 +142,7 @@ func setFromText(field reflect.Value, text string) (remedy string) {
 	switch field.Kind() {
 	case reflect.String:
 		field.SetString(text)
-	case reflect.Slice: // of texts
+	case reflect.Slice: // of strings
 		field.Set(reflect.ValueOf(strings.Split(text, ",")))
 	case reflect.Bool:
 		b, err := strconv.ParseBool(text)

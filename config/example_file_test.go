@@ -25,11 +25,12 @@ import (
 
 const exampleFile = "../config.example.yaml"
 
-// commentedKey is a line of the example with a key that is commented out.
+// commentedKey matches a line of the example whose key is commented out.
 var commentedKey = regexp.MustCompile(`(?m)^( *)# ([A-Za-z]+: .*)$`)
 
-// inPlaceOf is what is found where such a line stands in place of another key.
-var inPlaceOf = regexp.MustCompile(`\.(bbox|backfill\.start|from): |schemas\[\d\]: read the schema: open /etc/.*|ink: (the sink has more than one address|there are two addresses for dead letters)$`)
+// inPlaceOf matches the findings about a line that is an alternative to another key.
+var inPlaceOf = regexp.MustCompile(`\.(bbox|backfill\.start|from): |schemas\[\d\]: read the schema: open /etc/.*|` +
+	`ink: (the sink has more than one address|there are two addresses for dead letters)$`)
 
 func readExample(t *testing.T) string {
 	t.Helper()
@@ -50,8 +51,7 @@ func loadExample(t *testing.T) *config.Config {
 	return c
 }
 
-// TestExampleHasEveryKey: config.example.yaml holds each key that there is at its place, live or commented out, and no
-// other.
+// TestExampleHasEveryKey: config.example.yaml contains every key at its place, live or commented out, and no other key.
 func TestExampleHasEveryKey(t *testing.T) {
 	t.Parallel()
 	var tree map[string]any
@@ -78,11 +78,11 @@ func TestExampleHasEveryKey(t *testing.T) {
 		addShown(shown, value, name)
 	}
 	if diff := cmp.Diff(known, shown); diff != "" {
-		t.Errorf("keys that there are (-) and keys that the example shows (+):\n%s", diff)
+		t.Errorf("existing keys (-) and keys of the example (+):\n%s", diff)
 	}
 }
 
-// TestDeliveryIsDocumented: docs/delivery.md describes every key of a subscription that is about delivery.
+// TestDeliveryIsDocumented: docs/delivery.md describes every key of a subscription that concerns delivery.
 func TestDeliveryIsDocumented(t *testing.T) {
 	t.Parallel()
 	docs, err := os.ReadFile("../docs/delivery.md")
@@ -95,14 +95,14 @@ func TestDeliveryIsDocumented(t *testing.T) {
 		key = strings.TrimPrefix(key, ".")
 		switch {
 		case key == "name", key == "stream", key == "startFrom", strings.HasPrefix(key, "filters"):
-		case key == "sink", key == "delivery", key == "delivery.deadLetterSink": // their keys are there
+		case key == "sink", key == "delivery", key == "delivery.deadLetterSink": // their own keys are listed
 		case !strings.Contains(string(docs), "\n| `"+key+"` |"):
 			t.Errorf("docs/delivery.md has no row for %s", key)
 		}
 	}
 }
 
-// addKnown adds the keys of a configuration struct; filters within filters count as one level.
+// addKnown adds the keys of a configuration struct; nested filters count as one level.
 func addKnown(keys map[string]bool, t reflect.Type, at string) {
 	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice {
 		t = t.Elem()
@@ -123,7 +123,7 @@ func addKnown(keys map[string]bool, t reflect.Type, at string) {
 	}
 }
 
-// addShown adds the keys of a part of the example.
+// addShown adds the keys of a node of the example.
 func addShown(keys map[string]bool, node any, at string) {
 	switch node := node.(type) {
 	case []any:
@@ -139,7 +139,7 @@ func addShown(keys map[string]bool, node any, at string) {
 		for key, value := range node {
 			keys[at+"."+key] = true
 			switch {
-			case strings.HasSuffix(at, "transform") && key == "set": // its keys are anybody's
+			case strings.HasSuffix(at, "transform") && key == "set": // its keys are chosen by the user
 			case !strings.HasPrefix(at, "subscriptions.filters"):
 				addShown(keys, value, at+"."+key)
 			case key == "all" || key == "any" || key == "not":
@@ -149,20 +149,21 @@ func addShown(keys map[string]bool, node any, at string) {
 	}
 }
 
-// TestExampleCommentsAreKeys: each line that is commented out is valid when it is the only one that is not, but where it
-// says that it stands in place of another.
+// TestExampleCommentsAreKeys: each commented-out line is valid when it alone is made live, unless it is an alternative
+// to another key.
 func TestExampleCommentsAreKeys(t *testing.T) {
 	t.Parallel()
 	text := readExample(t)
 	lines := commentedKey.FindAllStringSubmatchIndex(text, -1)
 	if len(lines) < 4 {
-		t.Fatalf("only %d lines are commented out", len(lines))
+		t.Fatalf("found only %d lines that are commented out", len(lines))
 	}
 	for _, m := range lines {
 		line := text[m[4]:m[5]]
 		_, err := config.Parse("f", []byte(text[:m[3]]+line+text[m[1]:]), env())
 		var wrong *config.Error
-		if errors.As(err, &wrong) && len(wrong.Findings) == 1 && inPlaceOf.MatchString(wrong.Findings[0].Key+": "+wrong.Findings[0].Problem) {
+		if errors.As(err, &wrong) && len(wrong.Findings) == 1 &&
+			inPlaceOf.MatchString(wrong.Findings[0].Key+": "+wrong.Findings[0].Problem) {
 			continue
 		}
 		if err != nil {
@@ -171,7 +172,7 @@ func TestExampleCommentsAreKeys(t *testing.T) {
 	}
 }
 
-// TestExampleShowsDefaults: where there is a default, the example shows it, but for what makes an example.
+// TestExampleShowsDefaults: the example shows the defaults, except for the keys that make it an example.
 func TestExampleShowsDefaults(t *testing.T) {
 	t.Parallel()
 	c := loadExample(t)
@@ -182,7 +183,7 @@ func TestExampleShowsDefaults(t *testing.T) {
 	st.Name, st.Mirror, st.DedupWindow, st.Retention = "", nil, 0, stream.RetentionConfig{}
 	watch, ok := c.Gateway.Sources[0].Config.(*stac.Config)
 	if !ok {
-		t.Fatal("the first source of the example is no STAC API")
+		t.Fatal("the first source of the example is not of type stac")
 	}
 	defaults := stac.NewConfig()
 	for what, pair := range map[string][2]any{
@@ -192,8 +193,10 @@ func TestExampleShowsDefaults(t *testing.T) {
 		"stream":       {stream.NewConfig(), st},
 		"subscription": {delivery.NewConfig(), subscription},
 		"stac": {
-			[]any{defaults.Lookback, defaults.Limit, defaults.Interval, defaults.Timeout, defaults.Event.Profile, defaults.Event.IDScope, defaults.Event.RewriteSelf},
-			[]any{watch.Lookback, watch.Limit, watch.Interval, watch.Timeout, watch.Event.Profile, watch.Event.IDScope, watch.Event.RewriteSelf},
+			[]any{defaults.Lookback, defaults.Limit, defaults.Interval, defaults.Timeout, defaults.Event.Profile,
+				defaults.Event.IDScope, defaults.Event.RewriteSelf},
+			[]any{watch.Lookback, watch.Limit, watch.Interval, watch.Timeout, watch.Event.Profile, watch.Event.IDScope,
+				watch.Event.RewriteSelf},
 		},
 	} {
 		if diff := cmp.Diff(pair[0], pair[1]); diff != "" {

@@ -25,7 +25,7 @@ func child(node *yaml.Node, name string) *yaml.Node {
 	return nil
 }
 
-// suggestion names the key that was probably meant, or all that there are.
+// suggestion returns the remedy for an unknown key: the most similar key, or all valid keys.
 func suggestion(name string, fields map[string]reflect.Type) string {
 	known := slices.Sorted(maps.Keys(fields))
 	best, bestDistance := "", 3
@@ -40,7 +40,7 @@ func suggestion(name string, fields map[string]reflect.Type) string {
 	return "the keys here are " + strings.Join(known, ", ")
 }
 
-// distance is the number of characters to insert, delete or replace.
+// distance returns the number of bytes to insert, delete or replace to turn a into b.
 func distance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {
@@ -61,8 +61,8 @@ func distance(a, b string) int {
 	return row[len(b)]
 }
 
-// find returns the node that a path like subscriptions[0].delivery.timeout leads to, the key where there is one, or the
-// nearest one above it that exists.
+// find returns the node of a path like subscriptions[0].delivery.timeout: the key of a mapping, or an element of a
+// list. If the path does not exist, it returns the node of the longest part that does.
 func (d *document) find(path string) *yaml.Node {
 	node, found := d.root, d.root
 	for _, part := range regexp.MustCompile(`[^.\[\]]+`).FindAllString(path, -1) {

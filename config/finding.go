@@ -7,16 +7,16 @@ import (
 	"strings"
 )
 
-// Finding is one thing that is wrong with a configuration.
+// Finding is one problem of a configuration.
 type Finding struct {
 	File         string // the file, or "environment"
 	Line, Column int    // from 1; 0 where there is no position
 	Key          string // like subscriptions[0].delivery.timeout
-	Problem      string
-	Remedy       string
+	Problem      string // what is wrong, with the value
+	Remedy       string // what to write instead
 }
 
-// String returns file:line:column: key: problem; remedy, in one line whatever the file holds.
+// String returns file:line:column: key: problem; remedy. It is always one line: line breaks of the file are escaped.
 func (f Finding) String() string {
 	var b strings.Builder
 	b.WriteString(f.File)
@@ -30,10 +30,10 @@ func (f Finding) String() string {
 	return strings.NewReplacer("\n", `\n`, "\r", `\r`).Replace(b.String())
 }
 
-// Error holds everything that is wrong with a configuration.
+// Error holds all problems of a configuration, of which there is at least one.
 type Error struct{ Findings []Finding }
 
-// Error implements error, one finding a line, in the order of the file.
+// Error returns the findings in the order of the file, one per line.
 func (e *Error) Error() string {
 	lines := make([]string, len(e.Findings))
 	for i, f := range e.Findings {
@@ -42,7 +42,7 @@ func (e *Error) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// asError returns the findings as an error, or nil.
+// asError returns the findings as an *[Error], sorted and each once, or nil if there are none.
 func asError(findings []Finding) error {
 	if len(findings) == 0 {
 		return nil

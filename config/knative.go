@@ -13,24 +13,26 @@ import (
 	"github.com/streamgate/streamgate/gateway/delivery"
 )
 
-// knativeTokenFile is where a SinkBinding mounts the OIDC token for its sink, if there is one.
+// knativeTokenFile is where a SinkBinding mounts the OIDC token for its sink, if the sink has an audience.
 const knativeTokenFile = "/oidc/token"
 
+// knativeSubscription is the name of the subscription that delivers to K_SINK.
 const knativeSubscription = "sink"
 
-// underKnative reports whether the program runs as a container of a ContainerSource, or behind a SinkBinding: without a file,
-// and with a sink. With a file that counts alone, which can name ${K_SINK}.
+// underKnative reports whether the program runs in a ContainerSource or with a SinkBinding: K_SINK is set and there is
+// no file. A file always has precedence, and can refer to ${K_SINK}.
 func (d *document) underKnative() bool { return d.withoutFile && d.variable("K_SINK") != "" }
 
-// portAddress returns the address that PORT stands for. Who runs the container says PORT and stands before it; but where
-// nothing has said that anybody may publish, that has to be meant.
+// portAddress returns the address for PORT. A platform that sets PORT also puts a proxy in front of the container, but
+// the listener is opened on all addresses only if anonymous publishing is allowed, explicitly or by running under
+// Knative.
 func (d *document) portAddress(c *Config, port string) string {
 	anonymous := d.underKnative()
 	if node := child(child(d.root, "server"), "allowAnonymous"); node != nil {
-		anonymous, _ = strconv.ParseBool(node.Value) // the tree has been checked
+		anonymous, _ = strconv.ParseBool(node.Value) // the tree was checked before
 	}
 	if text := d.variable(envName("server", "allowAnonymous")); text != "" {
-		anonymous, _ = strconv.ParseBool(text) // override says what is wrong
+		anonymous, _ = strconv.ParseBool(text) // override reports an invalid value
 	}
 	host := "127.0.0.1"
 	if anonymous {
@@ -39,7 +41,7 @@ func (d *document) portAddress(c *Config, port string) string {
 	return net.JoinHostPort(host, port)
 }
 
-// knativeEnv adds the subscription that Knative's variables describe: everything goes to K_SINK.
+// knativeEnv adds the subscription that Knative's variables describe. It delivers all events to K_SINK.
 func (d *document) knativeEnv(c *Config) {
 	if !d.underKnative() {
 		return
@@ -69,14 +71,15 @@ func (d *document) knativeOverrides() map[string]string {
 	decoder := json.NewDecoder(bytes.NewReader([]byte(text)))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&overrides); err != nil || decoder.More() {
-		d.noteVariable("K_CE_OVERRIDES", "it does not have the form of CloudEvent overrides", `write JSON like {"extensions":{"team":"a"}}, all values text`)
+		d.noteVariable("K_CE_OVERRIDES", "not valid CloudEvent overrides",
+			`write JSON like {"extensions":{"team":"a"}}, with text values only`)
 		return nil
 	}
 	return overrides.Extensions
 }
 
-// knativeToken returns the file with the token for the sink, or "". Events for an audience that cannot be proved are not sent
-// at all: the sink would refuse each for good.
+// knativeToken returns the file with the token for the sink, or "". An audience without a token is an error at the
+// start: the sink would reject every event for good.
 func (d *document) knativeToken() string {
 	file := knativeTokenFile
 	if d.options.TokenFile != "" {
@@ -86,8 +89,9 @@ func (d *document) knativeToken() string {
 		return file
 	}
 	if audience := d.variable("K_AUDIENCE"); audience != "" {
-		d.noteVariable("K_AUDIENCE", fmt.Sprintf("the sink wants a token for %q, and there is none in %s", shorten(audience), file),
-			"mount one there, as a SinkBinding does, or unset the variable")
+		d.noteVariable("K_AUDIENCE", fmt.Sprintf("the sink requires a token for the audience %q, and %s does not exist",
+			shorten(audience), file),
+			"mount a token there, as a SinkBinding does, or unset the variable")
 	}
 	return ""
 }

@@ -17,7 +17,7 @@ import (
 
 const overrides = `{"extensions":{"team":"a","site":"b c"}}`
 
-// someCert is a certificate in PEM.
+// someCert returns a certificate in PEM.
 func someCert(t *testing.T) string {
 	t.Helper()
 	server := httptest.NewTLSServer(nil)
@@ -25,7 +25,7 @@ func someCert(t *testing.T) string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))
 }
 
-// TestKnativeVariables: without a file, K_SINK makes a subscription to it, and the others say how events are sent.
+// TestKnativeVariables: without a file, K_SINK adds a subscription, and the other variables configure its sink.
 func TestKnativeVariables(t *testing.T) {
 	t.Parallel()
 	token := filepath.Join(t.TempDir(), "token")
@@ -38,14 +38,16 @@ func TestKnativeVariables(t *testing.T) {
 		tokenFile string
 		want      sink.Config
 	}{
-		"alone":     {nil, none, sink.Config{URI: "http://sink/x"}},
-		"empty":     {[]string{"K_CE_OVERRIDES", "", "K_CA_CERTS", "", "K_AUDIENCE", ""}, none, sink.Config{URI: "http://sink/x"}},
-		"no object": {[]string{"K_CE_OVERRIDES", "{}"}, none, sink.Config{URI: "http://sink/x"}},
+		"alone": {nil, none, sink.Config{URI: "http://sink/x"}},
+		"empty": {[]string{"K_CE_OVERRIDES", "", "K_CA_CERTS", "", "K_AUDIENCE", ""}, none,
+			sink.Config{URI: "http://sink/x"}},
+		"not an object": {[]string{"K_CE_OVERRIDES", "{}"}, none, sink.Config{URI: "http://sink/x"}},
 		"all": {
 			[]string{"K_CE_OVERRIDES", overrides, "K_CA_CERTS", cert, "K_AUDIENCE", "a"}, token,
-			sink.Config{URI: "http://sink/x", Extensions: map[string]string{"team": "a", "site": "b c"}, CACerts: cert, TokenFile: token},
+			sink.Config{URI: "http://sink/x", Extensions: map[string]string{"team": "a", "site": "b c"}, CACerts: cert,
+				TokenFile: token},
 		},
-		"a token of which no variable tells": {nil, token, sink.Config{URI: "http://sink/x", TokenFile: token}},
+		"a token without an audience": {nil, token, sink.Config{URI: "http://sink/x", TokenFile: token}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -64,37 +66,42 @@ func TestKnativeVariables(t *testing.T) {
 	}
 }
 
-// TestKnativeVariablesWithAFile: the file counts alone, also where it holds nothing.
+// TestKnativeVariablesWithAFile: with a file, even an empty one, the variables of Knative are ignored.
 func TestKnativeVariablesWithAFile(t *testing.T) {
 	t.Parallel()
 	for _, file := range []string{"", "streams: [{ name: S }]"} {
-		got, err := config.Parse("f", []byte(file), env("K_SINK", "nonsense", "K_CE_OVERRIDES", "nonsense", "K_AUDIENCE", "x"))
+		got, err := config.Parse("f", []byte(file),
+			env("K_SINK", "nonsense", "K_CE_OVERRIDES", "nonsense", "K_AUDIENCE", "x"))
 		if err != nil || len(got.Gateway.Subscriptions) != 0 {
 			t.Errorf("%q: %+v, %v", file, got, err)
 		}
 	}
 }
 
-// TestPort: PORT listens for everybody only where that has been said, by allowAnonymous or by running under Knative.
+// TestPort: PORT opens the listener on all addresses only with allowAnonymous or under Knative.
 func TestPort(t *testing.T) {
 	t.Parallel()
 	const sink, anonymous = "K_SINK", "STREAMGATE_SERVER_ALLOW_ANONYMOUS"
 	for name, c := range map[string]struct {
-		file      string // "-" for none
+		file      string // "-" means no file
 		variables []string
 		address   string
 		anonymous bool
 	}{
-		"nothing said":              {"-", nil, "127.0.0.1:9000", false},
-		"under Knative":             {"-", []string{sink, "http://x"}, "0.0.0.0:9000", true},
-		"under Knative, forbidden":  {"-", []string{sink, "http://x", anonymous, "false"}, "127.0.0.1:9000", false},
-		"by a variable":             {"-", []string{anonymous, "true"}, "0.0.0.0:9000", true},
-		"by the file":               {"server: { allowAnonymous: true }", nil, "0.0.0.0:9000", true},
-		"by the file, forbidden":    {"server: { allowAnonymous: true }", []string{anonymous, "false"}, "127.0.0.1:9000", false},
-		"a file under Knative":      {"", []string{sink, "http://x"}, "127.0.0.1:9000", false},
-		"an address beside PORT":    {"server: { address: '127.0.0.1:1' }", []string{sink, "http://x"}, "127.0.0.1:1", false},
-		"a variable beside PORT":    {"-", []string{sink, "http://x", "STREAMGATE_SERVER_ADDRESS", "127.0.0.1:2"}, "127.0.0.1:2", false},
-		"allowed, and no other one": {"server: { allowAnonymous: false }", []string{anonymous, "true"}, "0.0.0.0:9000", true},
+		"neither":                  {"-", nil, "127.0.0.1:9000", false},
+		"under Knative":            {"-", []string{sink, "http://x"}, "0.0.0.0:9000", true},
+		"under Knative, forbidden": {"-", []string{sink, "http://x", anonymous, "false"}, "127.0.0.1:9000", false},
+		"by a variable":            {"-", []string{anonymous, "true"}, "0.0.0.0:9000", true},
+		"by the file":              {"server: { allowAnonymous: true }", nil, "0.0.0.0:9000", true},
+		"by the file, forbidden": {"server: { allowAnonymous: true }", []string{anonymous, "false"},
+			"127.0.0.1:9000", false},
+		"a file under Knative": {"", []string{sink, "http://x"}, "127.0.0.1:9000", false},
+		"an address beside PORT": {"server: { address: '127.0.0.1:1' }", []string{sink, "http://x"}, "127.0.0.1:1",
+			false},
+		"a variable beside PORT": {"-", []string{sink, "http://x", "STREAMGATE_SERVER_ADDRESS", "127.0.0.1:2"},
+			"127.0.0.1:2", false},
+		"allowed, and no other one": {"server: { allowAnonymous: false }", []string{anonymous, "true"}, "0.0.0.0:9000",
+			true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -114,20 +121,25 @@ func TestPort(t *testing.T) {
 	}
 }
 
-// TestBadKnativeVariables: a finding names the variable.
+// TestBadKnativeVariables: a finding names the variable that is wrong.
 func TestBadKnativeVariables(t *testing.T) {
 	t.Parallel()
 	for want, variables := range map[string][]string{
-		`environment: K_SINK: the sink has no http or https address`:                            {"K_SINK", "sink:80"},
-		`environment: K_CE_OVERRIDES: it does not have the form of CloudEvent overrides`:        {"K_CE_OVERRIDES", "x"},
-		`environment: K_CE_OVERRIDES: it does not have the form of CloudEvent overrides; write`: {"K_CE_OVERRIDES", `{"extension":{}}`},
-		`environment: K_CE_OVERRIDES: it does not have the form`:                                {"K_CE_OVERRIDES", `{"extensions":{"a":1}}`},
-		`environment: K_CE_OVERRIDES: it does not`:                                              {"K_CE_OVERRIDES", `{} {}`},
-		`environment: K_CE_OVERRIDES: "Team" is no name of an extension attribute`:              {"K_CE_OVERRIDES", `{"extensions":{"Team":"a"}}`},
-		`environment: K_CE_OVERRIDES: "type" is no name of an extension attribute`:              {"K_CE_OVERRIDES", `{"extensions":{"type":"a"}}`},
-		`environment: K_CE_OVERRIDES: the value is empty or has control characters`:             {"K_CE_OVERRIDES", `{"extensions":{"a":"\n"}}`},
-		`environment: K_CA_CERTS: there is no certificate in PEM`:                               {"K_CA_CERTS", "x"},
-		`environment: K_AUDIENCE: the sink wants a token for "a", and there is none in `:        {"K_AUDIENCE", "a"},
+		`environment: K_SINK: the sink has no http or https address`:         {"K_SINK", "sink:80"},
+		`environment: K_CE_OVERRIDES: not valid CloudEvent overrides`:        {"K_CE_OVERRIDES", "x"},
+		`environment: K_CE_OVERRIDES: not valid CloudEvent overrides; write`: {"K_CE_OVERRIDES", `{"extension":{}}`},
+		`environment: K_CE_OVERRIDES: not valid CloudEvent`: {"K_CE_OVERRIDES",
+			`{"extensions":{"a":1}}`},
+		`environment: K_CE_OVERRIDES: not valid`: {"K_CE_OVERRIDES",
+			`{} {}`},
+		`environment: K_CE_OVERRIDES: "Team" is no name of an extension attribute`: {"K_CE_OVERRIDES",
+			`{"extensions":{"Team":"a"}}`},
+		`environment: K_CE_OVERRIDES: "type" is no name of an extension attribute`: {"K_CE_OVERRIDES",
+			`{"extensions":{"type":"a"}}`},
+		`environment: K_CE_OVERRIDES: the value is empty or has control characters`: {"K_CE_OVERRIDES",
+			`{"extensions":{"a":"\n"}}`},
+		`environment: K_CA_CERTS: there is no certificate in PEM`:                       {"K_CA_CERTS", "x"},
+		`environment: K_AUDIENCE: the sink requires a token for the audience "a", and `: {"K_AUDIENCE", "a"},
 	} {
 		t.Run(want, func(t *testing.T) {
 			t.Parallel()

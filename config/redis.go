@@ -16,45 +16,46 @@ import (
 	"github.com/streamgate/streamgate/gateway/setting"
 )
 
-// Embedded is the redis.url of a Redis that the gateway starts itself.
+// Embedded is the redis.url that makes the gateway start its own Redis.
 const Embedded = "embedded"
 
-// RedisConfig says which Redis holds everything.
+// RedisConfig is the Redis that holds all streams and state.
 type RedisConfig struct {
-	// URL is embedded (default: the gateway starts one), redis:// or rediss:// for a single server, unix:// for a socket,
-	// redis+sentinel://HOST:PORT,.../MASTER, or redis+cluster://HOST:PORT,...
+	// URL is embedded (default: the gateway starts one), redis:// or rediss:// for a single server, unix:// for a
+	// socket, redis+sentinel://HOST:PORT,.../MASTER, or redis+cluster://HOST:PORT,...
 	URL string `mapstructure:"url"`
 	// DataDir is where the embedded Redis keeps its data; default streamgate-data.
 	DataDir string `mapstructure:"dataDir"`
-	// PasswordFile holds the password, instead of the URL.
+	// PasswordFile is a file with the password, as an alternative to a password in the URL; default none.
 	PasswordFile string `mapstructure:"passwordFile"`
 }
 
 // NewRedisConfig returns the defaults.
 func NewRedisConfig() RedisConfig { return RedisConfig{URL: Embedded, DataDir: "streamgate-data"} }
 
-// Validate returns everything that is wrong.
+// Validate returns all problems. None of them contains a password.
 func (c *RedisConfig) Validate() setting.Problems {
 	var p setting.Problems
 	if c.URL == Embedded {
 		if c.DataDir == "" {
-			p.Add("dataDir", "the embedded Redis has no place for its data", "name a directory")
+			p.Add("dataDir", "the embedded Redis has no data directory", "name one, like streamgate-data")
 		}
 		return p
 	}
 	if _, err := c.address(); err != nil {
-		p.Add("url", err.Error(), "write embedded, redis://HOST:PORT, rediss://, unix:///PATH, redis+sentinel://HOST:PORT,.../MASTER or redis+cluster://HOST:PORT,...")
+		p.Add("url", err.Error(), "write embedded, redis://HOST:PORT, rediss://, unix:///PATH, "+
+			"redis+sentinel://HOST:PORT,.../MASTER or redis+cluster://HOST:PORT,...")
 	}
 	if c.PasswordFile != "" {
 		if info, err := os.Stat(c.PasswordFile); err != nil || info.IsDir() {
-			p.Add("passwordFile", "the file cannot be read", "name a file that holds the password and nothing else")
+			p.Add("passwordFile", "the file cannot be read", "name a readable file that contains only the password")
 		}
 	}
 	return p
 }
 
-// ClientOptions returns what a client of a Redis that is not embedded needs, the password file read. Its errors never
-// contain a password.
+// ClientOptions returns the options of a client, with the password from its file. It reads that file, and must not be
+// called for [Embedded]. Its errors never contain a password.
 func (c *RedisConfig) ClientOptions() (*redis.UniversalOptions, error) {
 	o, err := c.address()
 	if err != nil {
@@ -82,29 +83,31 @@ func (c *RedisConfig) address() (*redis.UniversalOptions, error) {
 		}
 		return o, err
 	}
-	return nil, errors.New("it begins with no scheme that is known")
+	return nil, errors.New("the URL has no known scheme")
 }
 
-// singleHost reads an address as go-redis does, without the settings of a client that it may carry: they would be lost.
+// singleHost parses the URL of one server as go-redis does. It refuses further settings of the client in the query,
+// because they have no place in UniversalOptions and would be lost.
 func singleHost(address string) (*redis.UniversalOptions, error) {
 	o, err := redis.ParseURL(address)
 	if err != nil || o.DB < 0 {
-		return nil, errors.New("it is no usable Redis address") // the cause may contain the password
+		return nil, errors.New("not a valid Redis address") // the cause may contain the password
 	}
 	_, query, _ := strings.Cut(address, "?")
 	settings, err := url.ParseQuery(query)
 	if err != nil {
-		return nil, errors.New("what stands behind the ? is no query")
+		return nil, errors.New("the query after ? is not valid")
 	}
 	for name := range settings {
 		if name != "db" && name != "skip_verify" {
-			return nil, errors.New("behind the ? stands something else than db and skip_verify")
+			return nil, errors.New("the query after ? has parameters other than db and skip_verify")
 		}
 	}
-	return &redis.UniversalOptions{Addrs: []string{o.Addr}, Username: o.Username, Password: o.Password, DB: o.DB, TLSConfig: o.TLSConfig}, nil
+	return &redis.UniversalOptions{Addrs: []string{o.Addr}, Username: o.Username, Password: o.Password, DB: o.DB,
+		TLSConfig: o.TLSConfig}, nil
 }
 
-// severalHosts reads [user:password@]host:port,host:port[/master[/db]]; net/url refuses more than one host.
+// severalHosts parses [user:password@]host:port,host:port[/master[/db]], because net/url refuses more than one host.
 func severalHosts(s string, sentinel bool) (*redis.UniversalOptions, error) {
 	o := &redis.UniversalOptions{IsClusterMode: !sentinel}
 	hosts, path, _ := strings.Cut(s, "/")
@@ -114,19 +117,19 @@ func severalHosts(s string, sentinel bool) (*redis.UniversalOptions, error) {
 		o.Username, userErr = url.PathUnescape(user)
 		o.Password, passwordErr = url.PathUnescape(password)
 		if userErr != nil || passwordErr != nil {
-			return nil, errors.New("the user or the password is not percent-encoded rightly")
+			return nil, errors.New("the user or the password is not correctly percent-encoded")
 		}
 		hosts = hosts[at+1:]
 	}
 	for host := range strings.SplitSeq(hosts, ",") {
 		if _, port, err := net.SplitHostPort(host); err != nil || port == "" {
-			return nil, errors.New("a host is not HOST:PORT")
+			return nil, errors.New("a host is not of the form HOST:PORT")
 		}
 		o.Addrs = append(o.Addrs, host)
 	}
 	switch {
 	case strings.Contains(path, "?"):
-		return nil, errors.New("nothing can stand behind a ? here")
+		return nil, errors.New("this scheme does not support a query after ?")
 	case !sentinel && path != "":
 		return nil, errors.New("a cluster has no numbered databases")
 	case !sentinel:
@@ -140,7 +143,7 @@ func severalHosts(s string, sentinel bool) (*redis.UniversalOptions, error) {
 	if hasDB {
 		n, err := strconv.Atoi(db)
 		if err != nil || n < 0 {
-			return nil, errors.New("the number of the database is no number")
+			return nil, errors.New("the database is not a number")
 		}
 		o.DB = n
 	}

@@ -23,7 +23,7 @@ import (
 	"github.com/streamgate/streamgate/gateway/transform"
 )
 
-// file is the shape of the file, as far as it does not depend on the types of sources.
+// file is the structure of the file, without the keys that depend on the type of a source.
 type file struct {
 	Redis         RedisConfig       `mapstructure:"redis"`
 	Server        ingress.Config    `mapstructure:"server"`
@@ -33,7 +33,7 @@ type file struct {
 	Subscriptions []delivery.Config `mapstructure:"subscriptions"`
 }
 
-// sourceHead is what every source has; the keys of its type stand beside it.
+// sourceHead holds the keys that every source has, beside those of its type.
 type sourceHead struct {
 	Name   string `mapstructure:"name"`
 	Type   string `mapstructure:"type"`
@@ -60,7 +60,7 @@ func (d *document) parse(data []byte) *yaml.Node {
 		d.syntaxError(err)
 		return nil
 	default:
-		d.note(&second, "", "the file holds a second YAML document", "put everything into one document")
+		d.note(&second, "", "the file has a second YAML document", "put everything into one document")
 		return nil
 	}
 	top := root.Content[0]
@@ -68,26 +68,26 @@ func (d *document) parse(data []byte) *yaml.Node {
 		return nil
 	}
 	if top.Kind != yaml.MappingNode {
-		d.note(top, "", "the file is no mapping of keys to values", "begin with a key like streams:")
+		d.note(top, "", "the file is not a mapping of keys to values", "begin with a key like streams:")
 		return nil
 	}
 	d.expand(top, "")
 	return top
 }
 
-// syntaxError turns the message of the YAML parser into a finding with its line.
+// syntaxError records an error of the YAML parser as a finding, with the line of its message.
 func (d *document) syntaxError(err error) {
 	text := strings.TrimPrefix(err.Error(), "yaml: ")
-	f := Finding{File: d.file, Problem: "this is no valid YAML: " + text, Remedy: "check indentation, colons and quotes"}
+	f := Finding{File: d.file, Problem: "not valid YAML: " + text, Remedy: "check indentation, colons and quotes"}
 	if m := regexp.MustCompile(`line (\d+): (.*)`).FindStringSubmatch(text); m != nil {
 		f.Line, _ = strconv.Atoi(m[1]) // digits by the pattern
 		f.Column = 1
-		f.Problem = "this is no valid YAML: " + m[2]
+		f.Problem = "not valid YAML: " + m[2]
 	}
 	d.findings = append(d.findings, f)
 }
 
-// join appends a name from the file to the key of its mapping; one that could be taken for a path stands in quotes.
+// join appends a name from the file to the key of its mapping, in quotes if the name could be mistaken for a path.
 func join(key, name string) string {
 	plain := func(r rune) bool {
 		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '_' || r == '-'
@@ -101,27 +101,27 @@ func join(key, name string) string {
 	return key + "." + name
 }
 
-// checkTree checks keys and types of the whole file, and takes out what is wrong, so that the rest can be checked too.
+// checkTree checks the keys and types of the whole file, and removes what is wrong, so that one run finds all problems.
 func (d *document) checkTree() {
 	if d.root != nil {
 		d.check(d.root, reflect.TypeFor[file](), "")
 	}
 }
 
-// check walks a node along a type, and makes text of what has to be text. It reports false when the node is not of that
-// type; of a mapping, the wrong members have been removed then.
+// check compares a node with a type, and tags as a string what has to be one. It reports false if the node does not
+// have that type; wrong members of a mapping are removed.
 func (d *document) check(node *yaml.Node, t reflect.Type, key string) bool {
 	switch {
 	case d.broken[node]:
 		return false
 	case node.Kind == yaml.AliasNode:
-		return d.refuse(node, key, "this is a YAML alias", "write the value out")
+		return d.refuse(node, key, "YAML aliases are not supported", "write the value itself")
 	case isNull(node) && (t.Kind() != reflect.String || !d.fromVariable[node]):
-		return d.refuse(node, key, "there is no value", "give one, or remove the key to use its default")
+		return d.refuse(node, key, "the value is missing", "write one, or remove the key to use its default")
 	}
 	if t.Kind() == reflect.Pointer {
-		if node.Kind == yaml.MappingNode && len(node.Content) == 0 { // viper would drop it
-			return d.refuse(node, key, "the mapping is empty", "give its keys, or remove it")
+		if node.Kind == yaml.MappingNode && len(node.Content) == 0 { // viper would drop the key
+			return d.refuse(node, key, "the mapping is empty", "add its keys, or remove it")
 		}
 		t = t.Elem()
 	}
@@ -142,7 +142,7 @@ func (d *document) check(node *yaml.Node, t reflect.Type, key string) bool {
 		node.Tag = "!!str"
 		return true
 	case reflect.Bool:
-		return d.checkScalar(node, key, scalar{new(bool), "!!bool", "true or false", "true or false"})
+		return d.checkScalar(node, key, scalar{new(bool), "!!bool", "a boolean", "true or false"})
 	case reflect.Int:
 		return d.checkScalar(node, key, scalar{new(int), "!!int", "a whole number", "a number like 10"})
 	default: // float64
@@ -152,20 +152,22 @@ func (d *document) check(node *yaml.Node, t reflect.Type, key string) bool {
 
 func isNull(node *yaml.Node) bool { return node.Kind == yaml.ScalarNode && node.ShortTag() == "!!null" }
 
-// isText reports whether a node can be text. What a variable holds can, also where YAML would read it as a number: keys and
-// passwords may look like one.
+// isText reports whether a node can be text. The value of a variable always can, even if YAML would read it as a
+// number, because keys and passwords may look like one.
 func (d *document) isText(node *yaml.Node) bool {
-	return node.Kind == yaml.ScalarNode && (d.fromVariable[node] || slices.Contains([]string{"!!str", "!!timestamp"}, node.ShortTag()))
+	return node.Kind == yaml.ScalarNode && (d.fromVariable[node] ||
+		slices.Contains([]string{"!!str", "!!timestamp"}, node.ShortTag()))
 }
 
-// refuse notes a finding and remembers the key, about which nothing more is to be said.
+// refuse records a finding and its key, for which later findings are suppressed. It returns false.
 func (d *document) refuse(node *yaml.Node, key, problem, remedy string) bool {
 	d.note(node, key, problem, remedy)
 	d.refused = append(d.refused, key)
 	return false
 }
 
-// checkList leaves an empty mapping in the place of an element that is none, so that the others keep theirs.
+// checkList checks the elements of a list. It replaces a wrong mapping by an empty one, so that the indexes of the
+// others stay right.
 func (d *document) checkList(node *yaml.Node, t reflect.Type, key string) bool {
 	if node.Kind != yaml.SequenceNode {
 		return d.wrong(node, key, "a list", "[a, b]")
@@ -184,9 +186,9 @@ func (d *document) checkList(node *yaml.Node, t reflect.Type, key string) bool {
 	return ok
 }
 
-// scalar is a kind of value that is no text.
+// scalar is a type of value other than text.
 type scalar struct {
-	target             any // points to a value of it
+	target             any // a pointer to decode into
 	tag, what, example string
 }
 
@@ -204,6 +206,7 @@ func (d *document) checkScalar(node *yaml.Node, key string, s scalar) bool {
 	return true
 }
 
+// wrong records that a node does not have the type that its key requires.
 func (d *document) wrong(node *yaml.Node, key, want, example string) bool {
 	have := "a list"
 	switch node.Kind {
@@ -212,9 +215,14 @@ func (d *document) wrong(node *yaml.Node, key, want, example string) bool {
 	case yaml.ScalarNode:
 		have = fmt.Sprintf("%q", shorten(node.Value))
 	}
-	return d.refuse(node, key, fmt.Sprintf("%s stands where %s has to be", have, want), "write "+example)
+	remedy := "write " + example
+	if node.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle) != 0 { // the value alone may look right
+		remedy += ", without quotes"
+	}
+	return d.refuse(node, key, fmt.Sprintf("%s is not %s", have, want), remedy)
 }
 
+// shorten limits a value of the file for a message.
 func shorten(s string) string {
 	if len(s) > 60 {
 		return strings.ToValidUTF8(s[:60], "") + "..."
@@ -222,6 +230,7 @@ func shorten(s string) string {
 	return s
 }
 
+// checkText checks a scalar by the UnmarshalText of its type. The text behind the last "; " of its error is the remedy.
 func (d *document) checkText(node *yaml.Node, t reflect.Type, key string) bool {
 	if node.Kind != yaml.ScalarNode {
 		return d.wrong(node, key, "a single value", "a duration like 30s")
@@ -231,7 +240,7 @@ func (d *document) checkText(node *yaml.Node, t reflect.Type, key string) bool {
 		return true
 	}
 	if err := value.UnmarshalText([]byte(node.Value)); err != nil {
-		problem, remedy := err.Error(), "write another value"
+		problem, remedy := err.Error(), "write a valid value"
 		if at := strings.LastIndex(problem, "; "); at >= 0 {
 			problem, remedy = problem[:at], problem[at+2:]
 		}
@@ -241,7 +250,8 @@ func (d *document) checkText(node *yaml.Node, t reflect.Type, key string) bool {
 	return true
 }
 
-// checkMap checks a mapping from attribute names to values. viper folds the case of keys, so upper case is refused here.
+// checkMap checks a mapping from attribute names to values. It refuses upper case, because viper would fold it
+// silently.
 func (d *document) checkMap(node *yaml.Node, t reflect.Type, key string) bool {
 	if node.Kind != yaml.MappingNode {
 		return d.wrong(node, key, "a mapping", "{ name: value }")
@@ -249,7 +259,8 @@ func (d *document) checkMap(node *yaml.Node, t reflect.Type, key string) bool {
 	ok := true
 	d.eachMember(node, key, func(nameNode, value *yaml.Node, memberKey string) bool {
 		if nameNode.Value != strings.ToLower(nameNode.Value) {
-			ok = d.refuse(nameNode, memberKey, fmt.Sprintf("%q has upper-case letters", nameNode.Value), "attribute names are lower-case letters and digits")
+			ok = d.refuse(nameNode, memberKey, fmt.Sprintf("%q has upper-case letters", nameNode.Value),
+				"use lower-case letters and digits")
 			return false
 		}
 		kept := d.check(value, t.Elem(), memberKey)
@@ -259,7 +270,8 @@ func (d *document) checkMap(node *yaml.Node, t reflect.Type, key string) bool {
 	return ok
 }
 
-// eachMember calls f for each member of a mapping, and keeps those for which it reports true, each once.
+// eachMember calls f for each member of a mapping, and keeps the members for which f reports true. Duplicate keys, and
+// keys that are not scalars, are refused.
 func (d *document) eachMember(node *yaml.Node, key string, f func(name, value *yaml.Node, key string) bool) {
 	seen := map[string]bool{}
 	var kept []*yaml.Node
@@ -267,12 +279,12 @@ func (d *document) eachMember(node *yaml.Node, key string, f func(name, value *y
 		name, value := node.Content[i], node.Content[i+1]
 		memberKey := join(key, name.Value)
 		if name.Kind != yaml.ScalarNode {
-			d.refuse(name, memberKey, "the key is no plain text", "write a name")
+			d.refuse(name, memberKey, "the key is not plain text", "write a name")
 			continue
 		}
-		name.Tag = "!!str" // 012 is a name here, not the number 10
+		name.Tag = "!!str" // otherwise 012 would be the number 10
 		if seen[name.Value] {
-			d.refuse(name, memberKey, "the key is there twice", "remove one of them")
+			d.refuse(name, memberKey, "the key is a duplicate", "remove one of them")
 			continue
 		}
 		seen[name.Value] = true
@@ -283,6 +295,7 @@ func (d *document) eachMember(node *yaml.Node, key string, f func(name, value *y
 	node.Content = kept
 }
 
+// checkStruct checks the keys of a mapping against the fields of a configuration struct.
 func (d *document) checkStruct(node *yaml.Node, t reflect.Type, key string) bool {
 	if node.Kind != yaml.MappingNode {
 		return d.wrong(node, key, "a mapping of keys to values", "key: value lines")
@@ -297,7 +310,7 @@ func (d *document) checkStruct(node *yaml.Node, t reflect.Type, key string) bool
 		case allKnown:
 			return d.refuse(name, memberKey, "unknown key", suggestion(name.Value, fields))
 		}
-		return false // what a source of an unknown type may have is not known
+		return false // the keys of an unknown source type are not known
 	})
 	return true
 }
@@ -313,7 +326,8 @@ func fieldsOf(t reflect.Type) map[string]reflect.Type {
 	return fields
 }
 
-// addTypeFields adds the keys of the source's type. It reports false when that is not known, and notes why.
+// addTypeFields adds the keys of the source's type to fields. It reports false, with a finding, if the type is not
+// known.
 func (d *document) addTypeFields(fields map[string]reflect.Type, node *yaml.Node, key string) bool {
 	names := make([]string, len(d.options.Types))
 	for i, t := range d.options.Types {
@@ -325,7 +339,7 @@ func (d *document) addTypeFields(fields map[string]reflect.Type, node *yaml.Node
 	case typeNode == nil:
 		return d.refuse(node, join(key, "type"), "the source has no type", choose)
 	case d.broken[typeNode] || !d.isText(typeNode):
-		return false // its own check says so
+		return false // its own check has reported it
 	}
 	for _, t := range d.options.Types {
 		if t.Name == typeNode.Value {
@@ -335,5 +349,6 @@ func (d *document) addTypeFields(fields map[string]reflect.Type, node *yaml.Node
 			return true
 		}
 	}
-	return d.refuse(typeNode, join(key, "type"), fmt.Sprintf("there is no source type %q", shorten(typeNode.Value)), choose)
+	return d.refuse(typeNode, join(key, "type"),
+		fmt.Sprintf("the source type %q does not exist", shorten(typeNode.Value)), choose)
 }

@@ -1,7 +1,7 @@
-// Package admin serves what operators and their tools ask a gateway: whether it lives, whether it is ready, its metrics and
-// its dead letters.
+// Package admin is the operators' HTTP API of a gateway: liveness, readiness, metrics, the state of subscriptions and
+// sources, and dead letters.
 //
-// The handlers are for a listener of their own, on loopback by default: nothing here asks who calls.
+// The handlers do no authentication. They belong on a listener of their own, on loopback by default.
 package admin
 
 import (
@@ -29,26 +29,26 @@ const (
 	shutdownTimeout   = 2 * time.Second
 )
 
-// Subject is the gateway that is looked at.
+// Subject is the gateway that the API describes. Its methods must be safe for concurrent use.
 type Subject interface {
-	// Ready says whether it can do its work; nil means that it can.
+	// Ready returns nil if the gateway can do its work, and otherwise the reason why it cannot.
 	Ready(ctx context.Context) error
-	// Subscriptions tells the state of each subscription.
+	// Subscriptions returns the state of each subscription.
 	Subscriptions() []delivery.Status
-	// Sources tells the state of each source.
+	// Sources returns the state of each source.
 	Sources(ctx context.Context) ([]source.Status, error)
 }
 
 var _ Subject = (*gateway.Gateway)(nil)
 
-// Handler serves
+// Handler returns the handler of these paths:
 //
 //   - /healthz: 200 while the process runs,
 //   - /readyz: 200 when Redis answers and every subscription has its consumer group, else 503 with the reason,
-//   - /metrics: the gathered metrics in Prometheus' text format,
-//   - /api/v1/subscriptions: what this replica knows of each subscription, such as whether its circuit is open,
-//   - /api/v1/sources: the state of each source, such as how it watches and how far its backfills are,
-//   - /api/v1/deadletters: dead letters, to look at, deliver again and discard; nothing where source is nil.
+//   - /metrics: the metrics in the text format of Prometheus,
+//   - /api/v1/subscriptions: the state of each subscription on this replica, such as whether its circuit is open,
+//   - /api/v1/sources: the state of each source, such as how it watches and the progress of its backfills,
+//   - /api/v1/deadletters: dead letters, to list, show, redrive and discard; not served if source is nil.
 func Handler(subject Subject, metrics prometheus.Gatherer, source DeadLetterSource) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
@@ -79,6 +79,7 @@ func Handler(subject Subject, metrics prometheus.Gatherer, source DeadLetterSour
 	return mux
 }
 
+// write answers with a status object, which probes understand.
 func write(w http.ResponseWriter, status int, state, reason string) {
 	answer := map[string]string{"status": state}
 	if reason != "" {
@@ -87,10 +88,10 @@ func write(w http.ResponseWriter, status int, state, reason string) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(answer) // who asked may have gone
+	_ = json.NewEncoder(w).Encode(answer) // the client may have gone
 }
 
-// Server serves the handler on an address.
+// Server is the operators' listener. Call [Server.Listen], then [Server.Run], each once.
 type Server struct {
 	handler  http.Handler
 	address  string
@@ -98,12 +99,13 @@ type Server struct {
 	listener net.Listener
 }
 
-// NewServer returns a server. It does no I/O.
+// NewServer returns a server for an address of the form host:port. It does no I/O.
 func NewServer(address string, handler http.Handler, log *slog.Logger) *Server {
 	return &Server{handler: handler, address: address, log: log}
 }
 
-// Listen opens the listener, so that an address in use is known before anything runs.
+// Listen opens the listener and returns its address. It is apart from Run, so that an address in use is an error before
+// anything else runs. On loopback, requests for any other host name are refused.
 func (s *Server) Listen(ctx context.Context) (net.Addr, error) {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", s.address)
 	if err != nil {
@@ -116,24 +118,27 @@ func (s *Server) Listen(ctx context.Context) (net.Addr, error) {
 	return listener.Addr(), nil
 }
 
-// onlyLocalNames refuses requests to a name that is not this machine's own: a web page whose name its owner lets lead to
-// loopback (DNS rebinding) would else be taken by a browser for this listener's own, and could read and change everything.
+// onlyLocalNames refuses requests whose Host is a name other than localhost. Otherwise a web page could let its own
+// name resolve to loopback (DNS rebinding), and its scripts could read and change everything through the browser.
 func onlyLocalNames(handler http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		host := (&url.URL{Host: r.Host}).Hostname()
 		if host != "" && host != "localhost" && net.ParseIP(host) == nil {
-			write(w, http.StatusMisdirectedRequest, "misdirected", "this listener is on loopback, and answers to localhost and to addresses only; use http://127.0.0.1, or another admin.address")
+			write(w, http.StatusMisdirectedRequest, "misdirected",
+				"this listener is on loopback and answers only to localhost and IP addresses; "+
+					"use http://127.0.0.1, or set another admin.address")
 			return
 		}
 		handler.ServeHTTP(w, r)
 	})
 }
 
-// Run serves until ctx ends, and returns nil with all its goroutines gone. Listen must have succeeded.
+// Run serves until ctx ends, and then returns nil after its goroutines have ended. [Server.Listen] must have succeeded.
 func (s *Server) Run(ctx context.Context) error {
 	server := &http.Server{
-		Handler: s.handler, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: requestTimeout, WriteTimeout: requestTimeout,
-		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+		Handler: s.handler, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: requestTimeout,
+		WriteTimeout: requestTimeout,
+		ErrorLog:     slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(s.listener) }()
@@ -145,7 +150,7 @@ func (s *Server) Run(ctx context.Context) error {
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
 	defer cancel()
 	if err := server.Shutdown(stop); err != nil {
-		_ = server.Close() // requests that took too long
+		_ = server.Close() // ends the requests that take too long
 	}
 	if err := <-done; !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve operators: %w", err)

@@ -28,7 +28,8 @@ func (r readiness) Sources(context.Context) ([]source.Status, error) {
 }
 
 func (r readiness) Subscriptions() []delivery.Status {
-	return []delivery.Status{{Name: "one", Stream: "events", Sink: "http://sink/", Circuit: "open", OpenedBy: "status 503"}}
+	return []delivery.Status{{Name: "one", Stream: "events", Sink: "http://sink/", Circuit: "open",
+		OpenedBy: "status 503"}}
 }
 
 func TestAnswers(t *testing.T) {
@@ -46,7 +47,7 @@ func TestAnswers(t *testing.T) {
 		"metrics":      {nil, "GET", "/metrics", 200, "streamgate_test_total 1"},
 		"circuits":     {nil, "GET", "/api/v1/subscriptions", 200, `"circuit":"open","openedBy":"status 503"`},
 		"wrong method": {nil, "POST", "/healthz", 405, ""},
-		"nothing here": {nil, "GET", "/nosuch", 404, ""},
+		"unknown path": {nil, "GET", "/nosuch", 404, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -54,7 +55,8 @@ func TestAnswers(t *testing.T) {
 			counter := prometheus.NewCounter(prometheus.CounterOpts{Name: "streamgate_test_total", Help: "x"})
 			counter.Inc()
 			registry.MustRegister(counter)
-			server := admin.NewServer("127.0.0.1:0", admin.Handler(readiness{c.ready}, registry, nil), slog.New(slog.DiscardHandler))
+			server := admin.NewServer("127.0.0.1:0", admin.Handler(readiness{c.ready}, registry, nil),
+				slog.New(slog.DiscardHandler))
 			address, err := server.Listen(t.Context())
 			if err != nil {
 				t.Fatal(err)
@@ -102,10 +104,11 @@ func TestAddressInUse(t *testing.T) {
 	}
 }
 
-// TestForeignNames: a listener on loopback answers only to what a page of the web cannot be called.
+// TestForeignNames: a listener on loopback answers only to host names that no web page can have.
 func TestForeignNames(t *testing.T) {
 	t.Parallel()
-	server := admin.NewServer("127.0.0.1:0", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}), slog.New(slog.DiscardHandler))
+	server := admin.NewServer("127.0.0.1:0", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}),
+		slog.New(slog.DiscardHandler))
 	address, err := server.Listen(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -116,7 +119,8 @@ func TestForeignNames(t *testing.T) {
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	for host, want := range map[string]int{
 		"": 200, "localhost": 200, "localhost:8081": 200, "127.0.0.1:8081": 200, "[::1]:8081": 200, "10.1.2.3": 200,
-		"rebound.example.com": 421, "rebound.example.com:8081": 421, "localhost.example.com": 421, "127.0.0.1.nip.io": 421,
+		"rebound.example.com": 421, "rebound.example.com:8081": 421, "localhost.example.com": 421,
+		"127.0.0.1.nip.io": 421,
 	} {
 		request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address.String(), nil)
 		if err != nil {

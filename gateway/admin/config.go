@@ -7,13 +7,13 @@ import (
 	"github.com/streamgate/streamgate/gateway/setting"
 )
 
-// Config is the listener for operators: health, readiness and metrics.
+// Config configures the operators' listener.
 type Config struct {
-	// Address is host:port to listen on; default 127.0.0.1:8081. Port 0 takes a free one.
+	// Address is the host:port to listen on; default 127.0.0.1:8081. Port 0 takes a free port.
 	Address string `mapstructure:"address"`
-	// AllowAnonymous permits an address other than loopback; default false.
+	// AllowAnonymous permits an address that is not loopback; default false.
 	AllowAnonymous bool `mapstructure:"allowAnonymous"`
-	// AllowSinks names what subscriptions of the API may deliver to although it is not public: host names, patterns like
+	// AllowSinks lists the non-public hosts to which subscriptions of the API may deliver: host names, patterns like
 	// *.svc.cluster.local, addresses and networks; default none. See [guard.New].
 	AllowSinks []string `mapstructure:"allowSinks"`
 }
@@ -21,7 +21,7 @@ type Config struct {
 // NewConfig returns the defaults.
 func NewConfig() Config { return Config{Address: "127.0.0.1:8081"} }
 
-// Validate returns everything that is wrong.
+// Validate returns all problems; none if the configuration is valid.
 func (c *Config) Validate() setting.Problems {
 	var p setting.Problems
 	if problem := setting.CheckAddress(c.Address, c.AllowAnonymous, "look at the gateway"); problem != nil {
@@ -29,7 +29,8 @@ func (c *Config) Validate() setting.Problems {
 	}
 	for i, one := range c.AllowSinks {
 		if _, err := guard.New([]string{one}); err != nil {
-			p.Add(fmt.Sprintf("allowSinks[%d]", i), err.Error(), "write one like localhost, *.svc.cluster.local, 10.1.2.3 or 10.0.0.0/8")
+			p.Add(fmt.Sprintf("allowSinks[%d]", i), err.Error(),
+				"write one like localhost, *.svc.cluster.local, 10.1.2.3 or 10.0.0.0/8")
 		}
 	}
 	return p

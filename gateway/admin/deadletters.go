@@ -15,18 +15,18 @@ import (
 	"github.com/streamgate/streamgate/gateway/deadletter"
 )
 
-// Bounds of the API.
+// Limits of the API.
 const (
-	maxBody      = 1 << 20
-	defaultLimit = 100
+	maxBody      = 1 << 20 // bytes
+	defaultLimit = 100     // dead letters in one answer
 	maxLimit     = 1000
-	maxEntries   = 10_000           // that one request may name
-	pageSize     = 100              // dead letters in memory at a time; each may hold a large event
-	runTime      = 20 * time.Second // of one request; less than it may take
+	maxEntries   = 10_000           // named in one request
+	pageSize     = 100              // dead letters in memory at a time, each of which may hold a large event
+	runTime      = 20 * time.Second // of one change; less than requestTimeout, to leave time for the answer
 )
 
-// DeadLetterSource gives the dead letters of the subscriptions to a stream: of the stream of dead letters that is named, or
-// of the default one. Nothing else can be named. It must not block.
+// DeadLetterSource returns the dead letters of the subscriptions to a stream: those in the dead-letter stream that is
+// named, or in the default one. It must refuse any stream that is not a dead-letter stream, and must not block.
 type DeadLetterSource interface {
 	DeadLetters(stream, dead string) (*deadletter.Store, error)
 }
@@ -39,10 +39,11 @@ type deadLetters struct{ source DeadLetterSource }
 func (d *deadLetters) register(mux *http.ServeMux) {
 	mux.HandleFunc("GET /api/v1/deadletters", d.list)
 	mux.HandleFunc("GET /api/v1/deadletters/{entry}", d.show)
-	// What is open in the operator's browser must not be able to do this.
+	// A page that is open in the operator's browser must not be able to change anything.
 	guard := http.NewCrossOriginProtection()
 	guard.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		refuse(w, http.StatusForbidden, "this came from a page of another site; ask from the command line or from a page of this address")
+		refuse(w, http.StatusForbidden, "the request comes from a page of another site; use the command line or a "+
+			"page of this address")
 	}))
 	mux.Handle("POST /api/v1/deadletters/redrive", guard.Handler(d.change((*deadletter.Store).Redrive)))
 	mux.Handle("POST /api/v1/deadletters/discard", guard.Handler(d.change(
@@ -51,26 +52,28 @@ func (d *deadLetters) register(mux *http.ServeMux) {
 		})))
 }
 
-// open returns the dead letters that a request is about, or answers that there are none such.
-func (d *deadLetters) open(w http.ResponseWriter, o *order) (*deadletter.Store, bool) {
+// open returns the dead letters of a command, or answers that they do not exist.
+func (d *deadLetters) open(w http.ResponseWriter, o *command) (*deadletter.Store, bool) {
 	dead, err := d.source.DeadLetters(o.Stream, o.Dead)
 	switch {
 	case err == nil:
 		return dead, true
 	case o.Stream == "":
-		refuse(w, http.StatusBadRequest, "stream is missing; name the one whose subscriptions failed, like stream=events")
+		refuse(w, http.StatusBadRequest, "stream is missing; name the stream of the subscriptions that failed, like "+
+			"stream=events")
 	case errors.Is(err, deadletter.ErrOtherStream):
-		refuse(w, http.StatusNotFound, err.Error()+"; leave dead out, or name a deadLetterSink.stream of the configuration")
+		refuse(w, http.StatusNotFound, err.Error()+"; leave dead out, or name a deadLetterSink.stream of the "+
+			"configuration")
 	default:
 		refuse(w, http.StatusNotFound, err.Error()+"; name one of those under streams in the configuration")
 	}
 	return nil, false
 }
 
-// page is the answer to a list.
+// page is the answer of list.
 type page struct {
 	DeadLetters []deadletter.Letter `json:"deadLetters"`
-	Next        string              `json:"next,omitempty"` // give it as after to go on
+	Next        string              `json:"next,omitempty"` // to continue, pass it as after
 }
 
 func (d *deadLetters) list(w http.ResponseWriter, r *http.Request) {
@@ -86,7 +89,8 @@ func (d *deadLetters) list(w http.ResponseWriter, r *http.Request) {
 	answer := page{DeadLetters: []deadletter.Letter{}}
 	for {
 		var some []deadletter.Letter
-		some, answer.Next, err = dead.List(r.Context(), &o.Filter, answer.Next, min(o.Limit-len(answer.DeadLetters), pageSize))
+		some, answer.Next, err = dead.List(r.Context(), &o.Filter, answer.Next,
+			min(o.Limit-len(answer.DeadLetters), pageSize))
 		if err != nil {
 			unavailable(w, err)
 			return
@@ -95,7 +99,7 @@ func (d *deadLetters) list(w http.ResponseWriter, r *http.Request) {
 			answer.DeadLetters = append(answer.DeadLetters, some[i].WithoutEvent())
 		}
 		if answer.Next == "" || len(answer.DeadLetters) == o.Limit || len(some) == 0 {
-			break // where none was found, the client asks whether to look further
+			break // after a scan without a match the client decides whether to continue
 		}
 	}
 	writeJSON(w, http.StatusOK, "application/json", answer)
@@ -118,7 +122,7 @@ func (d *deadLetters) show(w http.ResponseWriter, r *http.Request) {
 	letter, err := dead.Get(r.Context(), o.IDs[0])
 	switch {
 	case errors.Is(err, deadletter.ErrNotFound):
-		refuse(w, http.StatusNotFound, err.Error()+"; GET /api/v1/deadletters lists those that there are")
+		refuse(w, http.StatusNotFound, err.Error()+"; to list the dead letters, use GET /api/v1/deadletters")
 	case err != nil:
 		unavailable(w, err)
 	default:
@@ -128,25 +132,26 @@ func (d *deadLetters) show(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// report is the answer to a redrive or a discard.
+// report is the answer of a redrive or a discard.
 type report struct {
-	Done    int                 `json:"done"`              // with dryRun: would be
-	Skipped []skipped           `json:"skipped,omitempty"` // the first of them
-	Missing []string            `json:"missing,omitempty"` // entries that were named and are not among the dead letters
+	Done    int                 `json:"done"`              // how many were changed or, with dryRun, would be
+	Skipped []skipped           `json:"skipped,omitempty"` // the first maxLimit of them
+	Missing []string            `json:"missing,omitempty"` // named entries that were not found
 	Chosen  []deadletter.Letter `json:"deadLetters,omitempty"`
 	DryRun  bool                `json:"dryRun,omitempty"`
-	More    bool                `json:"more,omitempty"` // the time was up: ask again
+	More    bool                `json:"more,omitempty"` // runTime was over; repeat the request
 }
 
+// skipped is a dead letter that could not be changed.
 type skipped struct {
 	Entry  string `json:"entry"`
 	Reason string `json:"reason"`
 }
 
-// change answers with what do has done to the dead letters that a request chooses.
+// change returns a handler that applies do to the selected dead letters and answers with a report.
 func (d *deadLetters) change(do func(*deadletter.Store, context.Context, *deadletter.Letter) error) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		o, status, err := readOrder(w, r)
+		o, status, err := readCommand(w, r)
 		if err != nil {
 			refuse(w, status, err.Error())
 			return
@@ -164,24 +169,26 @@ func (d *deadLetters) change(do func(*deadletter.Store, context.Context, *deadle
 		case ctx.Err() != nil, errors.Is(err, errNoTime):
 			answer.More = true
 		default:
-			unavailable(w, fmt.Errorf("%d dead letters were done, then: %w", answer.Done, err))
+			unavailable(w, fmt.Errorf("after %d dead letters: %w", answer.Done, err))
 			return
 		}
 		writeJSON(w, http.StatusOK, "application/json", answer)
 	})
 }
 
-// errNoTime ends a run whose next dead letter would come too late for the answer.
+// errNoTime ends a run when the rate limit would delay the next dead letter beyond runTime.
 var errNoTime = errors.New("no time is left")
 
+// run applies do to each selected dead letter, oldest first, and records the results.
 func (a *report) run(
-	ctx context.Context, dead *deadletter.Store, o *order, do func(*deadletter.Store, context.Context, *deadletter.Letter) error,
+	ctx context.Context, dead *deadletter.Store, o *command,
+	do func(*deadletter.Store, context.Context, *deadletter.Letter) error,
 ) error {
 	limiter := rate.NewLimiter(rate.Inf, 1)
 	if o.Rate > 0 {
 		limiter = rate.NewLimiter(rate.Limit(o.Rate), 1)
 	}
-	if o.Until.IsZero() && len(o.IDs) == 0 { // what fails again in the meantime is for the next time
+	if o.Until.IsZero() && len(o.IDs) == 0 { // events that fail again during the run are left for the next one
 		o.Until = time.Now()
 	}
 	missing := map[string]bool{}

@@ -1,8 +1,7 @@
-// Package asyncapi describes a gateway's configuration as an AsyncAPI 3.0 document: a channel for each stream with the
-// kinds of events that are published to it, and an operation for each way in and out.
-//
-// The schemas leave room for what CloudEvents leaves room for, extension attributes and any media type of data, so that
-// every event that the gateway stores is valid by them; the examples are events of the kind that the sources make.
+// Package asyncapi describes the configuration of a gateway as an AsyncAPI 3.0 document: a channel for each stream,
+// with the kinds of events that are published to it, and an operation for each producer and consumer. The schemas allow
+// everything that CloudEvents allows, such as extension attributes and data of any media type, so that every event that
+// the gateway stores is valid. The examples are events like those of the sources.
 package asyncapi
 
 import (
@@ -17,13 +16,14 @@ import (
 	"github.com/streamgate/streamgate/protocol/rawevent"
 )
 
-// Version is the version of the AsyncAPI specification.
+// Version is the version of the AsyncAPI specification that the documents follow.
 const Version = "3.0.0"
 
-// Document describes the configuration, which must be valid; version is that of the gateway. It holds no secrets: of a
-// sink's address neither user nor query. It can be encoded as JSON or YAML.
+// Document describes a valid configuration; version is that of the gateway. The document contains no secrets: the
+// addresses of sinks are without user and query. It may hold [json.RawMessage], so encode it as JSON first to get YAML.
 func Document(c *gateway.Config, version string) (map[string]any, error) {
-	d := document{channels: object{}, operations: object{}, messages: object{"CloudEvent": anyEvent()}, keys: map[string]string{}}
+	d := document{channels: object{}, operations: object{}, messages: object{"CloudEvent": anyEvent()},
+		keys: map[string]string{}}
 	for i := range c.Streams {
 		d.stream(c.Streams[i].Name)
 	}
@@ -39,7 +39,8 @@ func Document(c *gateway.Config, version string) (map[string]any, error) {
 		"asyncapi": Version,
 		"info": object{
 			"title": "Streamgate", "version": version,
-			"description": "CloudEvents kept in Redis Streams. POST them to the path of a stream, in binary, structured or batched mode.",
+			"description": "CloudEvents kept in Redis Streams. POST them to the path of a stream, in binary, " +
+				"structured or batched mode.",
 		},
 		"defaultContentType": rawevent.MediaTypeJSON,
 		"servers": object{"events": object{
@@ -54,9 +55,10 @@ type object = map[string]any
 
 type document struct {
 	channels, operations, messages object
-	keys                           map[string]string // of names, by what they stand for
+	keys                           map[string]string // component keys by prefix and name
 }
 
+// ref returns a reference to a part of the document.
 func ref(parts ...string) object {
 	escape := strings.NewReplacer("~", "~0", "/", "~1") // RFC 6901
 	for i := range parts {
@@ -65,8 +67,8 @@ func ref(parts ...string) object {
 	return object{"$ref": "#/" + strings.Join(parts, "/")}
 }
 
-// key makes a name of a component, which has letters, digits, dots, dashes and underscores, out of the name of something:
-// one for each, also where two differ only in what cannot stand in it.
+// key returns the component key of a name. Keys consist of letters, digits, dots, dashes and underscores; names that
+// differ only in other characters get different keys.
 func (d *document) key(prefix, name string) string {
 	if k, found := d.keys[prefix+"\n"+name]; found {
 		return k
@@ -89,12 +91,13 @@ func (d *document) key(prefix, name string) string {
 func (d *document) stream(name string) {
 	k := d.key("", name)
 	d.channels[k] = object{
-		"address": name, "title": "Stream " + name, "description": "The Redis stream " + name + ", one event an entry.",
-		"servers":  []any{ref("servers", "events")},
-		"messages": object{"CloudEvent": ref("components", "messages", "CloudEvent")},
+		"address": name, "title": "Stream " + name,
+		"description": "The Redis stream " + name + ", with one event per entry.",
+		"servers":     []any{ref("servers", "events")},
+		"messages":    object{"CloudEvent": ref("components", "messages", "CloudEvent")},
 	}
 	d.operations["publish-"+k] = object{
-		"action": "receive", "summary": "The gateway takes events in over HTTP.",
+		"action": "receive", "summary": "The gateway receives events over HTTP.",
 		"channel":  ref("channels", k),
 		"messages": []any{ref("channels", k, "messages", "CloudEvent")},
 	}
@@ -102,7 +105,7 @@ func (d *document) stream(name string) {
 
 func (d *document) source(block *source.Block) error {
 	kinds, err := block.EventKinds()
-	if err != nil || kinds == nil { // none for a source of any events
+	if err != nil || kinds == nil { // nil: the source can publish any event
 		return err
 	}
 	stream := d.key("", block.Stream)
@@ -110,13 +113,14 @@ func (d *document) source(block *source.Block) error {
 	messages, _ := channel["messages"].(object)
 	var published []any
 	for i := range kinds {
-		name := block.Name + "-" + kinds[i].Name // a block's name has no other characters
+		name := block.Name + "-" + kinds[i].Name // the name of a source is valid in a key
 		d.messages[name] = message(&kinds[i])
 		messages[name] = ref("components", "messages", name)
 		published = append(published, ref("channels", stream, "messages", name))
 	}
 	d.operations["source-"+block.Name] = object{
-		"action": "send", "summary": fmt.Sprintf("The source %s, of type %s, publishes.", block.Name, block.Type),
+		"action": "send", "summary": fmt.Sprintf("The source %s, of type %s, publishes events.", block.Name,
+			block.Type),
 		"channel": ref("channels", stream), "messages": published,
 	}
 	return nil
@@ -130,11 +134,13 @@ func (d *document) subscription(c *delivery.Config) {
 	}
 	d.channels[name] = channel
 	d.operations["deliver-"+c.Name] = object{
-		"action": "send", "summary": fmt.Sprintf("The subscription %s hands on what of stream %s passes its filters.", c.Name, c.Stream),
+		"action": "send", "summary": fmt.Sprintf("The subscription %s delivers the events of stream %s that pass its "+
+			"filters.", c.Name, c.Stream),
 		"channel": ref("channels", name), "messages": []any{ref("channels", name, "messages", "CloudEvent")},
 	}
 }
 
+// message describes the events of one kind that a source publishes.
 func message(kind *source.EventKind) object {
 	properties := object{"type": object{"const": kind.Example.Type()}}
 	if kind.AnyType {
@@ -145,11 +151,13 @@ func message(kind *source.EventKind) object {
 	}
 	return object{
 		"name": kind.Name, "title": kind.Summary, "contentType": rawevent.MediaTypeJSON,
-		"payload":  object{"allOf": []any{ref("components", "schemas", "CloudEvent"), object{"type": "object", "properties": properties}}},
+		"payload": object{"allOf": []any{ref("components", "schemas", "CloudEvent"),
+			object{"type": "object", "properties": properties}}},
 		"examples": []any{object{"name": kind.Name, "payload": json.RawMessage(kind.Example.AppendJSON(nil))}},
 	}
 }
 
+// anyEvent describes the events that a stream accepts over HTTP.
 func anyEvent() object {
 	example := rawevent.New("1", "https://example.com/sensors/17", "com.example.measured")
 	example.DataContentType, example.Data = "application/json", []byte(`{"celsius":21.5}`)
@@ -160,8 +168,8 @@ func anyEvent() object {
 	}
 }
 
-// cloudEvent is the schema of an event in the JSON format. It says nothing of further members, which are extension
-// attributes: a schema that forbids them, or that is combined with one that does, accepts no event at all.
+// cloudEvent returns the schema of an event in the JSON format. It does not mention additional members, which are
+// extension attributes: with additionalProperties: false, the allOf of a message would reject every event.
 func cloudEvent() object {
 	text := object{"type": "string", "minLength": 1}
 	return object{
@@ -175,7 +183,7 @@ func cloudEvent() object {
 			"time":        object{"type": "string", "format": "date-time"},
 			"dataschema":  object{"type": "string", "minLength": 1, "format": "uri"},
 			"datacontenttype": object{
-				"type": "string", "minLength": 1, "description": "A media type; application/json where it is left out.",
+				"type": "string", "minLength": 1, "description": "A media type; the default is application/json.",
 			},
 			"data_base64": object{"type": "string", "contentEncoding": "base64"},
 		},

@@ -19,7 +19,7 @@ import (
 
 type object = map[string]any
 
-// generate returns the document of a gateway with sources of every profile, as a reader of the JSON sees it.
+// generate returns the document of a gateway with sources of every profile, decoded from its JSON.
 func generate(t *testing.T) object {
 	t.Helper()
 	c := gateway.Config{Server: ingress.NewConfig()}
@@ -30,11 +30,14 @@ func generate(t *testing.T) object {
 	}
 	for _, profile := range []string{"link", "origin", "summary", "item"} {
 		config := stac.NewConfig()
-		config.URL, config.Collections, config.Event.Profile = "https://stac.example.com/v1?key=secret", []string{"c"}, profile
-		c.Sources = append(c.Sources, source.Block{Name: "stac-" + profile, Type: "stac", Stream: "a:b", Config: config})
+		config.URL, config.Collections, config.Event.Profile = "https://stac.example.com/v1?key=secret", []string{"c"},
+			profile
+		c.Sources = append(c.Sources, source.Block{Name: "stac-" + profile, Type: "stac", Stream: "a:b",
+			Config: config})
 	}
 	subscription := delivery.NewConfig()
-	subscription.Name, subscription.Stream, subscription.Sink.URI = "one", "a/b", "https://user:secret@sink.example.com/x?key=secret"
+	subscription.Name, subscription.Stream, subscription.Sink.URI = "one", "a/b",
+		"https://user:secret@sink.example.com/x?key=secret"
 	c.Subscriptions = append(c.Subscriptions, subscription)
 	document, err := asyncapi.Document(&c, "1.2.3")
 	if err != nil {
@@ -45,7 +48,7 @@ func generate(t *testing.T) object {
 		t.Fatal(err)
 	}
 	if strings.Contains(string(text), "secret") {
-		t.Error("the document holds a secret")
+		t.Error("the document contains a secret")
 	}
 	var plain object
 	if err := json.Unmarshal(text, &plain); err != nil {
@@ -54,13 +57,13 @@ func generate(t *testing.T) object {
 	return plain
 }
 
-// TestExamplesAreValid: those of the document by its own schemas, and none that breaks a rule.
+// TestExamplesAreValid: the examples of the document are valid by its schemas, and events that break a rule are not.
 func TestExamplesAreValid(t *testing.T) {
 	t.Parallel()
 	document := generate(t)
 	messages := document["components"].(object)["messages"].(object)
 	if len(messages) != 9 { // any event, and two kinds for each source
-		t.Errorf("there are %d messages", len(messages))
+		t.Errorf("found %d messages", len(messages))
 	}
 	for name, m := range messages {
 		payload := m.(object)["payload"]
@@ -114,10 +117,10 @@ func TestReferences(t *testing.T) {
 	walk("", document)
 	operations := document["operations"].(object)
 	if len(operations) != 4+4+1 {
-		t.Errorf("there are %d operations", len(operations))
+		t.Errorf("found %d operations", len(operations))
 	}
 	if n := len(document["channels"].(object)); n != 5 {
-		t.Errorf("there are %d channels", n)
+		t.Errorf("found %d channels", n)
 	}
 	for name, o := range operations {
 		operation := o.(object)
@@ -146,13 +149,13 @@ func resolve(document object, ref string) (any, error) {
 		}
 		inside, ok := at.(object)
 		if at = inside[name]; !ok || at == nil {
-			return nil, fmt.Errorf("%s leads nowhere", ref)
+			return nil, fmt.Errorf("%s does not resolve", ref)
 		}
 	}
 	return at, nil
 }
 
-// valid checks by those keywords of JSON Schema that the documents use.
+// valid checks a value by the keywords of JSON Schema that the documents use.
 func valid(document object, schema, value any) error {
 	s := schema.(object)
 	if ref, ok := s["$ref"].(string); ok {
@@ -166,7 +169,7 @@ func valid(document object, schema, value any) error {
 		return fmt.Errorf("%v is not %v", value, want)
 	}
 	if types := s["type"]; types != nil && !hasType(types, value) {
-		return fmt.Errorf("%v is no %v", value, types)
+		return fmt.Errorf("%v is not a %v", value, types)
 	}
 	if text, ok := value.(string); ok && s["minLength"] != nil && text == "" {
 		return fmt.Errorf("an empty string")
@@ -190,11 +193,13 @@ func valid(document object, schema, value any) error {
 			return err
 		}
 	}
-	if parts := list(s["anyOf"]); parts != nil && !slices.ContainsFunc(parts, func(part any) bool { return valid(document, part, value) == nil }) {
-		return fmt.Errorf("%v is none of the alternatives", value)
+	if parts := list(s["anyOf"]); parts != nil && !slices.ContainsFunc(parts, func(part any) bool {
+		return valid(document, part, value) == nil
+	}) {
+		return fmt.Errorf("%v matches none of the alternatives", value)
 	}
 	if not := s["not"]; not != nil && valid(document, not, value) == nil {
-		return fmt.Errorf("%v is what it must not be", value)
+		return fmt.Errorf("%v matches a schema that it must not match", value)
 	}
 	return nil
 }

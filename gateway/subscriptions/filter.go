@@ -9,15 +9,17 @@ import (
 )
 
 // parseFilter reads a filter: an object with exactly one member, which names the dialect (section 3.2.4). An unknown
-// dialect is refused. left is how many more filters there may be.
+// dialect is refused. left counts down the filters that an object may have.
 func parseFilter(raw json.RawMessage, depth int, left *int) (f filter.Config, p setting.Problems) {
 	if *left--; *left < 0 || depth == 0 {
-		p.Add("", fmt.Sprintf("there are more than %d filters, or more than %d levels", maxFilters, maxDepth), "use fewer")
+		p.Add("", fmt.Sprintf("the subscription has more than %d filters, or more than %d levels", maxFilters,
+			maxDepth), "use fewer filters")
 		return f, p
 	}
 	var dialects map[string]json.RawMessage
 	if err := json.Unmarshal(raw, &dialects); err != nil || len(dialects) != 1 {
-		p.Add("", "a filter is an object with one member, the dialect", `write one like {"exact": {"type": "com.example.created"}}`)
+		p.Add("", "a filter must be an object with one member, the dialect",
+			`write one like {"exact": {"type": "com.example.created"}}`)
 		return f, p
 	}
 	for dialect, value := range dialects {
@@ -42,16 +44,18 @@ func parseFilter(raw json.RawMessage, depth int, left *int) (f filter.Config, p 
 			p.AddAll(dialect, problems)
 			f.Not = &inner
 		default:
-			p.Add("", fmt.Sprintf("the dialect %q is not supported", dialect), "write exact, prefix, suffix, sql, intersects, all, any or not")
+			p.Add("", fmt.Sprintf("the dialect %q is not supported", dialect),
+				"write exact, prefix, suffix, sql, intersects, all, any or not")
 		}
 		if err != nil {
-			p.Add(dialect, "it does not have the form of this dialect", "give a map of attributes and values, or for all and any a list of filters")
+			p.Add(dialect, "the value does not have the form of this dialect",
+				"write a map of attributes and values or, for all and any, a list of filters")
 		}
 	}
 	return f, p
 }
 
-// parseArea reads {"bbox": [west, south, east, north]}, or GeoJSON as it is or under geometry.
+// parseArea reads {"bbox": [west, south, east, north]}, a GeoJSON object, or {"geometry": GeoJSON}.
 func parseArea(raw json.RawMessage) (*filter.IntersectsConfig, error) {
 	var members struct {
 		Type     string          `json:"type"`
@@ -71,7 +75,9 @@ func parseArea(raw json.RawMessage) (*filter.IntersectsConfig, error) {
 	return c, nil
 }
 
-func parseList(dialect string, raw json.RawMessage, depth int, left *int, p *setting.Problems) ([]filter.Config, error) {
+// parseList reads the filters of all or any.
+func parseList(dialect string, raw json.RawMessage, depth int, left *int, p *setting.Problems) ([]filter.Config,
+	error) {
 	var items []json.RawMessage
 	if err := json.Unmarshal(raw, &items); err != nil {
 		return nil, err
@@ -85,7 +91,7 @@ func parseList(dialect string, raw json.RawMessage, depth int, left *int, p *set
 	return list, nil
 }
 
-// encodeFilter is the reverse, for the subscriptions of the configuration.
+// encodeFilter is the reverse of parseFilter, to show the subscriptions of the configuration.
 func encodeFilter(f *filter.Config) map[string]any {
 	list := func(filters []filter.Config) []any {
 		encoded := make([]any, len(filters))

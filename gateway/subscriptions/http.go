@@ -20,7 +20,7 @@ import (
 	"github.com/streamgate/streamgate/gateway/setting"
 )
 
-// Pages of a list.
+// Sizes of a page.
 const (
 	defaultPage = 100
 	maxPage     = 1000
@@ -29,8 +29,8 @@ const (
 //go:embed openapi.json
 var openAPI []byte
 
-// Handler serves the API under /subscriptions, and its OpenAPI document at /openapi.json. It asks nobody who calls: it is
-// for the listener of the operators.
+// Handler returns the handler of the API under /subscriptions and of its OpenAPI document at /openapi.json. It does no
+// authentication, and belongs on the operators' listener.
 func (s *Service) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /subscriptions", s.list)
@@ -39,9 +39,9 @@ func (s *Service) Handler() http.Handler {
 	mux.HandleFunc("OPTIONS /subscriptions/{id}", allow("GET, PUT, DELETE, OPTIONS"))
 	mux.HandleFunc("GET /openapi.json", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
-		_, _ = w.Write(openAPI) // who asked may have gone
+		_, _ = w.Write(openAPI) // the client may have gone
 	})
-	// What is open in the operator's browser must not be able to do this.
+	// A page that is open in the operator's browser must not be able to change anything.
 	guard := http.NewCrossOriginProtection()
 	mux.Handle("POST /subscriptions", guard.Handler(http.HandlerFunc(s.create)))
 	mux.Handle("PUT /subscriptions/{id}", guard.Handler(http.HandlerFunc(s.update)))
@@ -60,11 +60,12 @@ func allow(methods string) http.HandlerFunc {
 	}
 }
 
-// list answers with those of the configuration, and then those of the API, each by id.
+// list answers with a page of the subscriptions: those of the configuration, then those of the API, both sorted by id.
 func (s *Service) list(w http.ResponseWriter, r *http.Request) {
 	limit, err := strconv.Atoi(or(r.URL.Query().Get("limit"), strconv.Itoa(defaultPage)))
 	if err != nil || limit < 1 || limit > maxPage {
-		refuse(w, http.StatusBadRequest, fmt.Sprintf("limit is not between 1 and %d", maxPage), nil)
+		refuse(w, http.StatusBadRequest, fmt.Sprintf("limit is not between 1 and %d; write a number like %d", maxPage,
+			defaultPage), nil)
 		return
 	}
 	objects, err := s.store.all(r.Context())
@@ -76,7 +77,7 @@ func (s *Service) list(w http.ResponseWriter, r *http.Request) {
 	ids := slices.Concat(slices.Sorted(maps.Keys(fixed)), slices.Sorted(maps.Keys(objects)))
 	if after := r.URL.Query().Get("cursor"); after != "" {
 		at := slices.Index(ids, after)
-		if at < 0 { // it was deleted in the meantime: go on behind where it would be
+		if at < 0 { // it was deleted since the last page: continue where it would be
 			at = slices.IndexFunc(ids, func(id string) bool { return fixed[id] == nil && id > after }) - 1
 			if at == -2 {
 				at = len(ids) - 1
@@ -86,7 +87,8 @@ func (s *Service) list(w http.ResponseWriter, r *http.Request) {
 	}
 	if len(ids) > limit {
 		ids = ids[:limit]
-		w.Header().Set("Link", fmt.Sprintf(`</subscriptions?limit=%d&cursor=%s>; rel="next"`, limit, url.QueryEscape(ids[limit-1])))
+		w.Header().Set("Link", fmt.Sprintf(`</subscriptions?limit=%d&cursor=%s>; rel="next"`, limit,
+			url.QueryEscape(ids[limit-1])))
 	}
 	page := make([]*Object, 0, len(ids))
 	for _, id := range ids {
@@ -99,6 +101,7 @@ func (s *Service) list(w http.ResponseWriter, r *http.Request) {
 	answer(w, http.StatusOK, page)
 }
 
+// or returns value, or otherwise if it is empty.
 func or(value, otherwise string) string {
 	if value == "" {
 		return otherwise
@@ -106,7 +109,7 @@ func or(value, otherwise string) string {
 	return value
 }
 
-// fixed returns the subscriptions of the configuration, which can be read only.
+// fixed returns the subscriptions of the configuration by name. They are read-only.
 func (s *Service) fixed() map[string]*Object {
 	objects := make(map[string]*Object, len(s.config.Subscriptions))
 	for i := range s.config.Subscriptions {
@@ -145,7 +148,7 @@ func (s *Service) create(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	o.ID = uuid.NewString() // what the client gives is ignored (section 3.2.1)
+	o.ID = uuid.NewString() // an id from the client is ignored (section 3.2.1)
 	if !s.check(w, o) {
 		return
 	}
@@ -159,13 +162,15 @@ func (s *Service) create(w http.ResponseWriter, r *http.Request) {
 	answer(w, http.StatusCreated, o.withoutSecrets())
 }
 
+// update replaces a subscription. A changed stream is refused, because the position belongs to the stream.
 func (s *Service) update(w http.ResponseWriter, r *http.Request) {
 	o, ok := s.read(w, r)
 	if !ok || s.isFixed(w, r.PathValue("id")) {
 		return
 	}
 	if o.ID != r.PathValue("id") {
-		refuse(w, http.StatusBadRequest, "the id of the body is not that of the path", nil)
+		refuse(w, http.StatusBadRequest, "the id in the body differs from the id in the path; write the same id in "+
+			"both", nil)
 		return
 	}
 	old, tag, err := s.store.get(r.Context(), o.ID)
@@ -178,7 +183,8 @@ func (s *Service) update(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if was, is := old.stream(s.defaultStream()), o.stream(s.defaultStream()); was != is {
-		refuse(w, http.StatusConflict, fmt.Sprintf("the subscription reads stream %q: it cannot go on in stream %q; delete it and create another", was, is), nil)
+		refuse(w, http.StatusConflict, fmt.Sprintf("the subscription reads stream %q and cannot change to stream %q; "+
+			"delete it and create a new one", was, is), nil)
 		return
 	}
 	if wanted := r.Header.Get("If-Match"); wanted != "" && wanted != "*" && strings.Trim(wanted, `"`) != tag {
@@ -193,6 +199,7 @@ func (s *Service) update(w http.ResponseWriter, r *http.Request) {
 	answer(w, http.StatusOK, o.withoutSecrets())
 }
 
+// remove deletes a subscription. Its group is deleted later, when every replica has stopped it; see [Service.Run].
 func (s *Service) remove(w http.ResponseWriter, r *http.Request) {
 	id := r.PathValue("id")
 	if s.isFixed(w, id) {
@@ -209,29 +216,33 @@ func (s *Service) remove(w http.ResponseWriter, r *http.Request) {
 	answer(w, http.StatusOK, o.withoutSecrets())
 }
 
+// isFixed reports whether a subscription is read-only, and answers that it is.
 func (s *Service) isFixed(w http.ResponseWriter, id string) bool {
 	if s.fixed()[id] == nil {
 		return false
 	}
 	w.Header().Set("Allow", "GET, OPTIONS")
-	refuse(w, http.StatusMethodNotAllowed, fmt.Sprintf("subscription %q is in the configuration file: change it there", id), nil)
+	refuse(w, http.StatusMethodNotAllowed, fmt.Sprintf("subscription %q belongs to the configuration file; change it "+
+		"there", id), nil)
 	return true
 }
 
-// read reads the body of a request, or answers what is wrong with it.
+// read returns the object in the body of a request, or answers what is wrong with it and returns false.
 func (s *Service) read(w http.ResponseWriter, r *http.Request) (*Object, bool) {
 	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != "application/json" {
-		refuse(w, http.StatusUnsupportedMediaType, "the body must be application/json", nil)
+		refuse(w, http.StatusUnsupportedMediaType,
+			"the content type must be application/json; send the header content-type: application/json", nil)
 		return nil, false
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
-		refuse(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("the body has more than %d bytes", maxBody), nil)
+		refuse(w, http.StatusRequestEntityTooLarge,
+			fmt.Sprintf("the body is larger than %d bytes; use fewer or shorter filters", maxBody), nil)
 		return nil, false
 	case err != nil:
-		refuse(w, http.StatusBadRequest, "the body could not be read", nil)
+		refuse(w, http.StatusBadRequest, "the body could not be read; send it again", nil)
 		return nil, false
 	}
 	o, err := parse(body)
@@ -242,7 +253,7 @@ func (s *Service) read(w http.ResponseWriter, r *http.Request) (*Object, bool) {
 	return o, true
 }
 
-// check answers what is wrong with an object.
+// check reports whether an object is valid, and answers what is wrong if it is not.
 func (s *Service) check(w http.ResponseWriter, o *Object) bool {
 	c, problems := s.configuration(o)
 	if len(problems) == 0 {
@@ -254,14 +265,16 @@ func (s *Service) check(w http.ResponseWriter, o *Object) bool {
 	return len(problems) == 0
 }
 
+// fail answers an error of the store.
 func (s *Service) fail(w http.ResponseWriter, err error) {
 	switch {
 	case errors.Is(err, errNotFound):
-		refuse(w, http.StatusNotFound, err.Error()+"; GET /subscriptions lists those that there are", nil)
+		refuse(w, http.StatusNotFound, err.Error()+"; to list the subscriptions, use GET /subscriptions", nil)
 	case errors.Is(err, errChanged):
-		refuse(w, http.StatusPreconditionFailed, err.Error()+"; get it, and try again with its ETag in If-Match", nil)
+		refuse(w, http.StatusPreconditionFailed,
+			err.Error()+"; get the subscription, and try again with its ETag in If-Match", nil)
 	case errors.Is(err, errTooMany):
-		refuse(w, http.StatusConflict, err.Error()+"; delete some", nil)
+		refuse(w, http.StatusConflict, err.Error()+"; delete some first", nil)
 	default:
 		unavailable(w, err)
 	}
@@ -269,7 +282,7 @@ func (s *Service) fail(w http.ResponseWriter, err error) {
 
 func unavailable(w http.ResponseWriter, err error) {
 	w.Header().Set("Retry-After", "1")
-	refuse(w, http.StatusServiceUnavailable, "Redis: "+err.Error(), nil)
+	refuse(w, http.StatusServiceUnavailable, "redis: "+err.Error()+"; try again later", nil)
 }
 
 // problem is a problem document (RFC 9457).
@@ -303,5 +316,5 @@ func write(w http.ResponseWriter, status int, contentType string, body any) {
 	w.WriteHeader(status)
 	encoder := json.NewEncoder(w)
 	encoder.SetEscapeHTML(false)
-	_ = encoder.Encode(body) // who asked may have gone
+	_ = encoder.Encode(body) // the client may have gone
 }

@@ -1,9 +1,9 @@
-// Package subscriptions is the CloudEvents Subscriptions API (version 0.1-wip of its specification): subscriptions that
-// come and go while a gateway runs, kept in Redis, for all replicas, beside those of the configuration.
-//
-// The draft leaves open what errors look like, and how long lists are read; here errors are problem documents (RFC 9457),
-// lists have pages, and a subscription has an ETag. Its OpenAPI document cannot be satisfied (filters match twice, settings
-// never); that of this package, at /openapi.json, can.
+// Package subscriptions is the CloudEvents Subscriptions API (version 0.1-wip of its specification). Its subscriptions
+// are created, changed and deleted while a gateway runs; they are kept in Redis and run by all replicas, in addition to
+// those of the configuration. The draft specifies neither the form of errors nor the paging of lists; here errors are
+// problem documents (RFC 9457), lists have pages, and a subscription has an ETag. No request can satisfy the OpenAPI
+// document of the draft, in which filters match two alternatives and settings none; this package has one of its own, at
+// /openapi.json.
 package subscriptions
 
 import (
@@ -29,7 +29,7 @@ import (
 	"github.com/streamgate/streamgate/gateway/webhook"
 )
 
-// Object is a subscription as the API has it (section 3.2.1 of the specification).
+// Object is a subscription in the form of the API (section 3.2.1 of the specification).
 type Object struct {
 	ID               string            `json:"id"`
 	Source           string            `json:"source,omitempty"`
@@ -42,7 +42,8 @@ type Object struct {
 	ProtocolSettings *ProtocolSettings `json:"protocolsettings,omitempty"`
 }
 
-// Settings are what a subscription may have beside what the specification names: the keys of the configuration.
+// Settings are the keys of a subscription in the configuration file that the specification does not have. A nil field
+// means the default of [delivery.NewConfig].
 type Settings struct {
 	Stream        string            `json:"stream,omitempty"`
 	Concurrency   *int              `json:"concurrency,omitempty"`
@@ -60,7 +61,7 @@ type Settings struct {
 	WebHook   *webhook.SenderConfig `json:"webHook,omitempty"`
 }
 
-// Credential is what the sink asks for. It is never given back.
+// Credential authenticates the gateway to the sink. Answers never contain it.
 type Credential struct {
 	CredentialType        string `json:"credentialtype"`
 	Identifier            string `json:"identifier,omitempty"`
@@ -70,43 +71,43 @@ type Credential struct {
 	AccessTokenType       string `json:"accesstokentype,omitempty"`
 }
 
-// ProtocolSettings are those of HTTP.
+// ProtocolSettings are the settings of the protocol HTTP.
 type ProtocolSettings struct {
 	Headers map[string]string `json:"headers,omitempty"`
 	Method  string            `json:"method,omitempty"`
 }
 
-// Protocols of sinks. The specification allows others than its own.
+// Protocols of sinks. The specification allows protocols that it does not define.
 const (
 	protocolHTTP  = "HTTP"
 	protocolRedis = "REDIS" // the sink is stream:NAME or channel:NAME
 )
 
-// hidden stands for a value that is not shown.
+// hidden replaces the values of headers in answers.
 const hidden = "..."
 
-// Bounds of an object.
+// Limits of an object.
 const (
 	maxBody    = 64 << 10
-	maxFilters = 100 // at all levels
-	maxDepth   = 16
+	maxFilters = 100 // on all levels together
+	maxDepth   = 16  // levels of filters
 )
 
-// parse reads an object and refuses what it does not know: a member that is skipped would be a filter that does not hold.
+// parse reads an object. It refuses unknown members, because one of them may be a misspelled filter.
 func parse(body []byte) (*Object, error) {
 	decoder := json.NewDecoder(bytes.NewReader(body))
 	decoder.DisallowUnknownFields()
 	var o Object
 	if err := decoder.Decode(&o); err != nil {
-		return nil, fmt.Errorf("the body is no subscription: %s", strings.TrimPrefix(err.Error(), "json: "))
+		return nil, fmt.Errorf("the body is not a valid subscription: %s", strings.TrimPrefix(err.Error(), "json: "))
 	}
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return nil, errors.New("the body is no subscription: something follows it")
+		return nil, errors.New("the body is not a valid subscription: text follows the object")
 	}
 	return &o, nil
 }
 
-// withoutSecrets returns what may be shown.
+// withoutSecrets returns a copy that answers may contain.
 func (o *Object) withoutSecrets() *Object {
 	shown := *o
 	shown.SinkCredential = nil
@@ -114,7 +115,7 @@ func (o *Object) withoutSecrets() *Object {
 		u.User = nil
 		shown.Sink = u.String()
 	}
-	if o.ProtocolSettings != nil { // header values may be keys
+	if o.ProtocolSettings != nil { // the values of headers may be API keys
 		settings := *o.ProtocolSettings
 		settings.Headers = make(map[string]string, len(o.ProtocolSettings.Headers))
 		for name := range o.ProtocolSettings.Headers {
@@ -125,8 +126,9 @@ func (o *Object) withoutSecrets() *Object {
 	return &shown
 }
 
-// keepSecrets takes what an update leaves out because it was never shown: the credential, and the values of headers that
-// are given as they were shown.
+// keepSecrets copies from the stored object the secrets that an update cannot repeat, because answers do not contain
+// them: the credential if it is missing, and the values of headers that are still hidden. They are kept only for the
+// same sink, so that an update cannot send them elsewhere.
 func (o *Object) keepSecrets(old *Object) {
 	if o.SinkCredential == nil && o.Sink == old.withoutSecrets().Sink {
 		o.SinkCredential, o.Sink = old.SinkCredential, old.Sink
@@ -141,14 +143,14 @@ func (o *Object) keepSecrets(old *Object) {
 	}
 }
 
-// stream returns the stream that it reads; other is that of subscriptions that name none.
+// stream returns the stream that the subscription reads; other is the default.
 func (o *Object) stream(other string) string {
 	c, _ := o.configuration(other)
 	return c.Stream
 }
 
-// configuration translates the object. stream is that of subscriptions that name none. The result is not validated yet;
-// the problems are what cannot be translated.
+// configuration translates the object; stream is the default stream. The problems are those of the translation: the
+// result still has to be validated.
 func (o *Object) configuration(stream string) (delivery.Config, setting.Problems) {
 	var p setting.Problems
 	c := delivery.NewConfig()
@@ -156,7 +158,8 @@ func (o *Object) configuration(stream string) (delivery.Config, setting.Problems
 	if len(o.Config) > 0 {
 		settings, err := parseSettings(o.Config)
 		if err != nil {
-			p.Add("config", strings.TrimPrefix(err.Error(), "json: "), "write the keys that a subscription has in the configuration file, like stream, concurrency, delivery")
+			p.Add("config", strings.TrimPrefix(err.Error(), "json: "),
+				"write the keys of a subscription in the configuration file, like stream, concurrency or delivery")
 		} else {
 			settings.apply(&c)
 		}
@@ -177,6 +180,7 @@ func (o *Object) configuration(stream string) (delivery.Config, setting.Problems
 	return c, p
 }
 
+// apply overrides the defaults in c with the settings that are given.
 func (s *Settings) apply(c *delivery.Config) {
 	if s.Stream != "" {
 		c.Stream = s.Stream
@@ -194,13 +198,14 @@ func (s *Settings) apply(c *delivery.Config) {
 	c.Transform, c.Sink.WebHook = s.Transform, s.WebHook
 }
 
+// set assigns *from unless from is nil.
 func set[T any](to, from *T) {
 	if from != nil {
 		*to = *from
 	}
 }
 
-// parseSettings reads them over the defaults of delivery, of which only some may be given.
+// parseSettings reads the settings. A partial delivery keeps the other defaults of [delivery.NewConfig].
 func parseSettings(data []byte) (*Settings, error) {
 	delivery := delivery.NewConfig().Delivery
 	s := Settings{Delivery: &delivery}
@@ -209,7 +214,9 @@ func parseSettings(data []byte) (*Settings, error) {
 	if err := decoder.Decode(&s); err != nil {
 		return nil, err
 	}
-	if s.Transform != nil && slices.ContainsFunc(s.Transform.Schemas, func(c schema.Config) bool { return c.File != "" }) {
+	if s.Transform != nil && slices.ContainsFunc(s.Transform.Schemas, func(c schema.Config) bool {
+		return c.File != ""
+	}) {
 		return nil, errors.New("transform.schemas: files are not for who speaks to the API; give the schema itself")
 	}
 	if s.Delivery == nil {
@@ -218,9 +225,10 @@ func parseSettings(data []byte) (*Settings, error) {
 	return &s, nil
 }
 
+// anyType returns a filter that matches events of any of the types.
 func anyType(types []string, p *setting.Problems) filter.Config {
 	if len(types) == 0 {
-		p.Add("types", "the list is empty", "give at least one type, or leave types out")
+		p.Add("types", "the list is empty", "name at least one type, or leave types out")
 	}
 	var any filter.Config
 	for _, t := range types {
@@ -229,6 +237,7 @@ func anyType(types []string, p *setting.Problems) filter.Config {
 	return any
 }
 
+// sink translates the sink and its protocol.
 func (o *Object) sink(c *delivery.Config, p *setting.Problems) {
 	switch o.Protocol {
 	case protocolHTTP:
@@ -241,27 +250,33 @@ func (o *Object) sink(c *delivery.Config, p *setting.Problems) {
 		case kind == "channel" && name != "":
 			c.Sink.Channel = name
 		default:
-			p.Add("sink", fmt.Sprintf("%q is no sink of protocol REDIS", o.Sink), "write stream:NAME or channel:NAME")
+			p.Add("sink", fmt.Sprintf("%q is not a sink of the protocol REDIS", o.Sink),
+				"write stream:NAME or channel:NAME")
 		}
 		if o.ProtocolSettings != nil || o.SinkCredential != nil {
-			p.Add("protocolsettings", "protocol REDIS has neither settings nor credentials", "leave protocolsettings and sinkcredential out")
+			p.Add("protocolsettings", "the protocol REDIS has neither settings nor credentials",
+				"leave protocolsettings and sinkcredential out")
 		}
 	case "":
-		p.Add("protocol", "it is missing", "write HTTP or REDIS")
+		p.Add("protocol", "protocol is missing", "write HTTP or REDIS")
 	default:
 		p.Add("protocol", fmt.Sprintf("%q is not supported", o.Protocol), "write HTTP or REDIS")
 	}
 }
 
+// httpSink translates a sink of the protocol HTTP.
 func (o *Object) httpSink(c *delivery.Config, p *setting.Problems) {
 	c.Sink.URI, c.Sink.Header = o.Sink, map[string]string{}
 	if s := o.ProtocolSettings; s != nil {
 		if s.Method != "" && s.Method != "POST" {
-			p.Add("protocolsettings.method", fmt.Sprintf("%q is not supported", s.Method), "write POST, or leave it out")
+			p.Add("protocolsettings.method", fmt.Sprintf("%q is not supported", s.Method),
+				"write POST, or leave it out")
 		}
 		for _, name := range slices.Sorted(maps.Keys(s.Headers)) {
-			if !httpguts.ValidHeaderFieldName(name) || !httpguts.ValidHeaderFieldValue(s.Headers[name]) || isReserved(name) {
-				p.Add("protocolsettings.headers."+name, "this header cannot be set", "leave out what belongs to HTTP or CloudEvents, and line breaks")
+			if !httpguts.ValidHeaderFieldName(name) || !httpguts.ValidHeaderFieldValue(s.Headers[name]) ||
+				isReserved(name) {
+				p.Add("protocolsettings.headers."+name, "this header cannot be set",
+					"leave out headers of HTTP and CloudEvents, and line breaks in values")
 				continue
 			}
 			c.Sink.Header[name] = s.Headers[name]
@@ -272,38 +287,45 @@ func (o *Object) httpSink(c *delivery.Config, p *setting.Problems) {
 	}
 }
 
-// isReserved: these headers are those of the event, or of the connection.
+// isReserved reports whether a header belongs to the event or to the connection.
 func isReserved(name string) bool {
 	name = strings.ToLower(name)
 	return strings.HasPrefix(name, "ce-") || slices.Contains([]string{
-		"content-type", "content-length", "content-encoding", "transfer-encoding", "connection", "host", "upgrade", "te", "trailer",
+		"content-type", "content-length", "content-encoding", "transfer-encoding", "connection", "host", "upgrade",
+		"te", "trailer",
 		"expect", "prefer", "keep-alive", "proxy-authorization", "proxy-connection",
 	}, name)
 }
 
+// authorize sets the header Authorization.
 func (k *Credential) authorize(header map[string]string, p *setting.Problems) {
 	value := ""
 	switch k.CredentialType {
 	case "PLAIN":
 		if k.Identifier == "" || k.Secret == "" {
-			p.Add("sinkcredential", "PLAIN needs identifier and secret", "give both")
+			p.Add("sinkcredential", "PLAIN requires identifier and secret", "write both")
 		}
 		value = "Basic " + base64.StdEncoding.EncodeToString([]byte(k.Identifier+":"+k.Secret))
 	case "ACCESSTOKEN":
 		if k.AccessToken == "" || k.AccessTokenType != "" && !strings.EqualFold(k.AccessTokenType, "bearer") {
-			p.Add("sinkcredential", "ACCESSTOKEN needs accesstoken, and accesstokentype can only be bearer", "give a bearer token")
+			p.Add("sinkcredential", "ACCESSTOKEN requires accesstoken, and accesstokentype must be bearer",
+				"write a bearer token")
 		}
 		if t, err := time.Parse(time.RFC3339, k.AccessTokenExpiresUTC); k.AccessTokenExpiresUTC != "" && err != nil {
-			p.Add("sinkcredential.accesstokenexpiresutc", "it is no time", "write a time like 2026-11-23T00:00:00Z")
+			p.Add("sinkcredential.accesstokenexpiresutc",
+				fmt.Sprintf("%q is not a valid time", k.AccessTokenExpiresUTC),
+				"write a time like 2026-11-23T00:00:00Z")
 		} else if err == nil && t.Before(time.Now()) {
-			p.Add("sinkcredential.accesstokenexpiresutc", "the token has expired", "give one that is valid")
+			p.Add("sinkcredential.accesstokenexpiresutc", "the token has expired", "write a valid token")
 		}
 		value = "Bearer " + k.AccessToken
 	default:
-		p.Add("sinkcredential.credentialtype", fmt.Sprintf("%q is not supported", k.CredentialType), "write PLAIN or ACCESSTOKEN")
+		p.Add("sinkcredential.credentialtype", fmt.Sprintf("%q is not supported", k.CredentialType),
+			"write PLAIN or ACCESSTOKEN")
 	}
 	if !httpguts.ValidHeaderFieldValue(value) {
-		p.Add("sinkcredential", "it holds characters that no header can", "give it without line breaks")
+		p.Add("sinkcredential", "the credential has characters that a header cannot contain",
+			"write it without line breaks")
 	}
 	header["Authorization"] = value
 }

@@ -14,25 +14,28 @@ import (
 	"github.com/streamgate/streamgate/gateway/state"
 )
 
-// maxObjects bounds how many subscriptions there may be beside those of the configuration.
+// maxObjects is the most subscriptions that the API can create.
 const maxObjects = 10_000
 
-// The answers of a store.
+// Errors of the store.
 var (
-	errNotFound = errors.New("there is no such subscription")
-	errChanged  = errors.New("the subscription has changed in the meantime")
-	errTooMany  = fmt.Errorf("there are %d subscriptions already", maxObjects)
+	errNotFound = errors.New("the subscription does not exist")
+	errChanged  = errors.New("the subscription has changed since it was read")
+	errTooMany  = fmt.Errorf("the limit of %d subscriptions is reached", maxObjects)
 )
 
-// store keeps the objects in Redis: a hash of objects by id, a hash of deleted ones, and a version that tells the replicas
-// that something has changed. All are in one slot, and each change is one script.
+// store keeps the objects in Redis: a hash of objects by id, a hash of deleted ids, and a version that increases with
+// every change, for the replicas. All three are in one slot, and each change is one script.
 type store struct{ client redis.UniversalClient }
 
 // putScript stores an object.
 //
-//	KEYS[1] objects, KEYS[2] version; ARGV[1] id, ARGV[2] object, ARGV[3] SHA-1 of the object that it replaces, "" for any,
-//	"new" for none, ARGV[4] how many there may be
-//	returns 1, 0 if there is none to replace, -1 if it has changed, -2 if there are too many
+//	KEYS[1] objects, KEYS[2] version
+//	ARGV[1] id, ARGV[2] object, ARGV[3] SHA-1 of the object to replace, "" for any, "new" for none, ARGV[4] maxObjects
+//	returns 1, 0 if there is no object to replace, -1 if it has changed, -2 if there are too many
+//
+// It is one script because the comparison and the write must be atomic: two replicas may update the same object at
+// once.
 var putScript = redis.NewScript(`
 local old = redis.call('HGET', KEYS[1], ARGV[1])
 if ARGV[3] == 'new' then
@@ -46,10 +49,11 @@ redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
 redis.call('INCR', KEYS[2])
 return 1`)
 
-// deleteScript deletes an object, and notes that what it has left in its stream is to be removed.
+// deleteScript deletes an object and records that its consumer group remains to be removed. It is one script, so that a
+// crash cannot delete the object without that record.
 //
 //	KEYS[1] objects, KEYS[2] version, KEYS[3] deleted; ARGV[1] id, ARGV[2] its stream
-//	returns the object, or nothing
+//	returns the object, or nil if there is none
 var deleteScript = redis.NewScript(`
 local old = redis.call('HGET', KEYS[1], ARGV[1])
 if not old then return false end
@@ -58,7 +62,8 @@ redis.call('HSET', KEYS[3], ARGV[1], redis.call('TIME')[1] .. ' ' .. ARGV[2])
 redis.call('INCR', KEYS[2])
 return old`)
 
-// leftScript returns the names and streams of those that were deleted so many seconds ago.
+// leftScript returns the ids and streams of subscriptions that were deleted at least ARGV[1] seconds ago. It uses the
+// clock of Redis, because those of the replicas may differ.
 //
 //	KEYS[1] deleted; ARGV[1] seconds
 var leftScript = redis.NewScript(`
@@ -79,7 +84,7 @@ func versionKey() string { return state.SubscriptionsKey("version") }
 
 func deletedKey() string { return state.SubscriptionsKey("deleted") }
 
-// version changes when the objects do.
+// version returns a value that changes whenever the objects change.
 func (s *store) version(ctx context.Context) (string, error) {
 	v, err := s.client.Get(ctx, versionKey()).Result()
 	if errors.Is(err, redis.Nil) {
@@ -88,6 +93,7 @@ func (s *store) version(ctx context.Context) (string, error) {
 	return v, err
 }
 
+// all returns the objects by id.
 func (s *store) all(ctx context.Context) (map[string]*Object, error) {
 	raw, err := s.client.HGetAll(ctx, objectsKey()).Result()
 	if err != nil {
@@ -105,7 +111,7 @@ func (s *store) all(ctx context.Context) (map[string]*Object, error) {
 	return objects, nil
 }
 
-// get returns an object and its tag.
+// get returns an object and its ETag, or errNotFound.
 func (s *store) get(ctx context.Context, id string) (*Object, string, error) {
 	text, err := s.client.HGet(ctx, objectsKey(), id).Result()
 	if errors.Is(err, redis.Nil) {
@@ -121,13 +127,15 @@ func (s *store) get(ctx context.Context, id string) (*Object, string, error) {
 	return &o, tagOf(text), nil
 }
 
-// put stores the object in place of the one with the tag replaces: "" for any, "new" for none.
+// put stores an object and returns its ETag. replaces is the ETag of the object to replace, "" for any, or "new" for
+// none.
 func (s *store) put(ctx context.Context, o *Object, replaces string) (tag string, err error) {
 	text, err := json.Marshal(o)
 	if err != nil {
 		return "", err
 	}
-	result, err := putScript.Run(ctx, s.client, []string{objectsKey(), versionKey()}, o.ID, text, replaces, maxObjects).Int()
+	result, err := putScript.Run(ctx, s.client, []string{objectsKey(), versionKey()}, o.ID, text, replaces,
+		maxObjects).Int()
 	switch {
 	case err != nil:
 		return "", err
@@ -141,6 +149,7 @@ func (s *store) put(ctx context.Context, o *Object, replaces string) (tag string
 	return tagOf(string(text)), nil
 }
 
+// delete deletes and returns an object, or returns errNotFound.
 func (s *store) delete(ctx context.Context, id, stream string) (*Object, error) {
 	text, err := deleteScript.Run(ctx, s.client, []string{objectsKey(), versionKey(), deletedKey()}, id, stream).Text()
 	if errors.Is(err, redis.Nil) {
@@ -153,7 +162,7 @@ func (s *store) delete(ctx context.Context, id, stream string) (*Object, error) 
 	return &o, json.Unmarshal([]byte(text), &o)
 }
 
-// left returns the streams of those that were deleted so long ago that no replica runs them any more, by id.
+// left returns, by id, the streams of the subscriptions that were deleted at least that long ago.
 func (s *store) left(ctx context.Context, after time.Duration) (map[string]string, error) {
 	list, err := leftScript.Run(ctx, s.client, []string{deletedKey()}, int(after.Seconds())).StringSlice()
 	if err != nil {
@@ -166,12 +175,13 @@ func (s *store) left(ctx context.Context, after time.Duration) (map[string]strin
 	return streams, nil
 }
 
+// forgotten records that nothing of a deleted subscription is left.
 func (s *store) forgotten(ctx context.Context, id string) error {
 	return s.client.HDel(ctx, deletedKey(), id).Err()
 }
 
 // tagOf is the ETag of a stored object, without quotes.
 func tagOf(text string) string {
-	sum := sha1.Sum([]byte(text)) //nolint:gosec // what Redis' scripts can compute; nobody gains by a collision
+	sum := sha1.Sum([]byte(text)) //nolint:gosec // scripts of Redis can compute it, and a collision is no risk
 	return hex.EncodeToString(sum[:])
 }

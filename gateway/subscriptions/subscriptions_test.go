@@ -50,7 +50,9 @@ func startReplica(t *testing.T, client redis.UniversalClient) *replica {
 	}
 	fixed := delivery.NewConfig()
 	fixed.Name, fixed.Stream, fixed.Sink.Channel = "fixed", "events", "channel"
-	fixed.Filters = []filter.Config{{Not: &filter.Config{All: []filter.Config{{Prefix: map[string]string{"type": "x"}}}}}}
+	fixed.Filters = []filter.Config{
+		{Not: &filter.Config{All: []filter.Config{{Prefix: map[string]string{"type": "x"}}}}},
+	}
 	c.Subscriptions = append(c.Subscriptions, fixed)
 	if problems := c.Validate(); len(problems) > 0 {
 		t.Fatal(problems)
@@ -58,7 +60,8 @@ func startReplica(t *testing.T, client redis.UniversalClient) *replica {
 	r := &replica{t: t, logs: &redistest.LogBuffer{}}
 	log := slog.New(slog.NewTextHandler(r.logs, nil))
 	var err error
-	if r.gateway, err = gateway.New(c, gateway.Env{Redis: client, Logger: log, Registry: prometheus.NewRegistry(), UserAgent: "test"}); err != nil {
+	if r.gateway, err = gateway.New(c, gateway.Env{Redis: client, Logger: log, Registry: prometheus.NewRegistry(),
+		UserAgent: "test"}); err != nil {
 		t.Fatal(err)
 	}
 	guard, err := guard.New([]string{"127.0.0.1"})
@@ -141,7 +144,8 @@ func (r *replica) publish(stream, id, eventType string) {
 
 type object = map[string]any
 
-// TestLife: created on one replica, run by both within two seconds, changed, deleted, and nothing left of it.
+// TestLife: a subscription is created on one replica, run by both within two seconds, changed and deleted without a
+// trace.
 func TestLife(t *testing.T) {
 	t.Parallel()
 	client := redistest.Start(t).Client()
@@ -159,19 +163,22 @@ func TestLife(t *testing.T) {
 	t.Cleanup(sink.Close)
 	status, created, header := one.call("POST", "/subscriptions", object{
 		"id": "mine", "sink": sink.URL, "protocol": "HTTP", "types": []string{"a", "b"},
-		"config":           object{"startFrom": "earliest", "delivery": object{"retry": 3}, "transform": object{"set": object{"id": "{id}."}}},
+		"config": object{"startFrom": "earliest", "delivery": object{"retry": 3},
+			"transform": object{"set": object{"id": "{id}."}}},
 		"protocolsettings": object{"headers": object{"X-Key": "-secret"}},
-		"sinkcredential":   object{"credentialtype": "ACCESSTOKEN", "accesstoken": "secret-token", "accesstokentype": "bearer"},
+		"sinkcredential": object{"credentialtype": "ACCESSTOKEN", "accesstoken": "secret-token",
+			"accesstokentype": "bearer"},
 	})
 	id, _ := created["id"].(string)
-	if status != http.StatusCreated || id == "" || id == "mine" || header.Get("Location") != "/subscriptions/"+id || header.Get("Etag") == "" {
+	if status != http.StatusCreated || id == "" || id == "mine" || header.Get("Location") != "/subscriptions/"+id ||
+		header.Get("Etag") == "" {
 		t.Fatalf("%d %v %v", status, created, header)
 	}
 	for _, r := range []*replica{one, two} {
 		started := time.Now()
-		redistest.Eventually(t, "it runs", func() bool { return r.names()[id] })
+		redistest.Eventually(t, "the subscription runs", func() bool { return r.names()[id] })
 		if took := time.Since(started); took > 3*time.Second {
-			t.Errorf("it took %s until a replica ran it", took)
+			t.Errorf("a replica ran it after %s", took)
 		}
 	}
 	two.publish("events", "1", "a")
@@ -179,7 +186,8 @@ func TestLife(t *testing.T) {
 	two.publish("events", "3", "b")
 	redistest.Eventually(t, "delivered", func() bool { mu.Lock(); defer mu.Unlock(); return len(got) >= 2 })
 	mu.Lock()
-	if text := strings.Join(got, " "); text != "1.-secret 3.-secret" && text != "3.-secret 1.-secret" || authorization != "Bearer secret-token" {
+	if text := strings.Join(got, " "); text != "1.-secret 3.-secret" && text != "3.-secret 1.-secret" ||
+		authorization != "Bearer secret-token" {
 		t.Errorf("delivered %s with %q", text, authorization)
 	}
 	mu.Unlock()
@@ -191,23 +199,25 @@ func TestLife(t *testing.T) {
 	}
 	tag := header.Get("Etag")
 	shown["types"] = []string{"c"}
-	if status, answer, _ := two.call("PUT", "/subscriptions/"+id, shown, "If-Match", `"0"`); status != http.StatusPreconditionFailed {
+	if status, answer, _ := two.call("PUT", "/subscriptions/"+id, shown, "If-Match",
+		`"0"`); status != http.StatusPreconditionFailed {
 		t.Errorf("changed over another change: %d %v", status, answer)
 	}
 	if status, answer, _ := two.call("PUT", "/subscriptions/"+id, shown, "If-Match", tag); status != http.StatusOK {
 		t.Errorf("%d %v", status, answer)
 	}
-	redistest.Eventually(t, "what it takes has changed", func() bool {
+	redistest.Eventually(t, "its filters have changed", func() bool {
 		one.publish("events", "4", "c")
 		mu.Lock()
 		defer mu.Unlock()
 		return got[len(got)-1] == "4.-secret" && authorization == "Bearer secret-token" // the secrets are kept
 	})
-	if status, answer, _ := one.call("DELETE", "/subscriptions/"+id, nil); status != http.StatusOK || answer["id"] != id {
+	if status, answer, _ := one.call("DELETE", "/subscriptions/"+id, nil); status != http.StatusOK ||
+		answer["id"] != id {
 		t.Errorf("%d %v", status, answer)
 	}
 	for _, r := range []*replica{one, two} {
-		redistest.Eventually(t, "it has stopped", func() bool { return !r.names()[id] })
+		redistest.Eventually(t, "the subscription has stopped", func() bool { return !r.names()[id] })
 	}
 	redistest.Eventually(t, "its group is gone", func() bool {
 		groups, err := client.XInfoGroups(context.Background(), "events").Result()
@@ -216,17 +226,19 @@ func TestLife(t *testing.T) {
 	if status, answer, _ := one.call("DELETE", "/subscriptions/"+id, nil); status != http.StatusNotFound {
 		t.Errorf("%d %v", status, answer)
 	}
-	if logs := one.logs.String() + two.logs.String(); strings.Contains(logs, "secret") || strings.Contains(logs, "level=ERROR") {
+	if logs := one.logs.String() + two.logs.String(); strings.Contains(logs, "secret") ||
+		strings.Contains(logs, "level=ERROR") {
 		t.Error(logs)
 	}
 }
 
-// TestLists: pages, and the subscriptions of the configuration, which are there to read.
+// TestLists: pages, and the subscriptions of the configuration, which are read-only.
 func TestLists(t *testing.T) {
 	t.Parallel()
 	r := startReplica(t, redistest.Start(t).Client())
 	for range 5 {
-		if status, answer, _ := r.call("POST", "/subscriptions", object{"sink": "stream:other", "protocol": "REDIS"}); status != http.StatusCreated {
+		if status, answer, _ := r.call("POST", "/subscriptions",
+			object{"sink": "stream:other", "protocol": "REDIS"}); status != http.StatusCreated {
 			t.Fatal(status, answer)
 		}
 	}
@@ -248,21 +260,24 @@ func TestLists(t *testing.T) {
 	}
 	status, o, _ := r.call("GET", "/subscriptions/fixed", nil)
 	filter, _ := json.Marshal(o["filters"])
-	if status != http.StatusOK || o["sink"] != "channel:channel" || string(filter) != `[{"not":{"all":[{"prefix":{"type":"x"}}]}}]` {
+	if status != http.StatusOK || o["sink"] != "channel:channel" ||
+		string(filter) != `[{"not":{"all":[{"prefix":{"type":"x"}}]}}]` {
 		t.Errorf("%d %v", status, o)
 	}
 	o["types"] = []string{"x"}
 	for _, method := range []string{"PUT", "DELETE"} {
-		if status, answer, header := r.call(method, "/subscriptions/fixed", o); status != http.StatusMethodNotAllowed || header.Get("Allow") != "GET, OPTIONS" {
+		if status, answer, header := r.call(method, "/subscriptions/fixed", o); status != http.StatusMethodNotAllowed ||
+			header.Get("Allow") != "GET, OPTIONS" {
 			t.Errorf("%s: %d %v", method, status, answer)
 		}
 	}
-	if status, _, header := r.raw("OPTIONS", "/subscriptions", nil); status != http.StatusOK || header.Get("Allow") != "GET, POST, OPTIONS" {
+	if status, _, header := r.raw("OPTIONS", "/subscriptions", nil); status != http.StatusOK ||
+		header.Get("Allow") != "GET, POST, OPTIONS" {
 		t.Errorf("%d %v", status, header)
 	}
 }
 
-// TestRefused: each answer is a problem document that tells what is wrong and what to do.
+// TestRefused: each answer is a problem document with the problem and its remedy.
 func TestRefused(t *testing.T) {
 	t.Parallel()
 	r := startReplica(t, redistest.Start(t).Client())
@@ -278,50 +293,68 @@ func TestRefused(t *testing.T) {
 		status int
 		part   string
 	}{
-		"no JSON":               {"{", 400, "no subscription"},
-		"two":                   {`{"sink":"http://a/","protocol":"HTTP"}{}`, 400, "follows"},
-		"unknown member":        {good(object{"filter": []any{}}), 400, `"filter"`},
-		"no protocol":           {good(object{"protocol": ""}), 400, "write HTTP or REDIS"},
-		"other protocol":        {good(object{"protocol": "KAFKA"}), 400, "not supported"},
-		"no address":            {good(object{"sink": "example.com"}), 400, "sink.uri"},
-		"private address":       {good(object{"sink": "http://169.254.169.254/latest"}), 400, "admin.allowSinks"},
-		"wrong template":        {good(object{"config": object{"transform": object{"set": object{"subject": "{nothing}"}}}}), 400, "is not a known placeholder"},
-		"a file of the gateway": {good(object{"config": object{"transform": object{"schemas": []object{{"File": "/etc/passwd"}}}}}), 400, "files are not for"},
-		"private dead end":      {good(object{"config": object{"delivery": object{"deadLetterSink": object{"uri": "http://10.0.0.1/"}}}}), 400, "admin.allowSinks"},
-		"method":                {good(object{"protocolsettings": object{"method": "PUT"}}), 400, "protocolsettings.method"},
-		"header of an event":    {good(object{"protocolsettings": object{"headers": object{"Ce-Id": "1"}}}), 400, "protocolsettings.headers.Ce-Id"},
-		"header with a line":    {good(object{"protocolsettings": object{"headers": object{"A": "b\r\nc"}}}), 400, "headers.A"},
-		"dialect":               {good(object{"filters": []any{object{"sqlx": "true"}}}), 400, "the dialect"},
-		"two dialects":          {good(object{"filters": []any{object{"exact": object{"type": "a"}, "prefix": object{"type": "a"}}}}), 400, "one member"},
-		"area":                  {good(object{"filters": []any{object{"intersects": object{"type": "Circle"}}}}), 400, "not a GeoJSON type"},
-		"no area":               {good(object{"filters": []any{object{"intersects": object{}}}}), 400, "either a box or a geometry"},
-		"nested dialect":        {good(object{"filters": []any{object{"all": []any{object{"not": object{"nope": 1}}}}}}), 400, "filters[0].all[0].not"},
-		"attribute":             {good(object{"filters": []any{object{"exact": object{"Type": "a"}}}}), 400, "not a valid attribute name"},
-		"no types":              {good(object{"types": []string{}}), 400, "types"},
-		"credential":            {good(object{"sinkcredential": object{"credentialtype": "REFRESHTOKEN"}}), 400, "write PLAIN or ACCESSTOKEN"},
-		"expired":               {good(object{"sinkcredential": object{"credentialtype": "ACCESSTOKEN", "accesstoken": "a", "accesstokenexpiresutc": "2020-01-01T00:00:00Z"}}), 400, "expired"},
-		"config":                {good(object{"config": object{"conc": 1}}), 400, "conc"},
-		"stream":                {good(object{"config": object{"stream": "nope"}}), 400, "there is no stream"},
-		"concurrency":           {good(object{"config": object{"concurrency": 0}}), 400, "concurrency"},
-		"circle":                {good(object{"protocol": "REDIS", "sink": "stream:events"}), 400, "back into the stream"},
-		"too large":             {good(object{"source": strings.Repeat("x", 70_000)}), 413, "65536"},
+		"not JSON":        {"{", 400, "not a valid subscription"},
+		"two":             {`{"sink":"http://a/","protocol":"HTTP"}{}`, 400, "follows"},
+		"unknown member":  {good(object{"filter": []any{}}), 400, `"filter"`},
+		"no protocol":     {good(object{"protocol": ""}), 400, "write HTTP or REDIS"},
+		"other protocol":  {good(object{"protocol": "KAFKA"}), 400, "not supported"},
+		"no address":      {good(object{"sink": "example.com"}), 400, "sink.uri"},
+		"private address": {good(object{"sink": "http://169.254.169.254/latest"}), 400, "admin.allowSinks"},
+		"wrong template": {good(object{"config": object{"transform": object{"set": object{"subject": "{nothing}"}}}}),
+			400, "is not a known placeholder"},
+		"a file of the gateway": {good(object{"config": object{"transform": object{"schemas": []object{{"File": "/etc/passwd"}}}}}),
+			400, "files are not for"},
+		"private dead end": {good(object{"config": object{"delivery": object{"deadLetterSink": object{"uri": "http://10.0.0.1/"}}}}),
+			400, "admin.allowSinks"},
+		"method": {good(object{"protocolsettings": object{"method": "PUT"}}), 400,
+			"protocolsettings.method"},
+		"header of an event": {good(object{"protocolsettings": object{"headers": object{"Ce-Id": "1"}}}), 400,
+			"protocolsettings.headers.Ce-Id"},
+		"header with a line": {good(object{"protocolsettings": object{"headers": object{"A": "b\r\nc"}}}), 400,
+			"headers.A"},
+		"dialect": {good(object{"filters": []any{object{"sqlx": "true"}}}), 400, "the dialect"},
+		"two dialects": {good(object{"filters": []any{object{"exact": object{"type": "a"},
+			"prefix": object{"type": "a"}}}}), 400, "one member"},
+		"area": {good(object{"filters": []any{object{"intersects": object{"type": "Circle"}}}}), 400,
+			"not a GeoJSON type"},
+		"neither bbox nor geometry": {good(object{"filters": []any{object{"intersects": object{}}}}), 400,
+			"either a box or a geometry"},
+		"nested dialect": {good(object{"filters": []any{object{"all": []any{object{"not": object{"nope": 1}}}}}}),
+			400, "filters[0].all[0].not"},
+		"attribute": {good(object{"filters": []any{object{"exact": object{"Type": "a"}}}}), 400,
+			"not a valid attribute name"},
+		"no types": {good(object{"types": []string{}}), 400, "types"},
+		"credential": {good(object{"sinkcredential": object{"credentialtype": "REFRESHTOKEN"}}), 400,
+			"write PLAIN or ACCESSTOKEN"},
+		"expired": {good(object{"sinkcredential": object{"credentialtype": "ACCESSTOKEN",
+			"accesstoken": "a", "accesstokenexpiresutc": "2020-01-01T00:00:00Z"}}), 400, "expired"},
+		"config":      {good(object{"config": object{"conc": 1}}), 400, "conc"},
+		"stream":      {good(object{"config": object{"stream": "nope"}}), 400, "there is no stream"},
+		"concurrency": {good(object{"config": object{"concurrency": 0}}), 400, "concurrency"},
+		"circle": {good(object{"protocol": "REDIS", "sink": "stream:events"}), 400,
+			"back into the stream"},
+		"too large": {good(object{"source": strings.Repeat("x", 70_000)}), 413, "65536"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			status, answer, header := r.call("POST", "/subscriptions", c.body)
 			text, _ := json.Marshal(answer)
-			if status != c.status || !strings.Contains(strings.ReplaceAll(string(text), `\"`, `"`), c.part) || header.Get("Content-Type") != "application/problem+json" {
+			if status != c.status || !strings.Contains(strings.ReplaceAll(string(text), `\"`, `"`), c.part) ||
+				header.Get("Content-Type") != "application/problem+json" {
 				t.Errorf("%d %s", status, text)
 			}
 		})
 	}
-	if status, _, _ := r.call("POST", "/subscriptions", good(nil), "Content-Type", "text/plain"); status != http.StatusUnsupportedMediaType {
+	if status, _, _ := r.call("POST", "/subscriptions", good(nil), "Content-Type",
+		"text/plain"); status != http.StatusUnsupportedMediaType {
 		t.Errorf("text/plain: %d", status)
 	}
-	if status, text, _ := r.raw("POST", "/subscriptions", good(nil), "Sec-Fetch-Site", "cross-site"); status != http.StatusForbidden {
+	if status, text, _ := r.raw("POST", "/subscriptions", good(nil), "Sec-Fetch-Site",
+		"cross-site"); status != http.StatusForbidden {
 		t.Errorf("from another site: %d %s", status, text)
 	}
-	if status, _, _ := r.call("PUT", "/subscriptions/nope", good(object{"id": "other"})); status != http.StatusBadRequest {
+	if status, _, _ := r.call("PUT", "/subscriptions/nope",
+		good(object{"id": "other"})); status != http.StatusBadRequest {
 		t.Errorf("another id: %d", status)
 	}
 	for _, path := range []string{"/subscriptions?limit=0", "/subscriptions?limit=x"} {
@@ -331,7 +364,7 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// TestOpenAPI: the document tells of every way that there is, and of no other.
+// TestOpenAPI: the document describes exactly the paths and methods that the handler serves.
 func TestOpenAPI(t *testing.T) {
 	t.Parallel()
 	r := startReplica(t, redistest.Start(t).Client())
@@ -340,7 +373,8 @@ func TestOpenAPI(t *testing.T) {
 		t.Fatal(status)
 	}
 	paths := document["paths"].(object)
-	for path, methods := range map[string]string{"/subscriptions": "get options post", "/subscriptions/{id}": "delete get options put"} {
+	for path, methods := range map[string]string{"/subscriptions": "get options post",
+		"/subscriptions/{id}": "delete get options put"} {
 		for _, method := range []string{"get", "post", "put", "delete", "options", "patch"} {
 			_, documented := paths[path].(object)[method]
 			if documented != strings.Contains(methods, method) {
@@ -354,7 +388,7 @@ func TestOpenAPI(t *testing.T) {
 	}
 }
 
-// TestRedisAway: what runs goes on, the API says that it cannot, and afterwards all is as before.
+// TestRedisAway: without Redis, subscriptions continue and the API answers 503; afterwards both work as before.
 func TestRedisAway(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t, redistest.WithAOF("always"))
@@ -364,23 +398,29 @@ func TestRedisAway(t *testing.T) {
 		t.Fatal(status, created)
 	}
 	id := created["id"].(string)
-	redistest.Eventually(t, "it runs", func() bool { return r.names()[id] })
+	redistest.Eventually(t, "the subscription runs", func() bool { return r.names()[id] })
 	server.Kill()
-	if status, answer, header := r.call("GET", "/subscriptions", nil); status != http.StatusServiceUnavailable || header.Get("Retry-After") == "" {
+	if status, answer, header := r.call("GET", "/subscriptions", nil); status != http.StatusServiceUnavailable ||
+		header.Get("Retry-After") == "" {
 		t.Errorf("%d %v", status, answer)
 	}
-	redistest.Eventually(t, "it is logged", func() bool { return strings.Contains(r.logs.String(), "cannot look for subscriptions") })
+	redistest.Eventually(t, "it is logged", func() bool {
+		return strings.Contains(r.logs.String(), "the subscriptions of the API could not be read")
+	})
 	if !r.names()[id] {
-		t.Error("it has stopped")
+		t.Error("the subscription has stopped")
 	}
 	server.Restart()
-	redistest.Eventually(t, "it is logged", func() bool { return strings.Contains(r.logs.String(), "looking for subscriptions of the API again") })
+	redistest.Eventually(t, "it is logged", func() bool {
+		return strings.Contains(r.logs.String(), "the subscriptions of the API can be read again")
+	})
 	if status, _, _ := r.raw("GET", "/subscriptions", nil); status != http.StatusOK || !r.names()[id] {
 		t.Errorf("%d", status)
 	}
 }
 
-// TestWebHookOfTheAPI: its sink is asked before the first delivery, and each delivery says who sends.
+// TestWebHookOfTheAPI: the sink is validated before the first delivery, and each delivery has the origin of the
+// gateway.
 func TestWebHookOfTheAPI(t *testing.T) {
 	t.Parallel()
 	one := startReplica(t, redistest.Start(t).Client())
@@ -401,7 +441,7 @@ func TestWebHookOfTheAPI(t *testing.T) {
 	if status != http.StatusCreated {
 		t.Fatalf("%d %v", status, created)
 	}
-	redistest.Eventually(t, "it runs", func() bool { return one.names()[id] })
+	redistest.Eventually(t, "the subscription runs", func() bool { return one.names()[id] })
 	one.publish("events", "1", "a")
 	redistest.Eventually(t, "delivered", func() bool { mu.Lock(); defer mu.Unlock(); return len(got) == 2 })
 	mu.Lock()

@@ -22,16 +22,16 @@ import (
 
 // Periods of the exchange between replicas.
 const (
-	lookPeriod  = time.Second      // between two looks whether something has changed
-	againPeriod = 10 * time.Second // between tries to start what could not be started, and looks for what was deleted
-	// deletedFor is how long a subscription must have been deleted before its consumer group is: by then every replica has
-	// stopped it.
+	pollPeriod  = time.Second      // between two reads of the version
+	retryPeriod = 10 * time.Second // between retries of subscriptions that do not start, and clean-ups of deleted ones
+	// deletedFor is the time between the deletion of a subscription and that of its consumer group: by then every
+	// replica has stopped it, and none recreates the group.
 	deletedFor = 15 * time.Second
-	stepTime   = 5 * time.Second
-	applyTime  = 2 * time.Minute
+	stepTime   = 5 * time.Second // for the commands of one poll or request
+	applyTime  = 2 * time.Minute // for the gateway to start and stop subscriptions
 )
 
-// Service keeps the subscriptions of the API, on every replica.
+// Service serves the Subscriptions API and makes the gateway run its subscriptions. Every replica has one.
 type Service struct {
 	gateway *gateway.Gateway
 	config  *gateway.Config
@@ -40,48 +40,50 @@ type Service struct {
 	log     *slog.Logger
 }
 
-// New returns a service. It does no I/O. The client stays the caller's. guard says which addresses the subscriptions may
-// deliver to.
-func New(g *gateway.Gateway, config *gateway.Config, client redis.UniversalClient, guard *guard.Guard, log *slog.Logger) *Service {
+// New returns a service. It does no I/O and does not close the client. guard limits the addresses to which the
+// subscriptions may deliver.
+func New(g *gateway.Gateway, config *gateway.Config, client redis.UniversalClient, guard *guard.Guard,
+	log *slog.Logger) *Service {
 	return &Service{gateway: g, config: config, store: store{client}, guard: guard, log: log}
 }
 
-// running is what Run knows.
+// running is the state of Run.
 type running struct {
 	version string
-	known   bool // version was applied
-	down    bool // Redis does not answer, and that was logged
-	again   time.Time
-	failing string            // what was logged
-	streams map[string]string // of the subscriptions that were applied, by id
+	known   bool              // whether version was applied
+	down    bool              // Redis does not answer, which was logged
+	retry   time.Time         // of the next retry and clean-up
+	failing string            // the last failure, which was logged
+	streams map[string]string // streams of the running subscriptions, by id
 }
 
-// Run makes the gateway run the subscriptions that there are, within two seconds of a change on any replica, until ctx
-// ends; it returns nil. While Redis does not answer, those that run go on.
+// Run makes the gateway run the subscriptions of the API until ctx ends, and then returns nil. A change on any replica
+// takes effect within two seconds. While Redis does not answer, running subscriptions continue.
 func (s *Service) Run(ctx context.Context) error {
 	r := running{streams: map[string]string{}}
 	for ctx.Err() == nil {
-		err := s.look(ctx, &r)
+		err := s.poll(ctx, &r)
 		switch {
 		case err != nil && !r.down && ctx.Err() == nil:
-			s.log.Warn("cannot look for subscriptions of the API; those that run go on", "err", err)
+			s.log.Warn("the subscriptions of the API could not be read; those that run continue", "err", err)
 		case err == nil && r.down:
-			s.log.Info("looking for subscriptions of the API again")
+			s.log.Info("the subscriptions of the API can be read again")
 		}
 		r.down = err != nil
-		backoff.Sleep(ctx, lookPeriod)
+		backoff.Sleep(ctx, pollPeriod)
 	}
 	return nil
 }
 
-func (s *Service) look(ctx context.Context, r *running) error {
+// poll applies the subscriptions if they have changed or some have failed, and cleans up deleted ones.
+func (s *Service) poll(ctx context.Context, r *running) error {
 	stepCtx, cancel := context.WithTimeout(ctx, stepTime)
 	defer cancel()
 	version, err := s.store.version(stepCtx)
 	if err != nil {
 		return err
 	}
-	due := time.Now().After(r.again)
+	due := time.Now().After(r.retry)
 	if !r.known || version != r.version || due && r.failing != "" {
 		objects, err := s.store.all(stepCtx)
 		if err != nil {
@@ -93,14 +95,14 @@ func (s *Service) look(ctx context.Context, r *running) error {
 		r.version, r.known = version, true
 	}
 	if due {
-		r.again = time.Now().Add(againPeriod)
+		r.retry = time.Now().Add(retryPeriod)
 		return s.forget(stepCtx, r)
 	}
 	return nil
 }
 
-// apply makes the gateway run what it can of the objects. What is for a stream that this gateway does not have is another
-// gateway's.
+// apply makes the gateway run the valid objects. An object with an unknown stream belongs to another gateway that
+// shares this Redis.
 func (s *Service) apply(ctx context.Context, r *running, objects map[string]*Object) error {
 	var configs []delivery.Config
 	var failures []error
@@ -131,13 +133,14 @@ func (s *Service) apply(ctx context.Context, r *running, objects map[string]*Obj
 		failing = err.Error()
 	}
 	if failing != "" && failing != r.failing {
-		s.log.Error("subscriptions of the API do not run; they are tried again", "err", failing)
+		s.log.Error("some subscriptions of the API do not run, trying again", "err", failing)
 	}
 	r.failing = failing
 	return nil
 }
 
-// forget removes what deleted subscriptions have left in Redis. Every replica does, and finds nothing the second time.
+// forget removes what deleted subscriptions have left in Redis. Every replica may do so: removing it twice does no
+// harm.
 func (s *Service) forget(ctx context.Context, r *running) error {
 	left, err := s.store.left(ctx, deletedFor)
 	if err != nil {
@@ -145,7 +148,7 @@ func (s *Service) forget(ctx context.Context, r *running) error {
 	}
 	for id, stream := range left {
 		if r.streams[id] != "" {
-			continue // it still runs here
+			continue // this replica has not stopped it yet
 		}
 		if err := s.gateway.Forget(ctx, stream, id); err != nil {
 			return err
@@ -157,14 +160,15 @@ func (s *Service) forget(ctx context.Context, r *running) error {
 	return nil
 }
 
-// configuration translates an object for this gateway.
+// configuration translates an object, and checks its addresses with the guard.
 func (s *Service) configuration(o *Object) (delivery.Config, setting.Problems) {
 	c, p := o.configuration(s.defaultStream())
 	c.Sink.Guard = s.guard
 	for _, address := range []string{c.Sink.URI, c.Delivery.DeadLetterSink.URI} {
 		if u, err := url.Parse(address); err == nil && u.Hostname() != "" {
 			if err := s.guard.CheckHost(u.Hostname()); err != nil {
-				p.Add("sink", err.Error(), "give a public address, or name the host in admin.allowSinks of the configuration")
+				p.Add("sink", err.Error(), "use a public address, or add the host to admin.allowSinks of the "+
+					"configuration")
 			}
 		}
 	}

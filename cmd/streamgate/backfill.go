@@ -48,8 +48,8 @@ func newBackfill() *cobra.Command {
 	flags.StringVar(&f.to, "to", "", "the newest time; default is now")
 	flags.StringVar(&f.step, "step", "24h", "length of a window")
 	flags.Float64Var(&f.rate, "rate", 0, "events a second; default is no limit")
-	flags.BoolVar(&f.seed, "seed", false, "only note what is there, without events: it is not new")
-	flags.BoolVar(&f.dryRun, "dry-run", false, "only ask the server how many items there are")
+	flags.BoolVar(&f.seed, "seed", false, "publish nothing: what is there is not new, and counts as published")
+	flags.BoolVar(&f.dryRun, "dry-run", false, "only tell how many events would be published")
 	flags.BoolVar(&f.detach, "detach", false, "do not wait for the end")
 	_ = c.MarkFlagRequired("from") // it exists
 	f.register(c)
@@ -107,7 +107,8 @@ func (f *backfillFlags) run(c *cobra.Command, args []string) error {
 		return f.fail(c.Context(), err)
 	}
 	if f.detach {
-		_, err = fmt.Fprintf(c.OutOrStdout(), "backfill %s is ordered; streamgate sources list shows how far it is\n", id)
+		_, err = fmt.Fprintf(c.OutOrStdout(), "backfill %s is ordered; to see it: streamgate sources list --config %s\n",
+			id, f.redis.file)
 		return failed(err)
 	}
 	return f.watch(c, client, block, id)
@@ -164,7 +165,8 @@ func (f *backfillFlags) watch(c *cobra.Command, client redis.UniversalClient, bl
 			break
 		}
 	}
-	return failed(fmt.Errorf("interrupted; backfill %s goes on. Look: streamgate sources list, stop it: streamgate sources cancel %s %s", id, block.Name, id))
+	return failed(fmt.Errorf("interrupted; backfill %[1]s goes on. To see it: streamgate sources list --config %[3]s; "+
+		"to end it: streamgate sources cancel %[2]s %[1]s --config %[3]s", id, block.Name, f.redis.file))
 }
 
 func summarize(c *cobra.Command, r *source.BackfillReport) error {
@@ -181,21 +183,29 @@ func summarize(c *cobra.Command, r *source.BackfillReport) error {
 	return failed(fmt.Errorf("%d windows could not be searched; the same command searches them again", len(r.Failed)))
 }
 
+// estimate shows what the backfill would publish.
 func (f *backfillFlags) estimate(c *cobra.Command, block *source.Block, config *stac.Config, b *stac.Backfill) error {
+	client, err := f.redis.dial()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = client.Close() }()
+	if err := client.Ping(c.Context()).Err(); err != nil { // what was published is known only there
+		return f.fail(c.Context(), fmt.Errorf("what the source has published before cannot be known: %w", err))
+	}
 	bar := newProgress(c.ErrOrStderr())
-	env := source.Env{Name: block.Name, Stream: block.Stream, Logger: slog.New(slog.DiscardHandler), UserAgent: userAgent()}
-	e, err := config.Estimate(c.Context(), b, env, func(done, total int) {
-		bar.update(float64(done)/float64(total), fmt.Sprintf("%d of %d windows", done, total))
+	env := source.Env{
+		Name: block.Name, Stream: block.Stream, Redis: client, Logger: slog.New(slog.DiscardHandler), UserAgent: userAgent(),
+	}
+	e, err := config.Estimate(c.Context(), b, env, func(e stac.Estimate, total int) {
+		bar.update(float64(e.Windows)/float64(total),
+			fmt.Sprintf("%d of %d windows, %d items, %d events", e.Windows, total, e.Items, e.Events))
 	})
 	bar.end()
 	if err != nil {
 		return failed(err)
 	}
-	more := ""
-	if e.Unknown > 0 {
-		more = fmt.Sprintf(", and in %d windows some more: the server does not say how many", e.Unknown)
-	}
-	_, err = fmt.Fprintf(c.OutOrStdout(), "%d windows, at most %d items%s; those that were published before are left out\n", e.Windows, e.Items, more)
+	_, err = fmt.Fprintf(c.OutOrStdout(), "%d windows, %d items; %d events would be published\n", e.Windows, e.Items, e.Events)
 	return failed(err)
 }
 

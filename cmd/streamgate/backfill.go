@@ -54,7 +54,7 @@ func newBackfill() *cobra.Command {
 	flags.StringVar(&f.step, "step", "24h", "length of a window, as a `DURATION`")
 	flags.Float64Var(&f.rate, "rate", 0, "most events per second; by default no limit")
 	flags.BoolVar(&f.seed, "seed", false, "record the items as seen without publishing events")
-	flags.BoolVar(&f.dryRun, "dry-run", false, "only ask the server how many items there are")
+	flags.BoolVar(&f.dryRun, "dry-run", false, "only tell how many events would be published")
 	flags.BoolVar(&f.detach, "detach", false, "do not wait for the backfill to finish")
 	_ = c.MarkFlagRequired("from") // it fails only for a flag that does not exist
 	f.register(c)
@@ -169,9 +169,8 @@ func (f *backfillFlags) watch(c *cobra.Command, client redis.UniversalClient, bl
 	bar.end()
 	switch {
 	case ctx.Err() != nil && err != nil:
-		return failed(fmt.Errorf("interrupted; backfill %s continues. To see its progress, run: streamgate sources "+
-			"list; "+
-			"to cancel it, run: streamgate sources cancel %s %s", id, block.Name, id))
+		return failed(fmt.Errorf("interrupted; backfill %[1]s continues. To see its progress, run: streamgate sources list "+
+			"--config %[3]s; to cancel it, run: streamgate sources cancel %[2]s %[1]s --config %[3]s", id, block.Name, f.redis.file))
 	case err != nil:
 		return f.fail(ctx, err)
 	}
@@ -195,25 +194,29 @@ func summarize(c *cobra.Command, r *source.BackfillReport) error {
 		len(r.Failed)))
 }
 
-// estimate asks the server how many items each window holds, for --dry-run. Nothing is published or stored.
+// estimate shows what the backfill would publish, for --dry-run. Nothing is published or stored.
 func (f *backfillFlags) estimate(c *cobra.Command, block *source.Block, config *stac.Config, b *stac.Backfill) error {
+	client, err := f.redis.dial()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = client.Close() }()
+	if err := client.Ping(c.Context()).Err(); err != nil { // what was published is known only there
+		return f.fail(c.Context(), fmt.Errorf("what the source has published before cannot be known: %w", err))
+	}
 	bar := newProgress(c.ErrOrStderr())
 	env := source.Env{
-		Name: block.Name, Stream: block.Stream, Logger: slog.New(slog.DiscardHandler), UserAgent: userAgent(),
+		Name: block.Name, Stream: block.Stream, Redis: client, Logger: slog.New(slog.DiscardHandler), UserAgent: userAgent(),
 	}
-	e, err := config.Estimate(c.Context(), b, env, func(done, total int) {
-		bar.update(float64(done)/float64(total), fmt.Sprintf("%d of %d windows", done, total))
+	e, err := config.Estimate(c.Context(), b, env, func(e stac.Estimate, total int) {
+		bar.update(float64(e.Windows)/float64(total),
+			fmt.Sprintf("%d of %d windows, %d items, %d events", e.Windows, total, e.Items, e.Events))
 	})
 	bar.end()
 	if err != nil {
 		return failed(err)
 	}
-	more := ""
-	if e.Unknown > 0 {
-		more = fmt.Sprintf(", plus %d windows for which the server gives no number", e.Unknown)
-	}
-	_, err = fmt.Fprintf(c.OutOrStdout(),
-		"%d windows, at most %d items%s; items that were published before are left out\n", e.Windows, e.Items, more)
+	_, err = fmt.Fprintf(c.OutOrStdout(), "%d windows, %d items; %d events would be published\n", e.Windows, e.Items, e.Events)
 	return failed(err)
 }
 

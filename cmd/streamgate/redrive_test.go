@@ -416,7 +416,7 @@ func TestProgressIsForTerminals(t *testing.T) {
 		bar.end()
 		want := ""
 		if terminal {
-			want = "\r[###############...............]  50%  7 done, 0s left \x1b[K\n"
+			want = "\r[###############...............]  50%  7 done, ? left \x1b[K\n"
 		}
 		if out.String() != want {
 			t.Errorf("terminal %v: %q", terminal, out.String())

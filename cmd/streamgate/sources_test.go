@@ -61,7 +61,7 @@ func TestSourcesCommands(t *testing.T) {
 	if n := client.XLen(context.Background(), stream).Val(); n != 0 {
 		t.Fatalf("a preview published %d events", n)
 	}
-	run(0, "6 windows, at most 11 items", "",
+	run(0, "6 windows, 11 items; 6 events would be published", "",
 		"sources backfill watch --from 2021-12-01 --to 2021-12-01T06:00:00Z --step 1h --dry-run")
 	run(2, "", "is not before its end", "sources backfill watch --from 2021-12-01 --to 2021-11-01")
 	run(2, "", "--from: \"x\" is not a valid time", "sources backfill watch --from x")
@@ -75,6 +75,8 @@ func TestSourcesCommands(t *testing.T) {
 			stream).Val() >= 6
 	})
 	run(0, "is done: 4 of 4 windows, 6 items", "", "sources backfill watch --from 2021-12-01 --to 2021-12-02 --step 6h")
+	run(0, "6 windows, 11 items; 0 events would be published", "",
+		"sources backfill watch --from 2021-12-01 --to 2021-12-01T06:00:00Z --step 1h --dry-run")
 	run(0, "backfill", "", "sources list")
 	run(0, `"state":"done"`, "", "sources list -o json")
 	run(0, "engine windows (the configuration says so)", "", "sources list")

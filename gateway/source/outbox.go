@@ -28,14 +28,15 @@ const (
 //	KEYS[1] stream, KEYS[2] lease, KEYS[3] checkpoints, KEYS[4] last step, KEYS[5] seen items, KEYS[6...] the bucket of each
 //	  emission
 //	ARGV[1] fencing token, ARGV[2] id of this step, ARGV[3] shape of the seen items, ARGV[4] number of checkpoints, then for
-//	  each its part and data ("" to remove it), then for each emission what to do (emit, always, note, withdraw), the
-//	  digest of its key, what to keep, the number of field arguments, the arguments
+//	  each its part and data ("" to remove it), then for each emission what to do (emit, once, always, note, settle,
+//	  withdraw), the digest of its key, what to keep, the number of field arguments, the arguments
 //	returns false if the token is not the lease's, -1 if the seen items have another shape, else how many there
 //	are and a list of entry ids, "" where nothing was published; no list if this very step was run before, and only
 //	its reply was lost
 //
 // It is a script because a crash between any two of these writes would lose or repeat an event, and because the check of
-// the token must not be separable from what it guards.
+// the token must not be separable from what it guards. For the same reason the script keeps the mark of what was
+// published: byte 13 of what is kept of an item begins with the two bits of its mark (see stamp).
 var publishScript = redis.NewScript(`
 if redis.call('GET', KEYS[2]) ~= ARGV[1] then return false end
 if redis.call('GET', KEYS[4]) == ARGV[2] then
@@ -57,7 +58,20 @@ while at <= #ARGV do
     local known = redis.call('HGET', bucket, key)
     if known and string.sub(known, 1, 12) == string.sub(state, 1, 12) then publish = false
     else added = added + redis.call('HSET', bucket, key, state) end
+  elseif what == 'once' then
+    local known = redis.call('HGET', bucket, key)
+    if known and (string.byte(known, 13) or 0) >= 192 then publish = false
+    else added = added + redis.call('HSET', bucket, key, state) end
   elseif what == 'note' then
+    publish = false
+    local known = redis.call('HGET', bucket, key)
+    local mark = known and math.floor((string.byte(known, 13) or 0) / 64) or 2
+    if mark ~= 2 then
+      local first = string.byte(state, 13) % 64 + (mark == 3 and 192 or 0)
+      state = string.sub(state, 1, 12) .. string.char(first) .. string.sub(state, 14)
+    end
+    added = added + redis.call('HSET', bucket, key, state)
+  elseif what == 'settle' then
     publish = false
     added = added + redis.call('HSET', bucket, key, state)
   elseif what == 'withdraw' then
@@ -76,9 +90,14 @@ type Action string
 // The actions.
 const (
 	Emit     Action = ""         // publish the event, unless its key was seen in this version with this content
-	Note     Action = "note"     // only keep the key as seen; there is no event
+	Once     Action = "once"     // publish the event, unless an event of the key is marked as published
+	Note     Action = "note"     // only keep the key as seen, and whether it was published; there is no event
+	Settle   Action = "settle"   // keep the key as seen and as published, without an event: an operator said that it is not new
 	Withdraw Action = "withdraw" // publish the event and forget the key; nothing if the key was not seen
 )
+
+// hasEvent reports whether the action publishes an event, perhaps.
+func (a Action) hasEvent() bool { return a != Note && a != Settle }
 
 // Emission is an event that a source publishes, and what is kept of the item that it is about.
 type Emission struct {
@@ -227,7 +246,7 @@ func (t *transformer) apply(emissions []Emission) []Emission {
 	}
 	changed := slices.Clone(emissions)
 	for i := range changed {
-		if changed[i].Action == Note {
+		if !changed[i].Action.hasEvent() {
 			continue
 		}
 		event, err := t.change.Apply(&changed[i].Event, "")
@@ -269,7 +288,7 @@ func (s *step) add(e *Emission) {
 		s.saves = []Save{{Data: e.Checkpoint}}
 	}
 	s.emissions = append(s.emissions, e)
-	if e.Action != Note {
+	if e.Action.hasEvent() {
 		s.events++
 		s.bytes += len(e.Event.Data) + 512
 	}
@@ -287,7 +306,7 @@ func (s *step) call() (keys []string, args []any) {
 	for _, save := range s.saves {
 		args = append(args, save.Part, save.Data)
 	}
-	found := seconds(time.Now())
+	now := time.Now()
 	for _, e := range s.emissions {
 		what, key, state := string(e.Action), "", ""
 		bucket := keys[4] // without a key the script does not touch the bucket; any key of the slot will do
@@ -295,7 +314,7 @@ func (s *step) call() (keys []string, args []any) {
 			what = "always"
 		} else {
 			d := digest(e.Key)
-			key, state = string(d[:]), e.state(found)
+			key, state = string(d[:]), e.state(stamp(e.mark(), now))
 			bucket = at.bucketKey(o.seen.shape.bucket(d))
 			if e.Action == Emit {
 				what = "emit"
@@ -304,7 +323,7 @@ func (s *step) call() (keys []string, args []any) {
 		keys = append(keys, bucket)
 		args = append(args, what, key, state, 0)
 		at := len(args)
-		if e.Action != Note {
+		if e.Action.hasEvent() {
 			args = o.write.AppendEntryFields(args, &e.Event)
 			args[at-1] = len(args) - at
 		}

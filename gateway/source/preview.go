@@ -18,7 +18,7 @@ type Preview struct {
 	source    string
 	before    published
 	show      func(event *rawevent.Event) error
-	states    map[string]Emission // what would be kept, by key
+	states    map[string]string // what would be kept, by key; "" of what would be forgotten
 	transform transformer
 	limit     int64
 }
@@ -35,7 +35,7 @@ type published interface {
 // published before from Redis; with a nil client, nothing. It needs no lease.
 func NewPreview(client redis.UniversalClient, env Env, show func(event *rawevent.Event) error) *Preview {
 	p := &Preview{
-		source: env.Name, before: publishedNothing{}, show: show, states: map[string]Emission{}, limit: DefaultSeenLimit,
+		source: env.Name, before: publishedNothing{}, show: show, states: map[string]string{}, limit: DefaultSeenLimit,
 		transform: transformer{log: env.Logger, failed: func() {}},
 	}
 	if client != nil {
@@ -70,12 +70,7 @@ func (p *Preview) Publish(ctx context.Context, emissions []Emission, _ ...Save) 
 	}
 	ids := make([]string, len(emissions))
 	for i, e := range pointers {
-		isKnown := known[i].Exists && known[i].SameVersion && known[i].SameContent
-		isNews := e.Key == "" || e.Action == Emit && !isKnown || e.Action == Withdraw && known[i].Exists
-		if e.Key != "" {
-			p.states[e.Key] = *e
-		}
-		if e.Action == Note || !isNews {
+		if !p.carryOut(e, known[i]) {
 			continue
 		}
 		ids[i] = "preview"
@@ -84,6 +79,40 @@ func (p *Preview) Publish(ctx context.Context, emissions []Emission, _ ...Save) 
 		}
 	}
 	return ids, nil
+}
+
+// carryOut keeps what an emission changes, as publishScript does, and reports whether its event would be published.
+func (p *Preview) carryOut(e *Emission, known Known) bool {
+	if e.Key == "" {
+		return true
+	}
+	known = p.overlay(e, known) // an emission before it may be of the same item
+	mark, isNews := e.mark(), e.Action.hasEvent()
+	switch e.Action {
+	case Withdraw:
+		p.states[e.Key] = ""
+		return known.Exists
+	case Once:
+		isNews = known.Mark != MarkPublished
+	case Emit:
+		isNews = !known.Exists || !known.SameVersion || !known.SameContent
+	case Note:
+		if known.Exists {
+			mark = known.Mark
+		}
+	}
+	if isNews || !e.Action.hasEvent() {
+		p.states[e.Key] = e.state(stamp(mark, time.Now()))
+	}
+	return isNews
+}
+
+// overlay replaces what is known of an item by what would have been kept since.
+func (p *Preview) overlay(e *Emission, known Known) Known {
+	if state, found := p.states[e.Key]; found {
+		return e.compare(state)
+	}
+	return known
 }
 
 // Checkpoint implements [Outbox].
@@ -113,14 +142,7 @@ func (p *Preview) Recall(ctx context.Context, emissions []*Emission) ([]Known, e
 		return nil, err
 	}
 	for i, e := range emissions {
-		would, found := p.states[e.Key]
-		if !found {
-			continue
-		}
-		known[i] = Known{}
-		if would.Action != Withdraw {
-			known[i] = e.compare(would.state(seconds(time.Now())))
-		}
+		known[i] = p.overlay(e, known[i])
 	}
 	return known, nil
 }

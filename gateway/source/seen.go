@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"math"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -218,6 +217,7 @@ type Known struct {
 	Exists                   bool
 	SameVersion, SameContent bool      // SameContent is true as well where one of them has none
 	Found                    time.Time // when it was last published or noted, to the second
+	Mark                     Mark
 }
 
 // Recall implements [Seen]. It tells what is kept of each item: of the emissions only key, version and content count. It retries until Redis
@@ -266,8 +266,9 @@ func (s *SeenItems) Stale(ctx context.Context, before time.Time) iter.Seq2[SeenI
 				yield(SeenItem{}, err)
 				return
 			}
+			now := time.Now()
 			for _, state := range bucket.states {
-				if foundAt(state) >= seconds(before) {
+				if _, found := stampOf(state, now); found.Unix() >= before.Unix() {
 					continue
 				}
 				if !yield(SeenItem{state[stateSize+timeSize:], hex.EncodeToString([]byte(state[:stateSize]))}, nil) {
@@ -285,9 +286,9 @@ func (s *SeenItems) Forget(ctx context.Context, before time.Time) (forgotten int
 		if err != nil {
 			return forgotten, err
 		}
-		args := []any{s.link.token}
+		args, now := []any{s.link.token}, time.Now()
 		for key, state := range bucket.states {
-			if foundAt(state) < seconds(before) {
+			if _, found := stampOf(state, now); found.Unix() < before.Unix() {
 				args = append(args, key)
 			}
 		}
@@ -360,42 +361,6 @@ func (s *SeenItems) readBuckets(ctx context.Context, first, end int64) ([]bucket
 		return nil
 	})
 	return page, err
-}
-
-// state is what is kept of an item: 6 bytes each for the version and the content, 4 for the time, and the reference.
-func (e *Emission) state(found uint32) string {
-	state := make([]byte, 0, stateSize+timeSize+len(e.Reference))
-	for _, part := range []string{e.Version, e.Content} {
-		var d [8]byte
-		if part != "" {
-			d = digest(part)
-		}
-		state = append(state, d[:stateSize/2]...)
-	}
-	state = binary.BigEndian.AppendUint32(state, found)
-	return string(append(state, e.Reference...))
-}
-
-func (e *Emission) compare(state string) Known {
-	if len(state) < stateSize+timeSize {
-		return Known{}
-	}
-	mine := e.state(0)
-	const half, none = stateSize / 2, "\x00\x00\x00\x00\x00\x00"
-	content, known := mine[half:stateSize], state[half:stateSize]
-	return Known{
-		Exists: true, SameVersion: mine[:half] == state[:half], SameContent: content == known || content == none || known == none,
-		Found: time.Unix(int64(foundAt(state)), 0).UTC(),
-	}
-}
-
-func foundAt(state string) uint32 {
-	return binary.BigEndian.Uint32([]byte(state[stateSize : stateSize+timeSize]))
-}
-
-// seconds counts seconds since 1970; 4 bytes hold them until the year 2106.
-func seconds(t time.Time) uint32 {
-	return uint32(min(max(t.Unix(), 0), math.MaxUint32)) //nolint:gosec // fits
 }
 
 // digest shortens a key or a version to 8 bytes. Among ten million keys the odds that two of them share one, which would

@@ -18,7 +18,7 @@ type Backfill struct {
 	Step setting.Duration `json:"step"`
 	// Rate is the number of events a second; 0 is no limit.
 	Rate float64 `json:"rate,omitempty"`
-	// Seed tells that what is found is only noted: it is not new.
+	// Seed tells that what is found is not new: it counts as published, without events.
 	Seed bool `json:"seed,omitempty"`
 	// Wanted is what its operator wants of it.
 	Wanted Wanted `json:"wanted"`

@@ -87,11 +87,9 @@ func (b *backfills) dropOld(ctx context.Context) error {
 // step searches the next window of the backfill of the configuration, then of the oldest one that was ordered and is to
 // run. It reports whether there was one.
 func (b *backfills) step(ctx context.Context) (worked bool, err error) {
-	if b.config.Backfill != nil {
-		for _, w := range b.config.Backfill.withDefaults().windows() {
-			if worked, err = b.stepConfigured(ctx, w); worked || err != nil {
-				return worked, err
-			}
+	for _, w := range b.config.configuredWindows() {
+		if worked, err = b.stepConfigured(ctx, w); worked || err != nil {
+			return worked, err
 		}
 	}
 	for _, id := range b.ids() {
@@ -125,9 +123,10 @@ func (b *backfills) stepConfigured(ctx context.Context, w stacapi.Interval) (wor
 		if !b.health.isHealthy(collection) || state.Covered.cover(w) {
 			continue
 		}
-		s := b.begin(collection, w)
+		s := b.begin(collection, w, false)
 		err := s.run(ctx, func() []source.Save {
 			state.Covered = state.Covered.with(w)
+			state.Past.add(s, b.now().UTC())
 			return nil
 		})
 		if err != nil {
@@ -138,12 +137,12 @@ func (b *backfills) stepConfigured(ctx context.Context, w stacapi.Interval) (wor
 	return false, nil
 }
 
-// begin begins the search of a window.
-func (b *backfills) begin(collection string, w stacapi.Interval) *search {
+// begin begins the search of a window; a seed publishes nothing that was not published before.
+func (b *backfills) begin(collection string, w stacapi.Interval, isSeed bool) *search {
 	q := b.plan.query(collection, w)
 	q.Background = true
 	s := b.searcher.begin(collection, "", q)
-	s.inBackfill = true
+	s.inBackfill, s.isSeed = true, isSeed
 	return s
 }
 
@@ -204,11 +203,8 @@ func (b *backfills) open(id string) *ledger {
 
 func (b *backfills) searchWindow(ctx context.Context, id, collection string, w stacapi.Interval) error {
 	l := b.ledgers[id]
-	s := b.begin(collection, w)
+	s := b.begin(collection, w, l.Backfill.Seed)
 	s.pace = func(ctx context.Context, events int) error { return b.pace(ctx, l.Backfill.Rate, events) }
-	if l.Backfill.Seed {
-		s.noteOnly = func(*stacapi.Item) bool { return true }
-	}
 	var saveErr error
 	undo := l.snapshot()
 	err := s.run(ctx, func() []source.Save {

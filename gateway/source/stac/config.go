@@ -209,18 +209,29 @@ func (c *Config) NewSource(e source.Env) (source.Source, error) {
 
 // Report implements source.Config.
 func (c *Config) Report(parts map[string][]byte) (source.Report, error) {
-	return reportOf(parts)
+	return reportOf(c, parts)
+}
+
+// configuredWindows returns the windows of the backfill of the configuration.
+func (c *Config) configuredWindows() []stacapi.Interval {
+	if c.Backfill == nil {
+		return nil
+	}
+	return c.Backfill.withDefaults().windows()
 }
 
 // EventKinds implements source.Config: an item or a collection was created, changed or deleted.
 func (c *Config) EventKinds() ([]source.EventKind, error) { return eventKinds(c) }
 
-// Estimate asks the server how many items there are in the windows of a backfill, with one small request for each.
-// progress is called after each of them. It blocks until all is known or ctx ends. It publishes nothing.
+// Estimate searches the windows of a backfill, and tells how many events it would publish: of the items that were never
+// published, as the Redis of env knows. progress is called after each window. It makes the requests of the backfill
+// itself, publishes nothing and notes nothing. It blocks until all is known or ctx ends.
 func (c *Config) Estimate(
-	ctx context.Context, b *Backfill, e source.Env, progress func(done, total int),
+	ctx context.Context, b *Backfill, e source.Env, progress func(e Estimate, total int),
 ) (Estimate, error) {
-	e.Outbox = source.NewPreview(nil, e, func(*rawevent.Event) error { return nil })
+	preview := source.NewPreview(e.Redis, e, func(*rawevent.Event) error { return nil })
+	preview.SetLimit(c.MaxRemembered)
+	e.Outbox = preview
 	s, err := newSource(c, e)
 	if err != nil {
 		return Estimate{}, err

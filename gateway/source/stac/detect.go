@@ -17,6 +17,7 @@ type change int
 const (
 	changeNone   change = iota // it was seen in this state before
 	changeNote                 // it was not seen before, and is not news
+	changeSettle               // it was never published, and an operator said that it is not news
 	changeCreate               // it is new
 	changeUpdate               // it has changed
 )
@@ -26,12 +27,17 @@ type rules struct {
 	noteOnly   func(*stacapi.Item) bool // which of the unseen items are only noted; nil: none
 	deep       bool                     // changed content counts, even if the version says that nothing changed
 	inBackfill bool                     // the items are of the past, so that an unseen one is new whenever it was created
+	isSeed     bool                     // an operator said that nothing of what is found is news
 	started    time.Time                // of a pass or a crawl
 }
 
 // classify tells what the sight of an item means.
 func (r *rules) classify(i *stacapi.Item, known source.Known, state *collectionState) change {
 	switch {
+	case r.isSeed && known.Mark != source.MarkPublished:
+		return changeSettle
+	case known.Exists && r.inBackfill && !r.isSeed && !state.wasPublished(i, known.Mark):
+		return changeCreate // it was only noted: nobody was told that there is such an item
 	case known.Exists && known.SameVersion && (known.SameContent || !r.deep):
 		return changeNone
 	case known.Exists:
@@ -112,7 +118,7 @@ func (d *detector) event(
 		op = opUpdate
 	}
 	version := one.emission.Version
-	if known.SameVersion { // the server did not say that it changed: its version makes no new id
+	if c == changeUpdate && known.SameVersion { // the server did not say that it changed: its version makes no new id
 		version += " " + one.emission.Content
 	}
 	return d.mapper.event(one.item, collection, version, op, p.From)

@@ -7,18 +7,21 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/streamgate/streamgate/gateway/source"
 	"github.com/streamgate/streamgate/gateway/source/stacapi"
 )
 
 // reportOf returns what operators are shown of a checkpoint.
-func reportOf(parts map[string][]byte) (report source.Report, err error) {
+func reportOf(c *Config, parts map[string][]byte) (report source.Report, err error) {
+	configured := configuredBackfill{id: configuredID, windows: c.configuredWindows()}
 	for _, part := range slices.Sorted(maps.Keys(parts)) {
 		if name, found := strings.CutPrefix(part, partCollection); found {
 			state := &collectionState{}
 			err = json.Unmarshal(parts[part], state)
 			report.Watched = append(report.Watched, state.report(name))
+			configured.add(state)
 		}
 		if id, found := strings.CutPrefix(part, partBackfill); found {
 			l := &ledger{}
@@ -29,20 +32,64 @@ func reportOf(parts map[string][]byte) (report source.Report, err error) {
 			return report, fmt.Errorf("read the part %q of the checkpoint: %w", part, err)
 		}
 	}
+	if len(configured.windows) > 0 {
+		report.Backfills = append(report.Backfills, configured.report())
+	}
 	return report, nil
 }
 
-// Estimate is what a backfill would search.
-type Estimate struct {
-	Windows int // of all collections
-	Items   int // as far as the server tells; those on the shared end of two windows count twice
-	Unknown int // windows of which the server does not tell
+// configuredID is what the backfill of the configuration is called where backfills are shown.
+const configuredID = "configuration"
+
+// configuredBackfill adds up how far the backfill of the configuration has come in each collection.
+type configuredBackfill struct {
+	id      string
+	windows []stacapi.Interval
+
+	collections, done, items, events int
+	started, changed                 time.Time
 }
 
-// estimate asks for one item of each window, and adds up what the server says about the rest.
+func (b *configuredBackfill) add(s *collectionState) {
+	b.collections++
+	for _, w := range b.windows {
+		if s.Covered.cover(w) {
+			b.done++
+		}
+	}
+	p := s.Past
+	b.items, b.events, b.changed = b.items+p.Items, b.events+p.Events, laterOf(b.changed, p.Changed)
+	if b.started.IsZero() || s.Began.Before(b.started) {
+		b.started = s.Began
+	}
+}
+
+func (b *configuredBackfill) report() source.BackfillReport {
+	r := source.BackfillReport{
+		ID: b.id, State: backfillRunning, Windows: len(b.windows) * max(b.collections, 1), Done: b.done,
+		Items: b.items, Events: b.events, Started: b.started, Changed: b.changed,
+	}
+	if r.Done == r.Windows {
+		r.State, r.Finished = backfillDone, b.changed
+	}
+	return r
+}
+
+// Estimate is what a backfill would do.
+type Estimate struct {
+	Windows int `json:"windows"` // of all collections
+	Items   int `json:"items"`   // that the server has in them; those on the shared end of two windows count twice
+	Events  int `json:"events"`  // that would be published
+}
+
+// estimate searches the windows of a backfill as the backfill does, and publishes nothing: s has a preview for an outbox.
 func estimate(
-	ctx context.Context, s *watcher, b *Backfill, progress func(done, total int),
+	ctx context.Context, s *watcher, b *Backfill, progress func(e Estimate, total int),
 ) (e Estimate, err error) {
+	if err := s.load(ctx); err != nil {
+		return e, err
+	}
+	s.isPolling = true // no poll comes between: this is all that the watcher is for
 	kind, err := s.api.Discover(ctx)
 	if err != nil {
 		return e, err
@@ -55,22 +102,17 @@ func estimate(
 		return e, err
 	}
 	windows := b.windows()
-	for _, collection := range watched {
-		for _, w := range windows {
-			q := s.plan.query(collection, w)
-			q.Limit = 1
-			p, err := s.api.FirstPage(ctx, q)
-			if err != nil {
+	for _, w := range windows {
+		for _, collection := range watched {
+			s.states.begin(collection)
+			one := s.backfills.begin(collection, w, b.Seed)
+			if err := one.run(ctx, func() []source.Save { return nil }); err != nil {
 				return e, fmt.Errorf("collection %q, %s: %w", collection, w, err)
 			}
-			switch {
-			case p.Matched >= 0:
-				e.Items += p.Matched
-			case len(p.Items) > 0:
-				e.Unknown++
-			}
+			e.Items += one.counts.items
+			e.Events += one.counts.events
 			e.Windows++
-			progress(e.Windows, len(windows)*len(watched))
+			progress(e, len(windows)*len(watched))
 		}
 	}
 	return e, nil

@@ -228,6 +228,10 @@ func (s *search) decide(one *sighting, known source.Known, p *stacapi.Page) erro
 	case changeNote:
 		s.note(one.emission)
 		return nil
+	case changeSettle:
+		one.emission.Action = source.Settle
+		s.pending = append(s.pending, one.emission)
+		return nil
 	}
 	event, err := s.detector.event(one, s.collection, change, known, p)
 	if err != nil {
@@ -235,6 +239,9 @@ func (s *search) decide(one *sighting, known source.Known, p *stacapi.Page) erro
 	}
 	if s.inBackfill {
 		event.Set("backfill", "true")
+	}
+	if s.inBackfill && change == changeCreate {
+		one.emission.Action = source.Once
 	}
 	one.emission.Event = event
 	s.pending = append(s.pending, one.emission)
@@ -298,7 +305,7 @@ func (s *search) publish(ctx context.Context, saves ...source.Save) error {
 // pendingEvents counts the events that are held back.
 func (s *search) pendingEvents() (n int) {
 	for i := range s.pending {
-		if s.pending[i].Action != source.Note {
+		if a := s.pending[i].Action; a != source.Note && a != source.Settle {
 			n++
 		}
 	}

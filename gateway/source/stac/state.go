@@ -52,12 +52,28 @@ type collectionState struct {
 	Passes map[tier]*pass `json:"passes,omitempty"`
 	// Covered is what the backfill of the configuration has searched.
 	Covered spans `json:"covered,omitempty"`
+	// Past is what it has found in them.
+	Past past `json:"past,omitzero"`
 	// Released is when an operator last released updates that were held back.
 	Released time.Time `json:"released"`
 	// Alarm is set while updates are held back.
 	Alarm *alarm `json:"alarm,omitempty"`
 	// Gone counts the complete lists of the API in a row that have not named the collection.
 	Gone int `json:"gone,omitempty"`
+}
+
+// past is what the backfill of the configuration has found in a collection.
+type past struct {
+	Items   int       `json:"items"`
+	Events  int       `json:"events"`
+	Changed time.Time `json:"changed"` // when the last window was done
+}
+
+// add adds a complete search, of which the last events are pending.
+func (p *past) add(s *search, now time.Time) {
+	p.Items += s.counts.items
+	p.Events += s.counts.events + s.pendingEvents()
+	p.Changed = now
 }
 
 // alarm is set while updates of a collection are held back because too many came at once: servers have changed all of
@@ -102,6 +118,16 @@ func (s *collectionState) isOld(i *stacapi.Item) bool {
 		}
 	}
 	return at.Before(s.From)
+}
+
+// wasPublished reports whether an event of an item that was seen before was published. Of an item that was seen before
+// marks were kept, the rule by which it was published or noted then tells it: one that was old when the watch began was
+// only noted. It does not tell of backfills: what one of them had published of old items counts as not published.
+func (s *collectionState) wasPublished(i *stacapi.Item, mark source.Mark) bool {
+	if mark == source.MarkUnknown {
+		return !s.isOld(i)
+	}
+	return mark == source.MarkPublished
 }
 
 // wasChanged reports whether an item that was never seen is nevertheless not new: it was created before what counts as

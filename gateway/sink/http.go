@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"maps"
 	"net/http"
 	"net/url"
@@ -40,7 +39,6 @@ type httpSink struct {
 	fresh     *http.Transport // opens a connection for each request; see roundTrip
 	userAgent string
 	replies   string // RepliesLenient or RepliesStrict; "": answers are not read as events
-	log       *slog.Logger
 	maxAfter  time.Duration
 	webHook   *webhook.Sender // nil: it need not agree
 }
@@ -52,7 +50,7 @@ func newHTTPSink(c *Config, o *Options) (*httpSink, error) {
 	}
 	s := &httpSink{
 		structure: o.Format == FormatJSON, timeout: o.Timeout, userAgent: o.UserAgent, maxAfter: o.MaxRetryAfter,
-		tokenFile: c.TokenFile, transport: newTransport(c, o), fresh: newTransport(c, o), log: o.Logger,
+		tokenFile: c.TokenFile, transport: newTransport(target, c, o), fresh: newTransport(target, c, o),
 	}
 	s.fresh.DisableKeepAlives = true
 	if o.Format != FormatBatch { // the answer to a batch is not a reply to one of its events

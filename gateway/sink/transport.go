@@ -8,13 +8,14 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
+	"net/url"
 	"sync/atomic"
 	"time"
 )
 
 // newTransport returns the transport of a sink. It is used without an http.Client: a sink must not redirect, and a sender
 // must not follow (CloudEvents HTTP webhook section 2.2); cookies have no place between event senders and receivers either.
-func newTransport(c *Config, o *Options) *http.Transport {
+func newTransport(target *url.URL, c *Config, o *Options) *http.Transport {
 	dialer := &net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}
 	t := &http.Transport{
 		Proxy: http.ProxyFromEnvironment, DialContext: dialer.DialContext, ForceAttemptHTTP2: true,
@@ -26,6 +27,9 @@ func newTransport(c *Config, o *Options) *http.Transport {
 	}
 	if c.Guard != nil { // a proxy would be asked for what the guard cannot see
 		t.Proxy, t.DialContext = nil, c.Guard.DialContext(dialer)
+	}
+	if target.Scheme == "http" {
+		t.DialContext = watchSurplus(t.DialContext, o.Logger)
 	}
 	return t
 }

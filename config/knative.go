@@ -11,6 +11,7 @@ import (
 	"strconv"
 
 	"github.com/streamgate/streamgate/gateway/delivery"
+	"github.com/streamgate/streamgate/gateway/sink"
 )
 
 // knativeTokenFile is where a SinkBinding mounts the OIDC token for its sink, if the sink has an audience.
@@ -48,6 +49,7 @@ func (d *document) knativeEnv(c *Config) {
 	}
 	s := delivery.NewConfig()
 	s.Name, s.Stream, s.StartFrom = knativeSubscription, c.Gateway.Streams[0].Name, "earliest"
+	s.ReplyStream = sink.NoReplies // event sources never act as recipients (Knative data plane contract)
 	s.Sink.URI, s.Sink.CACerts = d.variable("K_SINK"), d.variable("K_CA_CERTS")
 	s.Sink.Extensions = d.knativeOverrides()
 	s.Sink.TokenFile = d.knativeToken()

@@ -1,6 +1,7 @@
 package gateway_test
 
 import (
+	"compress/gzip"
 	"context"
 	"encoding/base64"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/streamgate/streamgate/gateway/delivery"
 	"github.com/streamgate/streamgate/gateway/filter"
+	"github.com/streamgate/streamgate/gateway/sink"
 	"github.com/streamgate/streamgate/gateway/state"
 	"github.com/streamgate/streamgate/internal/redistest"
 	"github.com/streamgate/streamgate/protocol/rawevent"
@@ -143,40 +145,122 @@ func TestRepliesEnd(t *testing.T) {
 	}
 }
 
-// TestAnswersThatAreNoEvents: as in Knative, a body that is no CloudEvent is a failure like 502; no body is none.
-func TestAnswersThatAreNoEvents(t *testing.T) {
-	t.Parallel()
-	for name, c := range map[string]struct {
-		contentType, body string
-		header            string // a CloudEvents header
-		reason            string // in the dead letter; "" for success
-	}{
-		"nothing":          {},
-		"text":             {contentType: "text/plain", body: "thanks", reason: "no CloudEvent"},
-		"no type":          {body: "thanks", reason: "no CloudEvent"},
-		"broken structure": {contentType: rawevent.MediaTypeJSON, body: `{"specversion":"1.0"`, reason: "no valid CloudEvent"},
-		"no id":            {contentType: rawevent.MediaTypeJSON, body: `{"specversion":"1.0","source":"/s","type":"t"}`, reason: "no valid CloudEvent"},
-		"headers only":     {header: "1.0", reason: "no valid CloudEvent"},
-		"a batch":          {contentType: "application/cloudevents-batch+json", body: `[]`, reason: "no valid CloudEvent"},
-		"too large":        {contentType: "text/plain", body: strings.Repeat("x", 1<<20+1), reason: "larger than"},
+// answers are bodies of a 2xx, and what becomes of them.
+func answers() map[string]answer {
+	return map[string]answer{
+		"nothing":            {},
+		"text":               {contentType: "text/plain", body: "thanks", strict: "the sink answered 200 OK (text/plain): thanks; the body is not"},
+		"JSON":               {contentType: "application/json", body: `{"ok":true}`, strict: `(application/json): {"ok":true}; the body is not a CloudEvent`},
+		"no type":            {body: "thanks", strict: "the body is not a CloudEvent"},
+		"created":            {status: http.StatusCreated, body: "thanks", strict: "201 Created"},
+		"HTML":               {contentType: "text/html", body: "<html><title>Hi</title>", strict: `an HTML page with the title "Hi"`},
+		"white space":        {contentType: "text/plain", body: "\n"},
+		"accepted":           {status: http.StatusAccepted, contentType: "text/plain", body: "queued"},
+		"an event, accepted": {status: http.StatusAccepted, contentType: rawevent.MediaTypeJSON, body: `{"specversion":"1.0","id":"1","source":"/s","type":"t"}`},
+		"nonsense, accepted": {status: http.StatusAccepted, contentType: rawevent.MediaTypeJSON, body: `{`},
+		"large text":         {contentType: "text/plain", body: strings.Repeat("x", 1<<20+1), strict: "the body is not a CloudEvent"},
+		"broken structure":   {contentType: rawevent.MediaTypeJSON, body: `{"specversion":"1.0"`, strict: "that is not valid", invalid: true},
+		"no id":              {contentType: rawevent.MediaTypeJSON, body: `{"specversion":"1.0","source":"/s","type":"t"}`, strict: "that is not valid", invalid: true},
+		"headers only":       {header: "1.0", strict: "that is not valid", invalid: true},
+		"a batch":            {contentType: "application/cloudevents-batch+json", body: `[]`, strict: "that is not valid", invalid: true},
+		"a large event":      {contentType: rawevent.MediaTypeJSON, body: strings.Repeat(" ", 1<<20+1), strict: "larger than", invalid: true},
+		"compressed with br": {contentType: rawevent.MediaTypeJSON, body: "\x0b", encoding: "br", strict: "compressed with br", invalid: true},
+	}
+}
+
+type answer struct {
+	status            int // 0: 200
+	contentType, body string
+	header            string // Ce-Specversion
+	encoding          string
+	strict            string // the reason of the dead letter of a strict subscription; "" for success
+	invalid           bool   // a reply that a lenient subscription drops
+}
+
+func (c *answer) write(w http.ResponseWriter) {
+	for name, value := range map[string]string{
+		"Content-Type": c.contentType, "Ce-Specversion": c.header, "Content-Encoding": c.encoding,
 	} {
+		if value != "" {
+			w.Header().Set(name, value)
+		}
+	}
+	w.WriteHeader(max(c.status, http.StatusOK))
+	_, _ = io.WriteString(w, c.body)
+}
+
+// TestStrictReplies: as in Knative, a body that is not a CloudEvent is a failure like 502; no body is none, and 202 is never
+// read as a reply.
+func TestStrictReplies(t *testing.T) {
+	t.Parallel()
+	for name, c := range answers() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			client, stream := redistest.Shared(t).Client(), redistest.Stream(t)
-			url := replier(t, func(w http.ResponseWriter, _ rawevent.Event, _ int64) {
-				if c.contentType != "" {
-					w.Header().Set("Content-Type", c.contentType)
-				}
-				if c.header != "" {
-					w.Header().Set("Ce-Specversion", c.header)
-				}
-				w.WriteHeader(http.StatusOK)
-				_, _ = io.WriteString(w, c.body)
-			})
+			url := replier(t, func(w http.ResponseWriter, _ rawevent.Event, _ int64) { c.write(w) })
+			g := start(t, client, subscribed(oneStream(stream), url, strict(0)))
+			publish(t, g, stream, event("1"))
+			settleReply(t, g, stream, c.strict)
+			if c.strict != "" && strings.Contains(g.logs.String(), "status 502") {
+				t.Error("the log names a status that the sink did not send")
+			}
+		})
+	}
+}
+
+func strict(retry int) func(*delivery.Config) {
+	return func(c *delivery.Config) { c.Delivery.Retry, c.Delivery.Replies = retry, sink.RepliesStrict }
+}
+
+// TestLenientReplies: every 2xx is a success. A body that is not a CloudEvent is ignored; one that says that it is and is
+// not valid is dropped, counted and logged.
+func TestLenientReplies(t *testing.T) {
+	t.Parallel()
+	for name, c := range answers() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			client, stream := redistest.Shared(t).Client(), redistest.Stream(t)
+			url := replier(t, func(w http.ResponseWriter, _ rawevent.Event, _ int64) { c.write(w) })
 			g := start(t, client, subscribed(oneStream(stream), url, func(c *delivery.Config) { c.Delivery.Retry = 0 }))
 			publish(t, g, stream, event("1"))
-			settleReply(t, g, stream, c.reason)
+			settleReply(t, g, stream, "")
+			want := 0.0
+			if c.invalid {
+				want = 1
+			}
+			if n := counter(t, g.registry, "streamgate_replies_total", "invalid"); n != want || delivered(t, g) != 1 {
+				t.Errorf("%v invalid replies, want %v; %v delivered", n, want, delivered(t, g))
+			}
+			logs := g.logs.String()
+			if strings.Contains(logs, "level=WARN") != c.invalid || strings.Contains(logs, "level=ERROR") {
+				t.Error(logs)
+			}
 		})
+	}
+}
+
+// TestCompressedReply: a reply that is compressed, unasked, is stored unpacked.
+func TestCompressedReply(t *testing.T) {
+	t.Parallel()
+	client, stream := redistest.Shared(t).Client(), redistest.Stream(t)
+	reply := event("answer")
+	url := replier(t, func(w http.ResponseWriter, _ rawevent.Event, _ int64) {
+		reply.WriteHTTP(w.Header())
+		w.Header().Set("Content-Encoding", "gzip")
+		packer := gzip.NewWriter(w)
+		_, _ = packer.Write([]byte("\xff\x00 not text"))
+		_ = packer.Close()
+	})
+	c := subscribed(oneStream(stream), url, onlyType("com.example.created"))
+	reply.Set("type", "answer")
+	g := start(t, client, c)
+	publish(t, g, stream, event("1"))
+	redistest.Eventually(t, "the reply is stored", func() bool {
+		return counter(t, g.registry, "streamgate_replies_total", "published") == 1
+	})
+	got := readEvents(t, client, stream)
+	if data := got[len(got)-1].Data; string(data) != "\xff\x00 not text" {
+		t.Errorf("the data became %q", data)
 	}
 }
 
@@ -211,9 +295,9 @@ func TestEventThatIsAnsweredWithNonsense(t *testing.T) {
 	t.Parallel()
 	client, stream := redistest.Shared(t).Client(), redistest.Stream(t)
 	url := replier(t, func(w http.ResponseWriter, _ rawevent.Event, _ int64) { _, _ = io.WriteString(w, "thanks") })
-	g := start(t, client, subscribed(oneStream(stream), url, func(c *delivery.Config) { c.Delivery.Retry = 8 }))
+	g := start(t, client, subscribed(oneStream(stream), url, strict(8)))
 	publish(t, g, stream, event("1"))
-	settleReply(t, g, stream, "no CloudEvent")
+	settleReply(t, g, stream, "not a CloudEvent")
 	if n := counter(t, g.registry, "streamgate_delivery_attempts_total"); n != 9 {
 		t.Errorf("%v attempts, want 9", n)
 	}

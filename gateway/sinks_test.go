@@ -275,7 +275,7 @@ func TestAnswersAreBounded(t *testing.T) {
 					}
 				}
 			}))
-			g := start(t, client, subscribed(oneStream(stream), url, func(c *delivery.Config) { c.Delivery.Retry = 0 }))
+			g := start(t, client, subscribed(oneStream(stream), url, strict(0)))
 			publish(t, g, stream, event("1"))
 			redistest.Eventually(t, "it is dead-lettered", func() bool {
 				return client.XLen(context.Background(), state.DeadLetterStream(stream)).Val() == 1
@@ -291,7 +291,22 @@ func TestAnswersAreBounded(t *testing.T) {
 	}
 }
 
-// TestSlowSink: an answer that does not begin, and one that does not end, is none when timeout is over.
+// TestBodyWithoutEndIsIgnored: a 2xx whose body is not a reply is a success, even if the body never ends.
+func TestBodyWithoutEndIsIgnored(t *testing.T) {
+	t.Parallel()
+	client, stream := redistest.Shared(t).Client(), redistest.Stream(t)
+	url := newServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		w.WriteHeader(http.StatusOK)
+		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+	}))
+	g := start(t, client, subscribed(oneStream(stream), url, func(c *delivery.Config) { c.Delivery.Retry = 0 }))
+	publish(t, g, stream, event("1"))
+	redistest.Eventually(t, "it is delivered", func() bool { return delivered(t, g) == 1 && nothingPending(client, stream, "sub") })
+}
+
+// TestSlowSink: an answer that does not begin, and a reply that does not end, is none when timeout is over.
 func TestSlowSink(t *testing.T) {
 	t.Parallel()
 	for _, begins := range []bool{false, true} {
@@ -301,6 +316,7 @@ func TestSlowSink(t *testing.T) {
 			url := newServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				_, _ = io.Copy(io.Discard, r.Body)
 				if begins {
+					w.Header().Set("Content-Type", rawevent.MediaTypeJSON)
 					w.WriteHeader(http.StatusOK)
 					_, _ = io.WriteString(w, "x")
 					_ = http.NewResponseController(w).Flush()

@@ -48,6 +48,7 @@ func newServe() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			takeLibraryLog(log)
 			loaded, err := loadConfig(file)
 			if err != nil {
 				return err

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/streamgate/streamgate/gateway/peer"
 	"github.com/streamgate/streamgate/gateway/sink"
 	"github.com/streamgate/streamgate/protocol/rawevent"
 	"github.com/streamgate/streamgate/protocol/redisstreams"
@@ -26,6 +27,7 @@ const (
 	attrDeadAttempts     = "dlattempts"     // how often delivery was tried, as far as it counts
 	attrDeadFirst        = "dlfirsttime"    // since when: when the entry was stored
 	attrDeadLast         = "dllasttime"     // when it was given up
+	attrDeadReason       = "dlreason"       // why, in words, with a remedy where there is one
 )
 
 // attrRedrive says of an event how often it was taken out of the dead letters and tried again.
@@ -39,6 +41,7 @@ type Failure struct {
 	Attempts             int    // as far as they count
 	Code                 int    // HTTP status of the last attempt, or NoResponse
 	Detail               []byte // beginning of the answer, or the reason; of it at most 1 KiB is kept
+	Reason               string // in words; "" if Detail is the reason
 }
 
 // typeMalformed is the type of the dead letter of an entry that does not hold a valid CloudEvent.
@@ -57,8 +60,14 @@ func New(event *rawevent.Event, f *Failure) rawevent.Event {
 	} {
 		dead.Set(name, value)
 	}
+	if reason := peer.OneLine(f.Reason, maxReason); reason != "" {
+		dead.Set(attrDeadReason, reason)
+	}
 	return dead
 }
+
+// maxReason bounds a reason in words, in characters.
+const maxReason = 1000
 
 // StoredAt returns when an entry was stored, by its id; now, if its id does not tell.
 func StoredAt(entry string) time.Time {
@@ -75,7 +84,7 @@ func revived(dead *rawevent.Event) rawevent.Event {
 	times, _ := strconv.Atoi(attribute(dead, attrRedrive))
 	for _, name := range []string{
 		attrErrorDest, attrErrorCode, attrErrorData, attrDeadStream, attrDeadSubscription, attrDeadEntry, attrDeadAttempts,
-		attrDeadFirst, attrDeadLast,
+		attrDeadFirst, attrDeadLast, attrDeadReason,
 	} {
 		event.Delete(name)
 	}

@@ -227,11 +227,15 @@ func deadLetterOf(entry *redisstreams.Entry) Letter {
 		n, _ := strconv.Atoi(attribute(&event, name))
 		return n
 	}
-	detail, _ := base64.StdEncoding.DecodeString(attribute(&event, attrErrorData))
+	reason := attribute(&event, attrDeadReason)
+	if reason == "" {
+		detail, _ := base64.StdEncoding.DecodeString(attribute(&event, attrErrorData))
+		reason = strings.ToValidUTF8(string(detail), "\ufffd")
+	}
 	return Letter{
 		ID: entry.ID, Stream: attribute(&event, attrDeadStream), Subscription: attribute(&event, attrDeadSubscription),
 		Type: event.Type(), Source: event.Source(), EventID: event.ID(), Code: number(attrErrorCode),
-		Reason: strings.ToValidUTF8(string(detail), "\ufffd"), Sink: attribute(&event, attrErrorDest),
+		Reason: reason, Sink: attribute(&event, attrErrorDest),
 		Attempts: number(attrDeadAttempts), First: attribute(&event, attrDeadFirst), Last: attribute(&event, attrDeadLast),
 		Redriven: number(attrRedrive), event: event,
 	}

@@ -76,6 +76,9 @@ type Spec struct {
 	// Format is how events are sent: binary (default: HTTP binary mode), json (structured mode), or batch (batched mode, to
 	// sinks that want it): several events in one request.
 	Format string `mapstructure:"format"`
+	// Replies says what the body of a 2xx may be, unless replyStream is none: lenient (default) takes a CloudEvent for a reply
+	// and ignores any other body; strict is the rule of Knative's Triggers, for which any other body is a failure.
+	Replies string `mapstructure:"replies"`
 	// Batch is for format batch.
 	Batch sink.BatchConfig `mapstructure:"batch"`
 	// DeadLetterSink is where events go that cannot be delivered; default is a stream beside the subscription's.
@@ -98,7 +101,8 @@ func NewConfig() Config {
 		Delivery: Spec{
 			Retry: 10, BackoffPolicy: "exponential", BackoffDelay: setting.Duration(time.Second), MaxDelay: setting.Duration(5 * time.Minute),
 			RetryAfterMax: setting.Duration(15 * time.Minute), Timeout: setting.Duration(30 * time.Second), Format: sink.FormatBinary,
-			Batch: sink.BatchConfig{MaxEvents: 100, MaxDelay: setting.Duration(100 * time.Millisecond)},
+			Replies: sink.RepliesLenient,
+			Batch:   sink.BatchConfig{MaxEvents: 100, MaxDelay: setting.Duration(100 * time.Millisecond)},
 		},
 	}
 }
@@ -173,6 +177,9 @@ func (c *Spec) validate() setting.Problems {
 	if !slices.Contains([]string{sink.FormatBinary, sink.FormatJSON, sink.FormatBatch}, c.Format) {
 		p.Add("format", fmt.Sprintf("%q is no format", c.Format), "write binary, json or batch")
 	}
+	if c.Replies != sink.RepliesLenient && c.Replies != sink.RepliesStrict {
+		p.Add("replies", fmt.Sprintf("%q is not a way to read replies", c.Replies), "write lenient or strict")
+	}
 	if n := c.Batch.MaxEvents; n < 1 || n > sink.MaxBatchEvents {
 		p.Add("batch.maxEvents", fmt.Sprintf("%d is not between 1 and %d", n, sink.MaxBatchEvents), "set how many events one request may have, like 100")
 	}
@@ -183,6 +190,14 @@ func (c *Spec) validate() setting.Problems {
 }
 
 const maxRateLimit = 1_000_000
+
+// replies returns how answers are read, for [sink.Options].
+func (c *Config) replies() string {
+	if c.ReplyStream == sink.NoReplies {
+		return ""
+	}
+	return c.Delivery.Replies
+}
 
 // workers is how many events may be in delivery at once.
 func (c *Config) workers() int {

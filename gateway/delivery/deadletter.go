@@ -25,7 +25,7 @@ func (w *deadLetterWriter) store(
 	}
 	dead := deadletter.New(event, &deadletter.Failure{
 		Stream: w.config.Stream, Subscription: w.config.Name, Sink: w.config.Sink.Describe(), Entry: d.ID,
-		Attempts: d.Attempt, Code: o.Code, Detail: o.Detail,
+		Attempts: d.Attempt, Code: o.Code, Detail: o.Detail, Reason: o.Reason,
 	})
 	if w.post(ctx, &dead) {
 		w.finish(d, w.figures.deadLettered)

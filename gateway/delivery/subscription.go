@@ -141,7 +141,7 @@ func (s *Subscription) newSink() (sink.Sink, error) {
 	c := &s.config
 	o := sink.Options{
 		Format: c.Delivery.Format, Batch: c.Delivery.Batch, Timeout: c.Delivery.Timeout.Std(),
-		MaxRetryAfter: c.Delivery.RetryAfterMax.Std(), Connections: c.Concurrency, Replies: c.ReplyStream != sink.NoReplies,
+		MaxRetryAfter: c.Delivery.RetryAfterMax.Std(), Connections: c.Concurrency, Replies: c.replies(),
 		UserAgent: s.env.UserAgent, Logger: s.log, Redis: s.env.Redis, Group: state.GroupName(c.Name),
 	}
 	if c.Sink.Stream != "" {

@@ -100,6 +100,11 @@ func (w *worker) giveUp(j *job) {
 func (w *worker) settle(ctx context.Context, j *job, o *sink.Outcome, ttl int, counts bool) {
 	attempt, delivery := j.delivery.Attempt, &w.config.Delivery
 	verdict := o.Verdict()
+	if o.Unusable != "" {
+		w.metrics.replies.WithLabelValues(w.config.Name, "invalid").Inc()
+		w.log.Warn("a reply was dropped, because it is not a valid CloudEvent", "entry_id", j.Entry,
+			"sink", w.config.Sink.Describe(), "reason", o.Unusable)
+	}
 	if verdict == sink.Delivered && w.publishReply(ctx, j, o.Reply, ttl) {
 		w.figures.success.Inc()
 		w.finish(j.delivery, w.figures.delivered)

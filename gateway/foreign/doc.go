@@ -8,6 +8,7 @@
 //
 //   - [NewReader] converts a stream piece by piece, for documents that are parsed as they arrive, and for lines.
 //   - [Read] returns a whole text, and [ReadJSON] a whole JSON text, checked for its syntax.
+//   - [Unpack] undoes the compression of content that need not be text.
 //   - [ReadSecret] returns what a file holds that a person or an orchestrator put a secret into.
 //   - [Describe] says in a few words what a text is that should have been JSON.
 //

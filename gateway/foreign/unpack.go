@@ -14,6 +14,33 @@ import (
 // maxLayers bounds how often a text may be compressed. More than one layer is a mistake already, but a common one.
 const maxLayers = 3
 
+// Unpack reads what is behind r, undoes the compressions that contentEncoding names, and leaves everything else as it is:
+// what comes out need not be text. It reads at most limit bytes, after unpacking; 0 means [DefaultLimit]. A non-nil error is
+// an *[Error], or an error of r.
+func Unpack(r io.Reader, contentEncoding string, limit int64) ([]byte, error) {
+	if limit <= 0 {
+		limit = DefaultLimit
+	}
+	codings, err := codingsOf(contentEncoding)
+	if err != nil {
+		return nil, err
+	}
+	input := bufio.NewReader(&bounded{r: r, left: limit + limit/100 + 64<<10, limit: limit})
+	for _, coding := range codings {
+		if input, err = decompress(input, coding); err != nil {
+			return nil, err
+		}
+	}
+	content, err := io.ReadAll(io.LimitReader(input, limit+1))
+	if err != nil {
+		return nil, readError(err)
+	}
+	if int64(len(content)) > limit {
+		return nil, tooLarge(limit)
+	}
+	return content, nil
+}
+
 // unpack returns the text behind r without its compressions, and their names, the outermost first. What is read from r is
 // bounded as well as what comes out: empty gzip members would take input without end, and give nothing.
 func unpack(r io.Reader, contentEncoding string, limit int64) (*bufio.Reader, []string, error) {

@@ -3,23 +3,18 @@ package sink
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
-	"net"
 	"net/http"
 	"net/url"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
+	"github.com/streamgate/streamgate/gateway/peer"
 	"github.com/streamgate/streamgate/gateway/webhook"
 	"github.com/streamgate/streamgate/protocol/rawevent"
 )
@@ -28,7 +23,7 @@ import (
 const (
 	maxResponseBytes = 64 << 10 // read of an answer; a longer one costs the connection
 	MaxDetailBytes   = 1024     // kept of an answer for knativeerrordata, as Knative does
-	maxReplyBytes    = 1 << 20  // an event in an answer
+	maxReplyBytes    = 1 << 20  // an event in an answer, after unpacking
 )
 
 // httpSink posts events to one address.
@@ -41,8 +36,9 @@ type httpSink struct {
 	structure bool
 	timeout   time.Duration
 	transport *http.Transport
+	fresh     *http.Transport // opens a connection for each request; see roundTrip
 	userAgent string
-	replies   bool // answers may hold events
+	replies   string // RepliesLenient or RepliesStrict; "": answers are not read as events
 	maxAfter  time.Duration
 	webHook   *webhook.Sender // nil: it need not agree
 }
@@ -52,23 +48,13 @@ func newHTTPSink(c *Config, o *Options) (*httpSink, error) {
 	if err != nil {
 		return nil, errors.New("the sink's address cannot be parsed") // the parser's error repeats it, with its password
 	}
-	dialer := &net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}
 	s := &httpSink{
-		structure: o.Format == FormatJSON, timeout: o.Timeout, userAgent: o.UserAgent,
-		replies: o.Replies && o.Format != FormatBatch, maxAfter: o.MaxRetryAfter, tokenFile: c.TokenFile,
-		// It is used without an http.Client: a sink MUST NOT redirect, and a sender must not follow (CloudEvents HTTP webhook
-		// section 2.2); cookies are nothing for events either.
-		transport: &http.Transport{
-			Proxy: http.ProxyFromEnvironment, DialContext: dialer.DialContext, ForceAttemptHTTP2: true,
-			// With net/http's default of 2, most deliveries of a busy subscription would open a connection of their own.
-			MaxIdleConnsPerHost: o.Connections, MaxConnsPerHost: o.Connections,
-			IdleConnTimeout: 90 * time.Second, TLSHandshakeTimeout: 10 * time.Second,
-			DisableCompression: true, MaxResponseHeaderBytes: maxResponseBytes,
-			TLSClientConfig: trusting(c.CACerts),
-		},
+		structure: o.Format == FormatJSON, timeout: o.Timeout, userAgent: o.UserAgent, maxAfter: o.MaxRetryAfter,
+		tokenFile: c.TokenFile, transport: newTransport(target, c, o), fresh: newTransport(target, c, o),
 	}
-	if c.Guard != nil { // a proxy would be asked for what the guard cannot see
-		s.transport.Proxy, s.transport.DialContext = nil, c.Guard.DialContext(dialer)
+	s.fresh.DisableKeepAlives = true
+	if o.Format != FormatBatch { // the answer to a batch is not a reply to one of its events
+		s.replies = o.Replies
 	}
 	if hook := c.WebHook; hook != nil {
 		s.header = setHeader(s.header, webhook.HeaderRequestOrigin, hook.Origin)
@@ -89,19 +75,6 @@ func newHTTPSink(c *Config, o *Options) (*httpSink, error) {
 	return s, nil
 }
 
-// trusting returns a configuration for certificates besides those of the system, or nil if there are none.
-func trusting(caCerts string) *tls.Config {
-	if caCerts == "" {
-		return nil
-	}
-	pool, err := x509.SystemCertPool()
-	if err != nil {
-		pool = x509.NewCertPool() // a container may have none
-	}
-	pool.AppendCertsFromPEM([]byte(caCerts))
-	return &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
-}
-
 func setHeader(h http.Header, name, value string) http.Header {
 	if h == nil {
 		h = http.Header{}
@@ -111,7 +84,10 @@ func setHeader(h http.Header, name, value string) http.Header {
 }
 
 // Close implements [Sink].
-func (s *httpSink) Close() { s.transport.CloseIdleConnections() }
+func (s *httpSink) Close() {
+	s.transport.CloseIdleConnections()
+	s.fresh.CloseIdleConnections()
+}
 
 // Finish implements [Sink]: nothing waits here.
 func (s *httpSink) Finish() {}
@@ -121,43 +97,64 @@ func (s *httpSink) Deliver(ctx context.Context, item *Item) Outcome {
 	return s.post(ctx, func(ctx context.Context) *http.Request { return s.request(ctx, &item.Event) })
 }
 
-// post makes one request, once the sink has agreed to it.
+// post makes one attempt, once the sink has agreed to it.
 func (s *httpSink) post(ctx context.Context, build func(context.Context) *http.Request) Outcome {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 	if s.webHook != nil {
 		if err := s.webHook.Ready(ctx, s.options); err != nil {
-			return Outcome{Code: NoResponse, Detail: []byte(err.Error())}
+			return noResponse(peer.Cause(err))
 		}
 	}
-	request := build(ctx)
-	if err := s.authorize(request); err != nil {
-		return Outcome{Code: NoResponse, Detail: []byte(err.Error())}
-	}
-	response, err := s.transport.RoundTrip(request)
+	response, err := s.roundTrip(ctx, build)
 	if err != nil {
-		return Outcome{Code: NoResponse, Detail: []byte(err.Error())}
+		return s.unanswered(ctx, err)
 	}
 	defer func() { _ = response.Body.Close() }()
 	o := Outcome{Code: response.StatusCode}
 	if s.webHook != nil {
 		s.webHook.Note(o.Code)
 		if o.Code == http.StatusGone { // it is the sink that is gone, not the event
-			o.Code, o.Detail = NoResponse, []byte("the sink has said that it is gone for good (410)")
-			return o
+			return noResponse("the sink has said that it is gone for good (410)")
 		}
+	}
+	if o.Verdict() == Delivered {
+		s.readAccepted(&o, response, cancel)
+		return o
 	}
 	if after := response.Header.Get("Retry-After"); after != "" {
 		o.RetryAfter = parseRetryAfter(after, time.Now(), s.maxAfter)
 	}
-	switch {
-	case s.replies && o.Verdict() == Delivered:
-		s.readReply(&o, response)
-	case response.ContentLength != 0:
-		o.Detail, _ = io.ReadAll(io.LimitReader(response.Body, MaxDetailBytes))     // what came before an error will do
-		_, _ = io.CopyN(io.Discard, response.Body, maxResponseBytes-MaxDetailBytes) // to use the connection again
+	answer := peer.Read(response)
+	o.Detail, o.Reason = detailOf(answer), answer.Describe()
+	if remedy := s.remedy(answer, response.Request); remedy != "" {
+		o.Reason += "; " + remedy
 	}
+	drain(response, cancel)
 	return o
+}
+
+// unanswered is the outcome of a request without an answer.
+func (s *httpSink) unanswered(ctx context.Context, err error) Outcome {
+	reason := peer.Cause(err)
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		reason = fmt.Sprintf("no answer came within %s (delivery.timeout)", s.timeout)
+	}
+	return noResponse(reason)
+}
+
+// drainTime is how long the rest of an answer is worth waiting for.
+const drainTime = time.Second
+
+// drain reads the rest of an answer that does not matter any more, so that its connection can be used again: within a bound
+// of bytes and of time, after which the connection is given up. cancel ends the request.
+func drain(response *http.Response, cancel context.CancelFunc) {
+	if response.ContentLength == 0 {
+		return
+	}
+	timer := time.AfterFunc(drainTime, cancel)
+	defer timer.Stop()
+	_, _ = io.CopyN(io.Discard, response.Body, maxResponseBytes)
 }
 
 // options sends an OPTIONS request to exactly the sink's address.
@@ -173,32 +170,6 @@ func (s *httpSink) options(ctx context.Context, header http.Header) (*http.Respo
 		return nil, err
 	}
 	return s.transport.RoundTrip(request)
-}
-
-// maxTokenBytes bounds a bearer token.
-const maxTokenBytes = 64 << 10
-
-// authorize adds the bearer token. Without one nothing is sent: a sink that wants it would refuse the event for good, and a
-// token that is just being replaced comes back.
-func (s *httpSink) authorize(r *http.Request) error {
-	if s.tokenFile == "" {
-		return nil
-	}
-	f, err := os.Open(filepath.Clean(s.tokenFile))
-	if err != nil {
-		return fmt.Errorf("read the token (sink.tokenFile): %w", err)
-	}
-	defer func() { _ = f.Close() }() // it was only read
-	text, err := io.ReadAll(io.LimitReader(f, maxTokenBytes))
-	if err != nil {
-		return fmt.Errorf("read the token (sink.tokenFile): %w", err)
-	}
-	token := strings.TrimSpace(string(text))
-	if token == "" || strings.ContainsFunc(token, func(c rune) bool { return c <= ' ' || c > '~' }) {
-		return fmt.Errorf("the file %s (sink.tokenFile) holds no token", s.tokenFile)
-	}
-	r.Header["Authorization"] = []string{"Bearer " + token}
-	return nil
 }
 
 // overridden returns the event with the sink's extensions. It shares its data with the event, which is not changed.
@@ -237,7 +208,7 @@ func (s *httpSink) newHeader(n int) http.Header {
 }
 
 func (s *httpSink) newRequest(ctx context.Context, header http.Header, body []byte) *http.Request {
-	if s.replies {
+	if s.replies != "" {
 		header["Prefer"] = []string{"reply"}
 	}
 	if s.basicAuth != "" {
@@ -249,7 +220,7 @@ func (s *httpSink) newRequest(ctx context.Context, header http.Header, body []by
 	}
 	if len(body) > 0 {
 		request.Body = io.NopCloser(bytes.NewReader(body))
-		// With it, the transport can send again over a new connection what met one that the sink was just closing.
+		// With it, the transport can send again what it could not even begin to send over a connection that was closed.
 		request.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
 	}
 	return request.WithContext(ctx)
@@ -268,14 +239,4 @@ func parseRetryAfter(value string, now time.Time, bound time.Duration) time.Dura
 		wait = at.Sub(now)
 	}
 	return min(max(wait, 0), bound)
-}
-
-// RedactedURI returns an address without user and query, which may hold secrets, for events and logs.
-func RedactedURI(uri string) string {
-	u, err := url.Parse(uri)
-	if err != nil {
-		return "unusable-address"
-	}
-	redacted := url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path, RawPath: u.RawPath}
-	return redacted.String()
 }

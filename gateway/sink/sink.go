@@ -48,7 +48,7 @@ type Options struct {
 	Timeout       time.Duration // of one attempt
 	MaxRetryAfter time.Duration // bounds what the sink may ask for with Retry-After
 	Connections   int           // how many requests are made at once at most
-	Replies       bool          // answers may hold events
+	Replies       string        // RepliesLenient or RepliesStrict; "" means that answers are not read as events
 	UserAgent     string
 	Logger        *slog.Logger
 
@@ -96,8 +96,10 @@ const NoResponse = -1
 type Outcome struct {
 	Code       int             // HTTP status, or what it would be; NoResponse
 	Detail     []byte          // beginning of the answer's body, or why there is none
+	Reason     string          // a failure in words, with a remedy where there is one; "" if Detail says it all
 	RetryAfter time.Duration   // what the sink asked for; 0 if nothing
 	Reply      *rawevent.Event // the event in the answer, or nil
+	Unusable   string          // why the event in the answer cannot be used although it was delivered; "" if it can
 	Gone       bool            // the entry is no longer this replica's
 	Final      bool            // not to be tried again, whatever the code
 	Answered   bool            // the sink is there, whatever the code
@@ -113,7 +115,8 @@ const (
 	Rejected
 )
 
-// Verdict follows Knative: no response, 5xx, 404, 408, 409 and 429 are tried again; every other status but 2xx is final.
+// Verdict follows Knative: no response, 5xx, 404, 408, 409 and 429 are retried; every other status but 2xx is final. In
+// addition 425 is retried, which asks for nothing else (RFC 8470).
 func (o *Outcome) Verdict() Verdict {
 	switch {
 	case o.Code >= 200 && o.Code < 300:
@@ -122,7 +125,7 @@ func (o *Outcome) Verdict() Verdict {
 		return Rejected
 	case o.Code == NoResponse || o.Code >= 500,
 		o.Code == http.StatusNotFound, o.Code == http.StatusRequestTimeout,
-		o.Code == http.StatusConflict, o.Code == http.StatusTooManyRequests:
+		o.Code == http.StatusConflict, o.Code == http.StatusTooEarly, o.Code == http.StatusTooManyRequests:
 		return Retryable
 	default:
 		return Rejected
@@ -150,8 +153,11 @@ func (o *Outcome) blamesContent() bool {
 
 // Describe says in words how an attempt ended.
 func (o *Outcome) Describe() string {
-	if o.Code == NoResponse {
+	switch {
+	case o.Code == NoResponse:
 		return "no response: " + string(o.Detail)
+	case o.Reason != "":
+		return o.Reason
 	}
 	return fmt.Sprintf("status %d", o.Code)
 }

@@ -9,7 +9,8 @@ import (
 func TestKnativeVerdicts(t *testing.T) {
 	t.Parallel()
 	again := map[int]bool{
-		http.StatusNotFound: true, http.StatusRequestTimeout: true, http.StatusConflict: true, http.StatusTooManyRequests: true, NoResponse: true,
+		http.StatusNotFound: true, http.StatusRequestTimeout: true, http.StatusConflict: true, http.StatusTooEarly: true,
+		http.StatusTooManyRequests: true, NoResponse: true,
 	}
 	for _, code := range append([]int{NoResponse}, between(200, 600)...) {
 		want := Rejected

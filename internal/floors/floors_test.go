@@ -55,7 +55,8 @@ func house() []floor {
 		{path: "protocol/redisstreams", level: 1, onlyThese: []string{sdkGo, goRedis, uuid}},
 		{path: "protocol/redisstreams/layout", level: 2, onlyThese: []string{}},
 		// What several share.
-		{path: "gateway/foreign", level: 1, onlyThese: []string{}},
+		{path: "gateway/foreign", level: 0, onlyThese: []string{}},
+		{path: "gateway/peer", level: 1, onlyThese: []string{}},
 		{path: "gateway/backoff", level: 2, onlyThese: []string{}},
 		{path: "gateway/guard", level: 2, onlyThese: []string{}},
 		{path: "gateway/setting", level: 2, onlyThese: []string{}},

@@ -172,7 +172,9 @@ func (g *Gateway) Forget(ctx context.Context, stream, name string) error {
 	pipe.XGroupDestroy(ctx, stream, state.GroupName(name))
 	pipe.HDel(ctx, state.PositionsKey(stream), name)
 	pipe.HDel(ctx, state.UnseenKey(stream), name)
-	pipe.Del(ctx, state.InboxStream(stream, name), state.InboxLeaseKey(stream, name), state.OrderLeaseKey(stream, name), state.DeletedKey(stream, name))
+	pipe.HDel(ctx, state.PausesKey(stream), state.PauseFields(name)...)
+	pipe.Del(ctx, state.InboxStream(stream, name), state.InboxLeaseKey(stream, name), state.OrderLeaseKey(stream, name),
+		state.DeletedKey(stream, name), state.RetriesKey(stream, name), state.InboxRetriesKey(stream, name))
 	commands, _ := pipe.Exec(ctx) // each command has its error
 	for _, cmd := range commands {
 		err := cmd.Err()

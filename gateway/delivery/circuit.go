@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/streamgate/streamgate/gateway/sink"
+	"github.com/streamgate/streamgate/gateway/state"
 )
 
 // Bounds of a circuit.
@@ -42,8 +43,9 @@ type circuit struct {
 
 	mu sync.Mutex
 	circuitRow
-	recent   uint64 // which of the last attempts were failures of the sink's own, a bit each
-	measured int    // how many attempts recent tells of, up to circuitRecent
+	asked    time.Time // until when the sink has asked every sender to wait; a success does not shorten that
+	recent   uint64    // which of the last attempts were failures of the sink's own, a bit each
+	measured int       // how many attempts recent tells of, up to circuitRecent
 }
 
 // circuitRow is what has happened since the last success.
@@ -66,6 +68,9 @@ func newCircuit(retry int) *circuit { return &circuit{threshold: max(1, min(circ
 func (c *circuit) admit(n int) (admitted int, probe bool, wait time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if left := time.Until(c.asked); left > 0 {
+		return 0, false, left
+	}
 	if c.state == circuitClosed {
 		return n, false, 0
 	}
@@ -119,6 +124,45 @@ func (c *circuit) settle(event string, o *sink.Outcome, probe bool) (counts, cha
 	return !o.SinkIsDown() && !c.several, false
 }
 
+// ask holds back every attempt for d, because the sink has asked for that. It reports whether that is news.
+func (c *circuit) ask(d time.Duration) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	news := time.Until(c.asked) <= 0
+	if until := time.Now().Add(d); until.After(c.asked) {
+		c.asked = until
+	}
+	return news
+}
+
+// askedFor returns how long the sink has asked to wait from now on, 0 or less if not.
+func (c *circuit) askedFor() time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return time.Until(c.asked)
+}
+
+// snapshot returns what a replica that starts should know.
+func (c *circuit) snapshot() state.Pause {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return state.Pause{
+		Open: c.state != circuitClosed, Left: max(time.Until(c.until), 0), Several: c.several, Reason: c.openedBy,
+	}
+}
+
+// restore opens a closed circuit as a snapshot says. It reports whether the circuit was closed.
+func (c *circuit) restore(from state.Pause) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.state != circuitClosed {
+		return false
+	}
+	c.state, c.until, c.pause = circuitOpen, time.Now().Add(from.Left), minCircuitPause
+	c.several, c.openedBy = from.Several, from.Reason
+	return true
+}
+
 // measure notes an attempt for the failure rate.
 func (c *circuit) measure(down bool) {
 	c.recent <<= 1
@@ -162,6 +206,9 @@ func (c *circuit) current() circuitState {
 func (c *circuit) describe(status *Status) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if asked := c.asked; time.Until(asked) > 0 {
+		status.RetryAt = &asked
+	}
 	switch c.state {
 	case circuitClosed:
 		status.Circuit = "closed"
@@ -170,6 +217,9 @@ func (c *circuit) describe(status *Status) {
 		status.Circuit = "half-open"
 	case circuitOpen:
 		until := c.until
+		if c.asked.After(until) {
+			until = c.asked
+		}
 		status.Circuit, status.RetryAt = "open", &until
 	}
 	status.OpenedBy = c.openedBy

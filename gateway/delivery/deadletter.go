@@ -36,8 +36,9 @@ func (w *deadLetterWriter) store(
 			w.log.Warn("cannot store dead letters, trying again", "entry_id", d.ID, "err", err)
 		}
 		at := time.Now().Add(w.config.Delivery.delay(d.Attempt, time.Second))
-		w.retries.addFailed(d.ID, o, at)
-		w.signal.send(at)
+		p := progress{attempts: d.Attempt, at: at, verdict: o}
+		w.recorder.fail(d.ID, p)
+		w.queue(d.ID, p)
 		return false
 	}
 	w.deadDown.Store(false)

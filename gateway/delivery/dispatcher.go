@@ -35,7 +35,8 @@ func newDispatcher(s *session) *dispatcher {
 func (d *dispatcher) run(readCtx, workCtx context.Context) {
 	var workers sync.WaitGroup
 	start := func(j *job) { workers.Go(func() { d.serve(workCtx, j) }) }
-	if d.keys == nil || d.takePending(readCtx) {
+	ready := d.inbox != nil || d.recorder.restorePause(readCtx) // the session of the stream has done so for the inbox
+	if ready && (d.keys == nil || d.takePending(readCtx)) {
 		d.dispatch(readCtx, start)
 	}
 	close(d.jobs)
@@ -72,14 +73,64 @@ func (d *dispatcher) takePending(ctx context.Context) bool {
 	report := func(err error) { d.log.Warn("cannot read what is pending, trying again", "err", err) }
 	return readPolicy().Retry(ctx, report, func(ctx context.Context) error {
 		return d.consumer.TakeAll(ctx, func(batch []*redisstreams.Delivery) {
+			if !d.recorder.recall(ctx, batch) {
+				return // ctx has ended, and everything is given up
+			}
 			for _, one := range batch {
-				event, _ := one.Event() // an entry that does not decode has no key; it is rejected when it is processed
-				if d.keys.enter(one.ID, keyOf(one.ID, &event)) {
-					d.retries.add([]string{one.ID}, time.Now()) // it may have been tried: its next attempt is due
+				if p, head := d.enterTaken(one); head {
+					d.queue(one.ID, p)
 				}
 			}
 		})
 	}) == nil
+}
+
+// enterTaken puts an entry that was pending before into the queue of its key, and returns how far its delivery has come. It
+// returns false if others of its key come first.
+func (d *dispatcher) enterTaken(entry *redisstreams.Delivery) (p progress, head bool) {
+	event, _ := entry.Event() // an entry that does not decode has no key; it is rejected when it is processed
+	head = d.keys.enter(entry.ID, keyOf(entry.ID, &event))
+	p, found := d.recorder.of(entry.ID)
+	if !found && (head || entry.Attempt > 1) { // reading it again changes the delivery count
+		p = progress{attempts: d.recorder.attempt(entry) - 1, at: time.Now()}
+		d.recorder.remember(entry.ID, p)
+	}
+	return p, head
+}
+
+// due returns those of a batch that may be delivered now. An entry that was pending before may wait for its next attempt;
+// it goes back into the retry queue then, and no attempt is made.
+func (d *dispatcher) due(ctx context.Context, batch []*redisstreams.Delivery) ([]*redisstreams.Delivery, error) {
+	if !d.recorder.recall(ctx, batch) {
+		return nil, ctx.Err()
+	}
+	now := batch[:0]
+	for _, one := range batch {
+		p, found := d.recorder.of(one.ID)
+		switch {
+		case !found || p.verdict == nil && !p.at.After(time.Now()):
+			now = append(now, one)
+		case d.keys == nil:
+			d.queue(one.ID, p)
+		default:
+			if _, head := d.enterTaken(one); head {
+				d.queue(one.ID, p)
+			}
+		}
+	}
+	return now, nil
+}
+
+// turns returns the entries that have come to the head of their queue and may be delivered now, up to n.
+func (d *dispatcher) turns(n int) (now []string) {
+	for _, id := range d.keys.take(n) {
+		if p, found := d.recorder.of(id); found && (p.verdict != nil || p.at.After(time.Now())) {
+			d.queue(id, p)
+			continue
+		}
+		now = append(now, id)
+	}
+	return now
 }
 
 func readPolicy() backoff.Policy {
@@ -213,7 +264,11 @@ func (d *dispatcher) entries(ctx context.Context, n int, probe bool) ([]*redisst
 	d.signal.clear()
 	full := d.isFull()
 	if probe && !full { // it may be those that were tried before that cannot be delivered, and not the sink's fault
-		if batch, err := d.consumer.Poll(ctx, 1, time.Millisecond); err != nil || len(batch) > 0 {
+		batch, err := d.consumer.Poll(ctx, 1, time.Millisecond)
+		if err == nil {
+			batch, err = d.due(ctx, batch)
+		}
+		if err != nil || len(batch) > 0 {
 			return batch, err
 		}
 	}
@@ -221,7 +276,7 @@ func (d *dispatcher) entries(ctx context.Context, n int, probe bool) ([]*redisst
 		return d.again(ctx, due, d.consumer.Redeliver, d.retryNow)
 	}
 	if d.keys != nil {
-		if ready := d.keys.take(n); len(ready) > 0 {
+		if ready := d.turns(n); len(ready) > 0 {
 			return d.again(ctx, ready, d.consumer.Reread, d.keys.giveBack)
 		}
 	}
@@ -249,7 +304,7 @@ func (d *dispatcher) await(ctx context.Context, n int, full bool) (batch []*redi
 	if err != nil || len(batch) == 0 {
 		return nil, nothingUnless(ctx)
 	}
-	return batch, nil
+	return d.due(ctx, batch)
 }
 
 func (d *dispatcher) retryNow(ids []string) { d.retries.add(ids, time.Now()) }
@@ -272,6 +327,7 @@ func (d *dispatcher) again(
 		return nil, nothingUnless(ctx)
 	}
 	d.down = false
+	d.recorder.release(without(ids, batch))
 	if d.keys != nil {
 		for _, id := range without(ids, batch) { // trimmed, or taken over by somebody else: the next of their keys goes on
 			d.keys.leave(id)
@@ -297,6 +353,7 @@ func without(ids []string, read []*redisstreams.Delivery) (missing []string) {
 // prepare decodes and filters. It reports false when the entry is finished with, waits for its next attempt, or waits for
 // others of its key.
 func (d *dispatcher) prepare(ctx context.Context, entry *redisstreams.Delivery) (job, bool) {
+	entry.Attempt = d.recorder.attempt(entry)
 	if !d.filter.MayMatch(&entry.Entry) {
 		d.finish(entry, d.figures.filtered)
 		return job{}, false

@@ -24,7 +24,7 @@ const (
 
 // trimInboxScript removes what is done with from an inbox, and the inbox itself when nothing is left.
 //
-//	KEYS[1] inbox; ARGV[1] group
+//	KEYS[1] inbox, KEYS[2] its retries; ARGV[1] group
 //	returns 1 if the inbox is no more
 //
 // It is a script because something may be added between the look and the deletion.
@@ -43,7 +43,7 @@ if #redis.call('XRANGE', KEYS[1], '(' .. delivered, '+', 'COUNT', 1) > 0 then
   redis.call('XTRIM', KEYS[1], 'MINID', delivered)
   return 0
 end
-redis.call('DEL', KEYS[1])
+redis.call('DEL', KEYS[1], KEYS[2])
 return 1`)
 
 // Inboxes serves the inboxes of the subscriptions on this replica.
@@ -68,6 +68,7 @@ func (b *Inboxes) Run(readCtx, workCtx context.Context) {
 			}
 		}
 		mu.Unlock()
+		sharePauses(readCtx, b.List())
 		for _, s := range b.filled(readCtx, idle) {
 			mu.Lock()
 			served[s] = true
@@ -136,7 +137,7 @@ func (s *Subscription) serveInbox(readCtx, workCtx context.Context) {
 		return // the next round tries again
 	}
 	l.Hold(readCtx, token, func(leadCtx context.Context, _ string) {
-		consumer, err := s.newConsumer(s.inboxKey(), redisstreams.WithStart("0"))
+		member, err := s.newMember(s.inboxKey(), state.InboxRetriesKey(s.config.Stream, s.config.Name), redisstreams.WithStart("0"))
 		if err != nil {
 			s.log.Error("cannot read the inbox", "err", err) // the same options have worked before
 			return
@@ -147,7 +148,7 @@ func (s *Subscription) serveInbox(readCtx, workCtx context.Context) {
 		}
 		emptyCtx, empty := context.WithCancel(leadCtx)
 		defer empty()
-		in := s.newSession(consumer, keys)
+		in := s.newSession(member, keys)
 		in.workers = max(1, s.config.workers()/inboxShare)
 		in.inbox = &inbox{key: s.inboxKey(), session: in, empty: empty}
 		in.run(emptyCtx, endsWith(leadCtx, readCtx, workCtx))
@@ -172,7 +173,7 @@ func (b *inbox) poll(ctx context.Context, n int, wait time.Duration) ([]*redisst
 	if time.Since(b.trimmed) > inboxPause {
 		b.trimmed = time.Now()
 		stepCtx, cancel := context.WithTimeout(ctx, state.StepTimeout)
-		gone, err := trimInboxScript.Run(stepCtx, b.session.env.Redis, []string{b.key}, b.session.Group()).Int()
+		gone, err := trimInboxScript.Run(stepCtx, b.session.env.Redis, []string{b.key, b.session.recorder.store.Key}, b.session.Group()).Int()
 		cancel()
 		if err == nil && gone == 1 { // after an error, the next time will do
 			b.empty()

@@ -98,7 +98,7 @@ func (m *engineModel) attempt(id string, probe bool) {
 	case counts && attempt > m.delivery.Retry:
 		m.dead[id] = time.Now()
 	default:
-		m.waiting = append(m.waiting, retryEntry{id, time.Now().Add(m.delivery.delay(attempt, 0))})
+		m.waiting = append(m.waiting, retryEntry{id: id, at: time.Now().Add(m.delivery.delay(attempt, 0))})
 	}
 }
 

@@ -13,6 +13,21 @@ import (
 // (full jitter, as in Brooker, "Exponential Backoff And Jitter", 2015), so that events that failed together do not come
 // back together. A sink's Retry-After is honoured where it asks for more.
 func (c *Spec) delay(attempt int, retryAfter time.Duration) time.Duration {
+	return max(rand.N(max(c.policyDelay(attempt), 1)), retryAfter)
+}
+
+// longestDelay returns the longest delay that this specification permits after so many attempts. A delay that was drawn
+// under another one, or by a clock that was set back since, is brought forward to it.
+func (c *Spec) longestDelay(attempts int, asked bool) time.Duration {
+	longest := max(c.policyDelay(max(attempts, 1)), time.Second)
+	if asked {
+		longest = max(longest, c.RetryAfterMax.Std())
+	}
+	return longest
+}
+
+// policyDelay returns what the policy says.
+func (c *Spec) policyDelay(attempt int) time.Duration {
 	backoff, bound := c.BackoffDelay.Std(), c.MaxDelay.Std()
 	if c.BackoffPolicy == "linear" {
 		backoff = min(backoff, bound) * time.Duration(min(max(attempt, 1), 1_000_000))
@@ -23,7 +38,7 @@ func (c *Spec) delay(attempt int, retryAfter time.Duration) time.Duration {
 			}
 		}
 	}
-	return max(rand.N(max(min(backoff, bound), 1)), retryAfter)
+	return min(backoff, bound)
 }
 
 // retryQueue holds the ids of entries that wait for their next attempt, by the time at which it is due. It is safe for
@@ -35,8 +50,9 @@ type retryQueue struct {
 }
 
 type retryEntry struct {
-	id string
-	at time.Time
+	id    string
+	at    time.Time
+	asked bool // the sink asked for the delay: it must not be cut short
 }
 
 func newRetryQueue() *retryQueue { return &retryQueue{failed: map[string]sink.Outcome{}} }
@@ -47,8 +63,15 @@ func (q *retryQueue) add(ids []string, at time.Time) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for _, id := range ids {
-		heap.Push(&q.heap, retryEntry{id, at})
+		heap.Push(&q.heap, retryEntry{id: id, at: at})
 	}
+}
+
+// addAsked puts an entry into the queue whose delay the sink asked for.
+func (q *retryQueue) addAsked(id string, at time.Time) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	heap.Push(&q.heap, retryEntry{id: id, at: at, asked: true})
 }
 
 // addFailed puts an entry into the queue whose delivery has failed for good, with its outcome.
@@ -89,11 +112,11 @@ func (q *retryQueue) untilNext() time.Duration {
 	return max(time.Until(q.heap[0].at), 0)
 }
 
-// soonest removes and returns the entry that is due next, whether or not its time has come, or "".
+// soonest removes and returns the entry that is due next, even before its time unless the sink asked for that, or "".
 func (q *retryQueue) soonest() string {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if len(q.heap) == 0 {
+	if len(q.heap) == 0 || q.heap[0].asked && q.heap[0].at.After(time.Now()) {
 		return ""
 	}
 	return heap.Pop(&q.heap).(retryEntry).id //nolint:forcetypeassert // see due

@@ -24,6 +24,7 @@ import (
 type session struct {
 	*Subscription
 	consumer *redisstreams.Consumer
+	recorder *recorder
 	retries  *retryQueue
 	keys     *keyQueues // nil without order
 	signal   signal
@@ -41,9 +42,9 @@ type job struct {
 	probe    bool // it is to tell whether the sink is back
 }
 
-func (s *Subscription) newSession(consumer *redisstreams.Consumer, keys *keyQueues) *session {
+func (s *Subscription) newSession(m *member, keys *keyQueues) *session {
 	return &session{
-		Subscription: s, consumer: consumer, retries: newRetryQueue(), keys: keys, workers: s.config.workers(),
+		Subscription: s, consumer: m.consumer, recorder: m.recorder, retries: newRetryQueue(), keys: keys, workers: s.config.workers(),
 	}
 }
 
@@ -53,6 +54,7 @@ func (s *session) run(readCtx, workCtx context.Context) {
 	var consumer sync.WaitGroup
 	consumer.Go(func() { _ = s.consumer.Run(consumeCtx) }) // it returns nil
 	newDispatcher(s).run(readCtx, workCtx)
+	s.recorder.stop() // before the entries are given up: the next replica must find their due times
 	stopConsumer()
 	consumer.Wait()
 	s.gauge()
@@ -60,7 +62,9 @@ func (s *session) run(readCtx, workCtx context.Context) {
 
 // finish acknowledges an entry.
 func (s *session) finish(d *redisstreams.Delivery, result prometheus.Counter) {
-	d.Ack()
+	if !s.recorder.finish(d) {
+		d.Ack()
+	}
 	s.retries.takeVerdict(d.ID) // no worker has asked for the verdict of an entry that does not hold a valid event
 	if s.keys != nil {
 		s.keys.leave(d.ID)
@@ -73,6 +77,19 @@ func (s *session) finish(d *redisstreams.Delivery, result prometheus.Counter) {
 func (s *session) retryAt(entry string, at time.Time) {
 	s.retries.add([]string{entry}, at)
 	s.signal.send(at)
+}
+
+// queue puts an entry into the retry queue as its progress says.
+func (s *session) queue(id string, p progress) {
+	switch {
+	case p.verdict != nil:
+		s.retries.addFailed(id, p.verdict, p.at)
+	case p.asked:
+		s.retries.addAsked(id, p.at)
+	default:
+		s.retries.add([]string{id}, p.at)
+	}
+	s.signal.send(p.at)
 }
 
 // isFull reports whether so many entries wait that no new ones may be read.

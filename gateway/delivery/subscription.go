@@ -29,13 +29,16 @@ type Subscription struct {
 	transform *transform.Transform // nil: none
 	sink      sink.Sink
 	deadSink  sink.Sink // nil: dead letters go into the stream
-	// consumer makes the group. Without order it also is the session's.
-	consumer *redisstreams.Consumer
-	circuit  *circuit
-	limiter  *rate.Limiter // nil: no limit
-	log      *slog.Logger
-	metrics  *Metrics
-	figures  *figures
+	// member makes the group. Without order it also is the session's.
+	member  *member
+	circuit *circuit
+	clock   serverClock
+	limiter *rate.Limiter // nil: no limit
+	log     *slog.Logger
+	metrics *Metrics
+	figures *figures
+
+	regrouped atomic.Bool // the group was created again: what is read for the first time may have been tried before
 
 	left     <-chan struct{} // closed when it stops before the gateway does; nil: it does not
 	deadDown atomic.Bool     // that dead letters cannot be stored was logged
@@ -100,7 +103,7 @@ func (s *Subscription) build() (err error) {
 	if s.transform, err = transform.New(s.config.Transform); err != nil {
 		return err
 	}
-	if s.consumer, err = s.newStreamConsumer(); err != nil {
+	if s.member, err = s.newStreamMember(); err != nil {
 		return err
 	}
 	if s.sink, err = s.newSink(); err != nil {
@@ -110,31 +113,50 @@ func (s *Subscription) build() (err error) {
 	return err
 }
 
-// newStreamConsumer returns a new member of the group that reads the subscription's stream.
-func (s *Subscription) newStreamConsumer(opts ...redisstreams.ConsumerOption) (*redisstreams.Consumer, error) {
+// member is a consumer of the group, and the recorder of what it has in work.
+type member struct {
+	consumer *redisstreams.Consumer
+	recorder *recorder
+}
+
+// newStreamMember returns a new member of the group that reads the subscription's stream.
+func (s *Subscription) newStreamMember(opts ...redisstreams.ConsumerOption) (*member, error) {
 	start, err := state.StartPosition(s.config.StartFrom)
 	if err != nil {
 		return nil, err
 	}
-	return s.newConsumer(s.config.Stream, append(opts,
+	return s.newMember(s.config.Stream, state.RetriesKey(s.config.Stream, s.config.Name), append(opts,
 		redisstreams.WithStart(start), redisstreams.WithHub(s.env.Hub), redisstreams.WithLostGroup(s.lostGroup))...)
 }
 
-func (s *Subscription) newConsumer(stream string, opts ...redisstreams.ConsumerOption) (*redisstreams.Consumer, error) {
+// newMember returns a new member of the group of a stream, whose retries are noted in a hash.
+func (s *Subscription) newMember(stream, retries string, opts ...redisstreams.ConsumerOption) (*member, error) {
+	recorder := s.newRecorder(stream, retries)
 	trimmed := s.env.StreamMetrics.Trimmed
 	if s.config.Forget {
 		trimmed = s.env.StreamMetrics.Forgotten
 	}
 	count := func(vec *prometheus.CounterVec, n int) { vec.WithLabelValues(s.config.Name).Add(float64(n)) }
 	all := append([]redisstreams.ConsumerOption{
-		redisstreams.WithLease(s.config.LeaseDuration.Std()), redisstreams.WithConsumerLogger(s.log),
+		redisstreams.WithOwnAttempts(), redisstreams.WithLease(s.config.LeaseDuration.Std()), redisstreams.WithConsumerLogger(s.log),
 		redisstreams.WithHooks(redisstreams.Hooks{
-			Trimmed:        func(ids []string) { count(trimmed, len(ids)) },
-			Reclaimed:      func(n int) { count(s.metrics.reclaimed, n) },
-			GroupRecreated: func(string) { count(s.metrics.groupRecreated, 1) },
+			Trimmed: func(ids []string) {
+				count(trimmed, len(ids))
+				recorder.trimmed(ids)
+			},
+			Reclaimed: func(n int) { count(s.metrics.reclaimed, n) },
+			GroupRecreated: func(string) {
+				count(s.metrics.groupRecreated, 1)
+				s.regrouped.Store(true)
+			},
 		}),
 	}, opts...)
-	return redisstreams.NewConsumer(s.env.Redis, stream, state.GroupName(s.config.Name), all...)
+	consumer, err := redisstreams.NewConsumer(s.env.Redis, stream, state.GroupName(s.config.Name), all...)
+	if err != nil {
+		return nil, err
+	}
+	recorder.store.Consumer = consumer.Name()
+	return &member{consumer: consumer, recorder: recorder}, nil
 }
 
 func (s *Subscription) newSink() (sink.Sink, error) {
@@ -183,7 +205,7 @@ func (s *Subscription) Group() string { return state.GroupName(s.config.Name) }
 // Ensure creates the consumer group, and the stream, where they do not exist. A group that is lost and must not be created
 // anew (onGroupLost: fail) is no error here: the subscription says so when it runs.
 func (s *Subscription) Ensure(ctx context.Context) error {
-	if err := s.consumer.Ensure(ctx); err != nil && !errors.Is(err, redisstreams.ErrGroupLost) {
+	if err := s.member.consumer.Ensure(ctx); err != nil && !errors.Is(err, redisstreams.ErrGroupLost) {
 		return err
 	}
 	return nil
@@ -196,7 +218,7 @@ func (s *Subscription) Run(readCtx, workCtx context.Context) {
 	defer s.awaitSessions()
 	context.AfterFunc(readCtx, s.sink.Finish) // a stop must not wait until batches are full
 	if s.config.Order != orderByKey {
-		s.newSession(s.consumer, nil).run(readCtx, workCtx)
+		s.newSession(s.member, nil).run(readCtx, workCtx)
 		return
 	}
 	// Order over all replicas: one of them reads, the others stand by.
@@ -205,12 +227,12 @@ func (s *Subscription) Run(readCtx, workCtx context.Context) {
 	}
 	l.WhileHeld(readCtx, func(leadCtx context.Context, token string) {
 		// A new member of the group each time: it begins with what is pending.
-		consumer, err := s.newStreamConsumer(redisstreams.WithFence(l.Key, token))
+		member, err := s.newStreamMember(redisstreams.WithFence(l.Key, token))
 		if err != nil {
 			s.log.Error("cannot read the stream", "err", err) // the same options have worked before
 			return
 		}
-		s.newSession(consumer, newKeyQueues()).run(leadCtx, endsWith(leadCtx, readCtx, workCtx))
+		s.newSession(member, newKeyQueues()).run(leadCtx, endsWith(leadCtx, readCtx, workCtx))
 	})
 }
 

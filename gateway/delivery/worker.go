@@ -29,12 +29,18 @@ func (w *worker) work(ctx context.Context, j *job) {
 	defer w.gauge()
 	if ctx.Err() != nil { // the time to finish is over: others get it
 		w.giveUp(j)
-		w.uncount(ctx, j)
 		return
 	}
 	if o, failed := w.retries.takeVerdict(j.Entry); failed { // only its dead letter could not be stored yet
 		w.giveUp(j)
 		w.dead.store(ctx, j.delivery, &j.Event, &o)
+		return
+	}
+	if wait := w.circuit.askedFor(); wait > 0 { // since it was read; no attempt is made
+		w.giveUp(j)
+		p := progress{attempts: j.delivery.Attempt - 1, at: time.Now().Add(wait), asked: true}
+		w.recorder.remember(j.Entry, p)
+		w.queue(j.Entry, p)
 		return
 	}
 	ttl := sink.FirstTTL
@@ -51,8 +57,6 @@ func (w *worker) work(ctx context.Context, j *job) {
 		w.giveUp(j)
 		if o.Gone {
 			w.retryAt(j.Entry, time.Now()) // reading it again finds out who has it
-		} else {
-			w.uncount(ctx, j)
 		}
 		return
 	}
@@ -60,8 +64,15 @@ func (w *worker) work(ctx context.Context, j *job) {
 	w.deliveryTime.Add((took.Nanoseconds() - w.deliveryTime.Load()) / 8)
 	w.figures.seconds.Observe(took.Seconds())
 	counts, changed := w.circuit.settle(j.Entry, &o, j.probe)
+	if o.Code == http.StatusTooManyRequests && o.RetryAfter > 0 { // "no further requests until then": web hooks, section 2.2
+		w.askedToWait(o.RetryAfter)
+		w.recorder.noteAsked(time.Now().Add(o.RetryAfter))
+	}
 	if changed {
 		w.noteCircuit(&o)
+	}
+	if changed || j.probe {
+		w.recorder.noteCircuit()
 	}
 	w.settle(ctx, j, &o, ttl, counts)
 }
@@ -111,19 +122,20 @@ func (w *worker) settle(ctx context.Context, j *job, o *sink.Outcome, ttl int, c
 		return
 	}
 	delay := delivery.delay(max(attempt, 1), o.RetryAfter)
-	late := delivery.Deadline > 0 && time.Since(deadletter.StoredAt(j.Entry))+delay > delivery.Deadline.Std()
+	late := delivery.Deadline > 0 && w.age(ctx, j.Entry)+delay > delivery.Deadline.Std()
 	switch {
 	case verdict == sink.Delivered: // and the reply could not be stored, because Redis is away
-		w.retryAt(j.Entry, time.Now().Add(rereadPause))
+		w.retry(j, progress{attempts: attempt - 1, at: time.Now().Add(rereadPause)})
 	case verdict == sink.Retryable && !late && (!counts || attempt <= delivery.Retry), !w.consumer.Held(j.Entry):
 		// Where another replica has taken the entry over, because this one was silent, reading it again will find that out.
 		w.figures.retry.Inc()
+		made := attempt
 		if !counts {
-			w.uncount(ctx, j)
+			made--
 		}
 		w.log.Debug("delivery failed and will be tried again", "entry_id", j.Entry, "attempt", attempt, "counts", counts,
 			"delay", delay, "reason", o.Describe())
-		w.retryAt(j.Entry, time.Now().Add(delay))
+		w.retry(j, progress{attempts: made, at: time.Now().Add(delay), asked: o.RetryAfter > 0})
 	default:
 		w.figures.failure.Inc()
 		w.log.Error("an event could not be delivered and will be dead-lettered", "event_id", j.Event.ID(), "event_type", j.Event.Type(),
@@ -132,12 +144,15 @@ func (w *worker) settle(ctx context.Context, j *job, o *sink.Outcome, ttl int, c
 	}
 }
 
-// uncount takes an attempt back that failed because the sink was down, or that a stop cut off. If Redis is away, too, it
-// counts.
-func (w *worker) uncount(ctx context.Context, j *job) {
-	if err := w.consumer.Recount(context.WithoutCancel(ctx), j.Entry, j.delivery.Attempt-1); err != nil {
-		w.log.Debug("an attempt counts although it is not the event's fault that it failed", "entry_id", j.Entry, "err", err)
-	}
+// retry notes how far the delivery has come, and has it tried again.
+func (w *worker) retry(j *job, p progress) {
+	w.recorder.fail(j.Entry, p)
+	w.queue(j.Entry, p)
+}
+
+// age returns how long ago an entry was stored, by the clock of Redis, which has made its id.
+func (w *worker) age(ctx context.Context, entry string) time.Duration {
+	return w.recorder.serverNow(ctx).Sub(deadletter.StoredAt(entry))
 }
 
 // publishReply puts the event that the sink answered with back in. It reports false if that has to be tried again.

@@ -60,6 +60,24 @@ func OrderLeaseKey(stream, subscription string) string {
 	return streamKey(stream, "subscription:"+subscription+":lease")
 }
 
+// RetriesKey is the hash of the retries that wait in a subscription; see [Retries].
+func RetriesKey(stream, subscription string) string {
+	return streamKey(stream, "subscription:"+subscription+":retries")
+}
+
+// InboxRetriesKey is the same for the inbox of a subscription.
+func InboxRetriesKey(stream, subscription string) string {
+	return streamKey(stream, "inbox:"+subscription+":retries")
+}
+
+// PausesKey is the hash of the pauses of the sinks of a stream's subscriptions; see [Pauses].
+func PausesKey(stream string) string { return streamKey(stream, "pauses") }
+
+// PauseFields are the fields of a subscription in that hash.
+func PauseFields(subscription string) []string {
+	return []string{askedField + subscription, openField + subscription}
+}
+
 // InboxStream is where events for one subscription alone are put: dead letters that are tried again, and replays.
 func InboxStream(stream, subscription string) string {
 	return streamKey(stream, "inbox:"+subscription)

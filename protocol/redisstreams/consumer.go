@@ -76,11 +76,11 @@ func newConsumer(m *member, o *consumerOptions) *Consumer {
 	in := &intake{
 		member: m, layout: o.layout, maxEntry: o.maxEntry, leases: c.leases, acks: c.acks,
 	}
-	c.redelivery = &redelivery{member: m, intake: in, creator: c.creator}
+	c.redelivery = &redelivery{member: m, intake: in, creator: c.creator, ownAttempts: o.own}
 	c.reader = &reader{
 		member: m, hub: o.hub, seat: newHubReader(m.group, c.leases), fence: o.fence,
 		intake: in, creator: c.creator, redelivery: c.redelivery,
-		reclaimer: &reclaimer{member: m, intake: in, cursor: firstID},
+		reclaimer: &reclaimer{member: m, intake: in, cursor: firstID, ownAttempts: o.own},
 		sizer:     newReadSizer(), outage: outage{pauses: outageBackoff()},
 	}
 	c.heartbeat = heartbeat{member: m, leases: c.leases, acks: c.acks, creator: c.creator}

@@ -27,6 +27,7 @@ type consumerOptions struct {
 	layout   Layout // nil: the binding of this package
 	hub      *Hub
 	fence    fence
+	own      bool // attempts are the caller's to count
 	log      *slog.Logger
 	hooks    Hooks
 	onLost   func(ctx context.Context, position string) (string, error)
@@ -78,6 +79,13 @@ func WithLayout(l Layout) ConsumerOption {
 // that must be the only one and holds a lease for that. It requires [WithHub].
 func WithFence(key, token string) ConsumerOption {
 	return func(o *consumerOptions) { o.fence = fence{key, token} }
+}
+
+// WithOwnAttempts is for a caller that counts attempts itself: taking an entry over from another member, or finding it
+// again after a lost reply, then leaves the delivery count as it is. A member that dies before it has tried an entry would
+// otherwise use up one of its attempts. XREADGROUP CLAIM is not used, because it always counts.
+func WithOwnAttempts() ConsumerOption {
+	return func(o *consumerOptions) { o.own = true }
 }
 
 // WithHub makes a consumer read through a hub of its stream, for programs with many groups on one stream.

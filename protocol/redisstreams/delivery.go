@@ -12,6 +12,9 @@ type Delivery struct {
 	// Attempt is the number of times the entry has been handed out, including this one: the delivery counter of Redis,
 	// which survives a restart.
 	Attempt int
+	// Again reports that the entry was pending before: it comes from another member, from a reply that was lost, or from
+	// Redeliver, Reread or TakeAll. An entry that is read for the first time has none of that behind it.
+	Again bool
 
 	intake *intake
 }
@@ -52,7 +55,7 @@ func (in *intake) read(reply any) ([]*Delivery, error) {
 	}
 	batch, deliveries := make([]*Delivery, len(entries)), make([]Delivery, len(entries))
 	for i := range entries {
-		deliveries[i] = Delivery{Entry: entries[i], Attempt: entries[i].deliveries + 1, intake: in}
+		deliveries[i] = Delivery{Entry: entries[i], Attempt: entries[i].deliveries + 1, Again: entries[i].deliveries > 0, intake: in}
 		batch[i] = &deliveries[i]
 	}
 	batch = in.leases.addNew(batch) // without what was in work: the heartbeat is late, or the group was created again
@@ -88,7 +91,7 @@ func (in *intake) claimed(list []any) (batch []*Delivery, err error) {
 		} else if entry, err = parseEntry(in.stream, content); err != nil {
 			return nil, err
 		}
-		batch = append(batch, &Delivery{Entry: entry, Attempt: attempt, intake: in})
+		batch = append(batch, &Delivery{Entry: entry, Attempt: attempt, Again: true, intake: in})
 	}
 	in.leases.add(batch)
 	in.reportTrimmed(trimmed)

@@ -56,6 +56,8 @@ type reclaimer struct {
 	cursor     string    // where the pass goes on; firstID: none is under way
 	claimAfter time.Time // when XREADGROUP may take over entries
 	noClaim    bool      // the server has refused XREADGROUP CLAIM
+
+	ownAttempts bool // see WithOwnAttempts; does not change
 }
 
 // due reports whether to go on with a pass, or to begin one.
@@ -72,7 +74,7 @@ func (r *reclaimer) postpone() {
 
 // appendClaim appends the option CLAIM to the arguments of XREADGROUP, if it is time to take entries over.
 func (r *reclaimer) appendClaim(args []any) []any {
-	if r.noClaim || !time.Now().After(r.claimAfter) {
+	if r.noClaim || r.ownAttempts || !time.Now().After(r.claimAfter) {
 		return args
 	}
 	return append(args, "claim", r.lease.Milliseconds())
@@ -89,7 +91,11 @@ func (r *reclaimer) refuseClaim() bool {
 
 // step takes over up to n entries: one page of a pass.
 func (r *reclaimer) step(ctx context.Context, n int) ([]*Delivery, error) {
-	batch, cursor, err := r.claimIdle(ctx, n, r.lease, r.cursor, 1)
+	counts := 1
+	if r.ownAttempts {
+		counts = 0
+	}
+	batch, cursor, err := r.claimIdle(ctx, n, r.lease, r.cursor, counts)
 	if err != nil {
 		return nil, err
 	}
@@ -104,7 +110,7 @@ func (r *reclaimer) step(ctx context.Context, n int) ([]*Delivery, error) {
 // entries and leaves them pending, so that a slow pass is still needed for those.
 func (r *reclaimer) period() time.Duration {
 	period := r.lease
-	if r.noClaim {
+	if r.noClaim || r.ownAttempts {
 		period = min(max(r.lease/4, 100*time.Millisecond), time.Second)
 	}
 	return period + rand.N(period/2)

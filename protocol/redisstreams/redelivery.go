@@ -15,7 +15,7 @@ const (
 // redeliverScript hands entries out again that are pending for this consumer.
 //
 //	KEYS[1] stream; ARGV[1] group, ARGV[2] consumer, ARGV[3] largest entry in bytes, ARGV[4] bytes after which to stop,
-//	ARGV[5] what the delivery count becomes, 0 for one more, ARGV[6...] ids
+//	ARGV[5] what the delivery count becomes, 0 for one more, -1 for what it is, ARGV[6...] ids
 //	returns {number of ids that were processed, list of {id, delivery count, entry}}; the entry is replaced by its size if it
 //	is too large, and missing if it was trimmed; an id that is not pending for this consumer is left out
 //
@@ -26,7 +26,7 @@ while i <= #ARGV and bytes < tonumber(ARGV[4]) do
   local p = redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[i], ARGV[i], 1, ARGV[2])
   if #p == 1 then
     local count = tonumber(ARGV[5])
-    if count == 0 then count = p[1][4] + 1 end
+    if count <= 0 then count = p[1][4] + 1 + count end
     local entry = redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, ARGV[i], 'RETRYCOUNT', count)[1]
     local n = size(entry)
     bytes = bytes + n
@@ -58,16 +58,18 @@ end`
 
 // How redelivery.again counts.
 const (
-	countOneMore = 0 // as one more delivery
-	countAsFirst = 1 // as the first delivery
+	countOneMore = 0  // as one more delivery
+	countAsFirst = 1  // as the first delivery
+	countNothing = -1 // not as a delivery
 )
 
 // redelivery hands out entries again that are pending for this member. It has no state of its own and is safe for
 // concurrent use. A kill -9 after the script leaves the entries pending with the new count.
 type redelivery struct {
 	*member
-	intake  *intake
-	creator *groupCreator
+	intake      *intake
+	creator     *groupCreator
+	ownAttempts bool // see WithOwnAttempts
 }
 
 // again hands out entries again. Those that are not pending for this member any more are no longer in work.
@@ -158,6 +160,9 @@ func (r *redelivery) unseen(ctx context.Context, n int) ([]*Delivery, error) {
 	}
 	if len(ids) == 0 {
 		return nil, nil
+	}
+	if r.ownAttempts {
+		return r.again(ctx, ids, countNothing)
 	}
 	return r.again(ctx, ids, countOneMore)
 }

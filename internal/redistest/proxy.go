@@ -106,7 +106,7 @@ func (p *Proxy) addFault(f *fault) <-chan struct{} {
 	return f.done
 }
 
-// Blackhole, while on, holds back everything that either side sends and opens no connection to the server. The proxy
+// Blackhole holds back, while on, everything that either side sends and opens no connection to the server. The proxy
 // still accepts connections and keeps the existing ones. When it is switched off, everything that was held back is
 // delivered, even if its client has closed the connection: in a real network it would be on its way as well.
 func (p *Proxy) Blackhole(on bool) {

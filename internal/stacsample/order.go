@@ -55,7 +55,7 @@ func (q *query) order(quirks *Quirks) (order, error) {
 	desc := o.terms[0].desc
 	o.own = len(o.terms)
 	if desc {
-		o.own++ // an id of its own, which an ascending sort lacks
+		o.own++ // the page key of a descending sort also contains the id
 	}
 	o.terms = append(o.terms, orderTerm{fields()["id"], desc}, orderTerm{fields()["collection"], desc})
 	return o, nil

@@ -1,10 +1,10 @@
-# Everything that a contributor runs; `make` lists it. CI runs the same targets (.ci/run).
+# The commands of a contributor; `make` lists them. CI runs the same targets (.ci/run).
 
 .SHELLFLAGS   := -eu -c
 .DEFAULT_GOAL := help
 
-# What the caller's environment says must not matter: GOFLAGS could change go.mod or what the tests print, and a workspace
-# could bring other modules. The checkout may belong to another user, and then Go cannot ask git for the revision.
+# The caller's environment must not change the results: GOFLAGS could change go.mod or the output of tests, and a
+# workspace could add modules. The checkout may belong to another user, and then Go cannot get the revision from git.
 override GOFLAGS := -mod=readonly -buildvcs=false
 export GOFLAGS
 export GOWORK := off
@@ -20,14 +20,14 @@ FAULT            ?= .
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: ## run the whole way on sample data, without a network
-	@go build -o bin/streamgate ./cmd/streamgate # not go run: it ends with an error after Ctrl-C
+demo: ## run the demo on sample data, without a network
+	@go build -o bin/streamgate ./cmd/streamgate # not go run, which exits with an error after Ctrl-C
 	@bin/streamgate demo
 
 test: test-deps ## run all tests with the race detector, against a real Redis
-	go test -race -parallel 6 ./... # the tests wait for servers more than they compute
+	go test -race -parallel 6 ./... # more than the cores: tests mostly wait for servers
 
-test-servers: test-deps ## run the binding's tests once more with each newer server as the only one
+test-servers: test-deps ## run the binding's tests again, with each newer server in place of the installed one
 	@for server in redis-8 valkey; do \
 		if [ -x "bin/servers/$$server" ]; then \
 			echo "go test ./protocol/redisstreams, with $$server"; \
@@ -35,7 +35,7 @@ test-servers: test-deps ## run the binding's tests once more with each newer ser
 		fi; \
 	done
 
-test-deps: ## install what the tests need: redis-server, a C compiler, bash, curl; a new Redis and Valkey in bin/servers
+test-deps: ## install redis-server, a C compiler, bash and curl, and newer servers into bin/servers
 	@internal/tools/install-test-deps.sh
 	@internal/tools/install-redis-versions.sh
 
@@ -54,22 +54,23 @@ lint-deps:
 		GOBIN="$(CURDIR)/bin" go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v$(GOLANGCI_VERSION); \
 	fi
 
-floors: ## check who imports whom, and the other rules of internal/floors
+floors: ## check the import rules and the other rules of internal/floors
 	go test -count=1 ./internal/floors
 
-bench: test-deps ## run the benchmarks; BENCH=regexp chooses
+bench: test-deps ## run the benchmarks; BENCH=regexp selects some
 	go test -run '^$$' -bench '$(BENCH)' -benchmem ./...
 
 fuzz: test-deps ## run every fuzz target for FUZZTIME (10s)
 	@for target in $$(grep -roE --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' . | sed 's/func //'); do \
 		echo "fuzzing $${target#*:} in $$(dirname "$${target%%:*}")"; \
-		go test -run '^$$' -fuzz "^$${target#*:}\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 5x "$$(dirname "$${target%%:*}")" </dev/null; \
+		go test -run '^$$' -fuzz "^$${target#*:}\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 5x \
+			"$$(dirname "$${target%%:*}")" </dev/null; \
 	done
 
-fault: test-deps ## run the scenarios of docs/reliability.md, about four minutes; FAULT=regexp chooses
+fault: test-deps ## run the scenarios of docs/reliability.md, about four minutes; FAULT=regexp selects some
 	STREAMGATE_FAULTS=1 go test -count=1 -timeout 20m -parallel 4 -v -run '^TestFault.*($(FAULT))' ./cmd/streamgate
 
-interop: ## run against others: a real STAC server, the SDKs for Python, JavaScript and Java, real redis-py, the binding in Python, the peers' own writers
+interop: ## run against other software: a STAC server, SDKs in three languages, redis-py, other writers
 	docs/interop/binding.sh
 	docs/interop/origin.sh
 	docs/interop/peers/run.sh
@@ -77,4 +78,4 @@ interop: ## run against others: a real STAC server, the SDKs for Python, JavaScr
 	docs/interop/run.sh
 	docs/interop/watch.sh
 
-ci: vet lint floors test test-servers ## run what CI runs
+ci: vet lint floors test test-servers ## run the checks of CI

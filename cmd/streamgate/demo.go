@@ -31,7 +31,7 @@ const (
 	demoPublish      = 2 * time.Second       // between two new scenes
 	demoBodyLimit    = 1 << 20               // bytes that the sink reads
 	demoSettleLimit  = 3 * time.Second       // for deliveries in progress at the end
-	demoSettlePeriod = 50 * time.Millisecond // between two looks at the counters
+	demoSettlePeriod = 50 * time.Millisecond // between two reads of the counters
 )
 
 // demoConfig is the configuration of the demo. It is also printed, as a starting point for a configuration file.

@@ -65,8 +65,8 @@ func TestEveryYAMLBlockIsAConfiguration(t *testing.T) {
 }
 
 // TestEveryCommandOfTheDocsWorks runs the blocks marked "run: client" against a gateway started as "run: server" says,
-// in the order of the documents, with this program in the place of bin/streamgate and free ports in the place of the
-// usual.
+// in the order of the documents, with this program instead of bin/streamgate and free ports instead of the default
+// ones.
 func TestEveryCommandOfTheDocsWorks(t *testing.T) {
 	t.Parallel()
 	texts := documents(t)

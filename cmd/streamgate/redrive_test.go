@@ -62,8 +62,9 @@ func play(t *testing.T, server *redistest.Server, stream string, scenarios []sce
 
 // store adds the events e1 to eN, of two types in turn, to a stream with the entry ids 1-0 to N-0, and returns their
 // ids.
-func store(t *testing.T, client redis.UniversalClient, stream string, n int,
-	change func(i int, e *rawevent.Event)) (ids []string) {
+func store(
+	t *testing.T, client redis.UniversalClient, stream string, n int, change func(i int, e *rawevent.Event),
+) (ids []string) {
 	t.Helper()
 	pipe := client.Pipeline()
 	for i := 1; i <= n; i++ {

@@ -24,7 +24,7 @@ func NewConfig() Config { return Config{Address: "127.0.0.1:8081"} }
 // Validate returns all problems; none if the configuration is valid.
 func (c *Config) Validate() setting.Problems {
 	var p setting.Problems
-	if problem := setting.CheckAddress(c.Address, c.AllowAnonymous, "look at the gateway"); problem != nil {
+	if problem := setting.CheckAddress(c.Address, c.AllowAnonymous, "operate the gateway"); problem != nil {
 		p = append(p, *problem)
 	}
 	for i, one := range c.AllowSinks {

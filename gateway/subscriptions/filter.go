@@ -76,8 +76,9 @@ func parseArea(raw json.RawMessage) (*filter.IntersectsConfig, error) {
 }
 
 // parseList reads the filters of all or any.
-func parseList(dialect string, raw json.RawMessage, depth int, left *int, p *setting.Problems) ([]filter.Config,
-	error) {
+func parseList(
+	dialect string, raw json.RawMessage, depth int, left *int, p *setting.Problems,
+) ([]filter.Config, error) {
 	var items []json.RawMessage
 	if err := json.Unmarshal(raw, &items); err != nil {
 		return nil, err

@@ -42,8 +42,9 @@ type Service struct {
 
 // New returns a service. It does no I/O and does not close the client. guard limits the addresses to which the
 // subscriptions may deliver.
-func New(g *gateway.Gateway, config *gateway.Config, client redis.UniversalClient, guard *guard.Guard,
-	log *slog.Logger) *Service {
+func New(
+	g *gateway.Gateway, config *gateway.Config, client redis.UniversalClient, guard *guard.Guard, log *slog.Logger,
+) *Service {
 	return &Service{gateway: g, config: config, store: store{client}, guard: guard, log: log}
 }
 

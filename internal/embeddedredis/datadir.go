@@ -15,15 +15,15 @@ import (
 )
 
 const (
-	// maxSocketPath leaves room below what the systems allow for the address of a unix socket (104 bytes or more).
+	// maxSocketPath is below the limit of every system for the path of a unix socket (104 bytes or more).
 	maxSocketPath = 100
-	// orphanTimeout is how long to wait for the server of a gateway that was killed a moment ago.
+	// orphanTimeout is how long to wait for the server of a gateway that has just been killed to end.
 	orphanTimeout = 5 * time.Second
 )
 
-// errInUse is wrapped by the errors about a directory that another gateway or server uses.
-var errInUse = errors.New("set redis.dataDir to a directory of its own for each gateway, " +
-	"or redis.url to one Redis that they share")
+// errInUse is wrapped by errors about a directory that another gateway or server uses.
+var errInUse = errors.New("set redis.dataDir to a different directory for each gateway, " +
+	"or set redis.url to a Redis that they share")
 
 // dataDir is an open data directory: locked against other gateways until close.
 type dataDir struct {
@@ -32,7 +32,7 @@ type dataDir struct {
 	unlock    func() error // nil until it is locked
 }
 
-// openDir makes and locks the directory, and makes sure that no server runs in it.
+// openDir creates and locks the directory, and ensures that no server runs in it.
 func openDir(ctx context.Context, path string) (*dataDir, error) {
 	d, err := makeDir(path)
 	if err != nil {
@@ -40,7 +40,7 @@ func openDir(ctx context.Context, path string) (*dataDir, error) {
 	}
 	if d.unlock, err = lockFile(filepath.Join(d.runDir(), "lock")); err != nil {
 		if errors.Is(err, errLocked) {
-			err = fmt.Errorf("data directory %s is used by another running gateway: %w", d.path, errInUse)
+			err = fmt.Errorf("data directory %s is in use by another gateway: %w", d.path, errInUse)
 		}
 		return nil, errors.Join(err, d.close())
 	}
@@ -50,6 +50,7 @@ func openDir(ctx context.Context, path string) (*dataDir, error) {
 	return d, nil
 }
 
+// makeDir creates the directory; an empty path means a new temporary one.
 func makeDir(path string) (*dataDir, error) {
 	d := &dataDir{path: path, temporary: path == ""}
 	var err error
@@ -62,17 +63,18 @@ func makeDir(path string) (*dataDir, error) {
 		return nil, fmt.Errorf("find data directory: %w", err)
 	}
 	if err := os.MkdirAll(d.runDir(), 0o700); err != nil {
-		return nil, fmt.Errorf("make data directory: %w", err)
+		return nil, fmt.Errorf("create data directory: %w", err)
 	}
-	// The socket has no password: that only its owner may enter the directory is what guards it.
+	// The socket has no password. It is protected by the mode of its directory, which only the owner can enter.
 	if err := os.Chmod(d.runDir(), 0o700); err != nil {
 		return nil, fmt.Errorf("protect socket directory: %w", err)
 	}
 	return d, nil
 }
 
-// awaitNoOrphan waits until no server answers on the socket. As the lock is ours, no living gateway owns such a server:
-// its gateway was killed, and Linux is about to end it. Elsewhere nobody does, and the user is told.
+// awaitNoOrphan waits until no server answers on the socket. This process holds the lock, so the gateway of such a
+// server was killed: on Linux the kernel ends the server in a moment; elsewhere it stays, and the error tells how to
+// stop it.
 func (d *dataDir) awaitNoOrphan(ctx context.Context) error {
 	socket := d.socketPath()
 	if len(socket) > maxSocketPath {
@@ -83,11 +85,12 @@ func (d *dataDir) awaitNoOrphan(ctx context.Context) error {
 	for begun := time.Now(); ; {
 		_, err := probe(ctx, endpoint{network: "unix", address: socket})
 		if errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
-			return nil // an answer in time is not asked for: a server that hangs is one, too
+			return nil // only these mean that there is no server; one that hangs gives a timeout
 		}
 		if time.Since(begun) > orphanTimeout {
-			return fmt.Errorf("data directory %s is used by a running Redis server, perhaps left by a gateway that was killed: "+
-				"stop it (redis-cli -s %s shutdown), or %w", d.path, socket, errInUse)
+			return fmt.Errorf("data directory %s is in use by a Redis server, which a killed gateway may have left "+
+				"behind: "+
+				"stop it with redis-cli -s %s shutdown, or %w", d.path, socket, errInUse)
 		}
 		select {
 		case <-ctx.Done():
@@ -97,7 +100,7 @@ func (d *dataDir) awaitNoOrphan(ctx context.Context) error {
 	}
 }
 
-// close gives the directory back; a temporary one is removed.
+// close unlocks the directory; a temporary one is removed.
 func (d *dataDir) close() error {
 	var err error
 	if d.unlock != nil {
@@ -113,6 +116,7 @@ func (d *dataDir) runDir() string     { return filepath.Join(d.path, "run") }
 func (d *dataDir) socketPath() string { return filepath.Join(d.runDir(), "redis.sock") }
 func (d *dataDir) logPath() string    { return filepath.Join(d.path, "redis.log") }
 
+// log returns the end of the server's log, for an error.
 func (d *dataDir) log() string {
 	text, err := os.ReadFile(d.logPath())
 	if err != nil {
@@ -121,7 +125,7 @@ func (d *dataDir) log() string {
 	return strings.TrimSpace(string(text[max(0, len(text)-logTail):]))
 }
 
-// holdsEvents reports whether a server has kept an append-only file in path.
+// holdsEvents reports whether path contains the append-only file of a server.
 func holdsEvents(path string) bool {
 	if path == "" {
 		return false
@@ -130,13 +134,13 @@ func holdsEvents(path string) bool {
 	return err == nil
 }
 
-// endpoint is where the server listens. Over TCP every local user can connect, so there a password guards it.
+// endpoint is where the server listens. Every local user can connect over TCP, so that endpoint has a password.
 type endpoint struct {
 	network, address string // "unix" and a path, or "tcp" and host:port
 	password         string
 }
 
-// endpoint returns the socket in the directory or, where its path is too long for one, a port that is free now.
+// endpoint returns the socket in the directory or, if its path is too long, a TCP port that is free at the moment.
 func (d *dataDir) endpoint() (endpoint, error) {
 	if socket := d.socketPath(); len(socket) <= maxSocketPath {
 		return endpoint{network: "unix", address: socket}, nil
@@ -156,16 +160,17 @@ func (ep endpoint) url() string {
 	return (&url.URL{Scheme: "redis", User: url.UserPassword("", ep.password), Host: ep.address}).String()
 }
 
-// appendDir is where Redis keeps the append-only file; the name is its default, set all the same so that it stays.
+// appendDir is the directory of the append-only file. The name is the default of Redis, but it is set explicitly, so
+// that data is found again even if that default changes.
 const appendDir = "appendonlydir"
 
-// configuration returns the server's configuration file.
+// configuration returns the content of the server's configuration file.
 func configuration(dir string, ep endpoint) string {
 	lines := []string{
 		"dir " + quote(dir),
 		"daemonize no",
 		"logfile \"\"",
-		"loglevel warning", // nobody rotates the log, so it must not grow with the load
+		"loglevel warning", // the log is not rotated, so it must not grow with the load
 		"save \"\"",
 		"appendonly yes",
 		"appendfsync everysec",
@@ -181,7 +186,7 @@ func configuration(dir string, ep endpoint) string {
 	return strings.Join(lines, "\n") + "\n"
 }
 
-// quote writes s as a string of Redis' configuration language, which knows no \u escapes.
+// quote returns s as a string of the configuration language of Redis, which has no \u escapes.
 func quote(s string) string {
 	var b strings.Builder
 	b.WriteByte('"')

@@ -10,10 +10,11 @@ import (
 	"syscall"
 )
 
-// errLocked says that another open file holds the lock.
+// errLocked means that another open file holds the lock.
 var errLocked = errors.New("locked")
 
-// lockFile locks the file at path and returns what unlocks it; the system also does that when the process dies.
+// lockFile locks the file at path without waiting, and returns the function that unlocks it. The system unlocks it as
+// well when the process ends for any reason.
 func lockFile(path string) (unlock func() error, err error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
@@ -27,7 +28,8 @@ func lockFile(path string) (unlock func() error, err error) {
 		return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), f.Close())
 	}
 	return func() error {
-		// Closing alone is not enough: a child that another goroutine has just forked holds the file open until it execs.
+		// Closing alone is not enough: a child that another goroutine has just forked keeps the file open until it
+		// calls exec.
 		return errors.Join(syscall.Flock(int(f.Fd()), syscall.LOCK_UN), f.Close())
 	}, nil
 }

@@ -9,15 +9,16 @@ import (
 	"github.com/alicebob/miniredis/v2"
 )
 
-// clockInterval is how late a key in memory may expire.
+// clockInterval is how late a key of the in-memory server may expire.
 const clockInterval = 100 * time.Millisecond
 
-// startInMemory runs the imitation. Where DataDir holds events that it could not serve, silently beginning with none
-// would look like their loss, so that is refused.
+// startInMemory runs miniredis. It refuses a DataDir that contains events: miniredis cannot read them, and an empty
+// server would look as if they were lost.
 func startInMemory(o Options) (*Server, error) {
 	if holdsEvents(o.DataDir) {
-		return nil, fmt.Errorf("start embedded redis: data directory %s holds events, but neither redis-server nor valkey-server "+
-			"is on the PATH to serve them: install one, or set redis.url or another redis.dataDir", o.DataDir)
+		return nil, fmt.Errorf("start embedded redis: data directory %s contains events, but neither redis-server nor "+
+			"valkey-server "+
+			"is on the PATH to serve them: install one of them, or set redis.url or another redis.dataDir", o.DataDir)
 	}
 	m := miniredis.NewMiniRedis()
 	password := rand.Text()
@@ -30,13 +31,15 @@ func startInMemory(o Options) (*Server, error) {
 		done: make(chan struct{}), failed: make(chan error, 1), release: func() error { return nil },
 	}
 	s.end = keepTime(m, s.gone)
-	o.Logger.Warn("no redis-server or valkey-server found: events are kept in memory and are lost when this process ends; " +
-		"install redis-server, or set redis.url to a running Redis")
+	o.Logger.Warn("neither redis-server nor valkey-server is on the PATH: events are kept in memory and are lost " +
+		"when " +
+		"this process " +
+		"ends; install redis-server, or set redis.url to a running Redis")
 	return s, nil
 }
 
-// keepTime lets the keys of m expire, which they do not by themselves, and returns what ends that and m,
-// and then calls gone.
+// keepTime advances the clock of m, which miniredis does not do on its own, so that keys expire. It returns the
+// function that stops the clock and m, and then calls gone.
 func keepTime(m *miniredis.Miniredis, gone func(error)) func() error {
 	quit := make(chan struct{})
 	var clock sync.WaitGroup

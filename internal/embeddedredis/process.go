@@ -19,20 +19,21 @@ import (
 const (
 	probeInterval = 10 * time.Millisecond
 	probeTimeout  = time.Second
-	// silenceLimit is how long a starting server may give no sign of life; one that loads its data gives them.
+	// silenceLimit is how long a starting server may be silent. A server that loads its data answers LOADING.
 	silenceLimit = 30 * time.Second
 	// stopTimeout is how long a server may take to flush its append-only file before it is killed.
 	stopTimeout  = 15 * time.Second
 	portAttempts = 5
-	logTail      = 2048 // bytes of the server's log that an error shows
+	logTail      = 2048 // bytes of the log that an error contains
 )
 
-// errAddressTaken says that another process has the chosen port.
+// errAddressTaken means that another process has taken the chosen port.
 var errAddressTaken = errors.New("address is taken by another process")
 
+// program is an installed server.
 type program struct{ kind, path string }
 
-// startProcess runs p in d. Only a TCP port can be taken by somebody else; then another one is tried.
+// startProcess runs p in d. It retries with another TCP port if another process takes the chosen one first.
 func startProcess(ctx context.Context, log *slog.Logger, d *dataDir, p program) (*Server, error) {
 	var last error
 	for range portAttempts {
@@ -52,6 +53,7 @@ func startProcess(ctx context.Context, log *slog.Logger, d *dataDir, p program) 
 	return nil, last
 }
 
+// launch starts the server and waits until it is ready. On an error no process is left.
 func launch(ctx context.Context, log *slog.Logger, d *dataDir, p program, ep endpoint) (*Server, error) {
 	s := &Server{
 		kind: p.kind, url: ep.url(), durable: !d.temporary,
@@ -69,9 +71,10 @@ func launch(ctx context.Context, log *slog.Logger, d *dataDir, p program, ep end
 	return s, nil
 }
 
-// spawn starts the child. One goroutine starts it and then waits for its end, locked to its operating system thread all
-// the time: Linux sends the parent death signal when the thread that forked exits, not when the process does, and Go
-// ends threads as it likes. The configuration goes in by stdin, because the command line is readable by everybody.
+// spawn starts the child. The goroutine that starts it also waits for its end and stays locked to its thread: Linux
+// sends the parent death signal when the forking thread exits, not when the process does, and the Go runtime may end a
+// thread at any time. The configuration is passed on stdin, because any user can read command lines, and it may hold
+// the password.
 func (s *Server) spawn(d *dataDir, p program, ep endpoint) (*os.Process, error) {
 	out, err := os.OpenFile(d.logPath(), os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -98,19 +101,19 @@ func (s *Server) spawn(d *dataDir, p program, ep endpoint) (*os.Process, error) 
 	return cmd.Process, nil
 }
 
-// waited notes that the child is gone.
+// waited records the end of the child.
 func (s *Server) waited(err error, d *dataDir) {
 	if s.closing.Load() {
 		s.gone(nil)
 		return
 	}
 	if err == nil {
-		err = errors.New("it was shut down by somebody else")
+		err = errors.New("it was shut down by another process")
 	}
 	s.gone(fmt.Errorf("embedded %s ended: %w\nend of %s:\n%s", s.kind, err, d.logPath(), d.log()))
 }
 
-// stop sends sig and waits; a child that does not go is killed.
+// stop sends sig and waits for the end of the child, which it kills after stopTimeout.
 func (s *Server) stop(process *os.Process, sig syscall.Signal) error {
 	if err := process.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("stop embedded %s: %w", s.kind, err)
@@ -129,7 +132,8 @@ func (s *Server) stop(process *os.Process, sig syscall.Signal) error {
 	return fmt.Errorf("embedded %s did not stop within %v and was killed", s.kind, stopTimeout)
 }
 
-// awaitReady returns when the server answers PING. LOADING is a sign of life: a large append-only file takes its time.
+// awaitReady waits until the server answers PING. A server that answers LOADING may take as long as it needs, because a
+// large append-only file takes minutes.
 func (s *Server) awaitReady(ctx context.Context, log *slog.Logger, d *dataDir, ep endpoint) error {
 	tick := time.NewTicker(probeInterval)
 	defer tick.Stop()
@@ -144,10 +148,11 @@ func (s *Server) awaitReady(ctx context.Context, log *slog.Logger, d *dataDir, e
 				log.Info("embedded redis is loading its data", "kind", s.kind, "data_dir", d.path)
 			}
 			alive, loading = time.Now(), true
-		case strings.HasPrefix(reply, "-"): // our password is wrong there, so it is somebody else's server
-			return fmt.Errorf("%w: it said %q", errAddressTaken, reply)
+		case strings.HasPrefix(reply, "-"): // it refuses the password, so it is the server of another process
+			return fmt.Errorf("%w: it answered %q", errAddressTaken, reply)
 		case time.Since(alive) > silenceLimit:
-			return fmt.Errorf("no answer for %v (last error: %w)\nend of %s:\n%s", silenceLimit, err, d.logPath(), d.log())
+			return fmt.Errorf("no answer for %v (last error: %w)\nend of %s:\n%s", silenceLimit, err, d.logPath(),
+				d.log())
 		}
 		select {
 		case <-ctx.Done():
@@ -159,6 +164,7 @@ func (s *Server) awaitReady(ctx context.Context, log *slog.Logger, d *dataDir, e
 	}
 }
 
+// exitedEarly returns why the child ended before it was ready.
 func (s *Server) exitedEarly(d *dataDir) error {
 	if strings.Contains(d.log(), "Address already in use") {
 		return errAddressTaken
@@ -166,8 +172,8 @@ func (s *Server) exitedEarly(d *dataDir) error {
 	return s.err
 }
 
-// probe sends PING and returns the first line of the answer. It speaks to the socket itself, because go-redis logs each
-// refused connection, and while the server starts they are expected.
+// probe sends PING and returns the first line of the answer. It does not use go-redis, which logs refused connections:
+// they are expected while the server starts.
 func probe(ctx context.Context, ep endpoint) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
@@ -190,6 +196,7 @@ func probe(ctx context.Context, ep endpoint) (string, error) {
 	return ask(conn, in, "PING")
 }
 
+// ask sends an inline command and returns the first line of the answer.
 func ask(out io.Writer, in *bufio.Reader, command string) (string, error) {
 	if _, err := io.WriteString(out, command+"\r\n"); err != nil {
 		return "", err

@@ -1,11 +1,9 @@
-// Package embeddedredis gives a gateway without a configured Redis one of its own (redis.url: embedded).
-//
-// Where a redis-server or valkey-server is installed, [Start] runs it as a child process with an append-only file in the
-// data directory: the same server, the same data files and the same guarantees as one that is set up by hand. Where
-// none is, an in-process imitation serves, which keeps events in memory only and says so in the log.
-//
-// The child is in a process group of its own, so that Ctrl-C reaches the gateway alone and the gateway can finish its
-// work before it stops the server. On Linux the kernel ends the child when the gateway dies in whatever way.
+// Package embeddedredis starts a Redis server for a gateway that has none configured (redis.url: embedded). If
+// redis-server or valkey-server is installed, [Start] runs it as a child process with an append-only file in the data
+// directory: the same server, data files and guarantees as with a server that is set up by hand. Otherwise an
+// in-process substitute (miniredis) keeps events in memory only, with a warning in the log. The child has its own
+// process group, so that Ctrl-C reaches only the gateway, which can finish its work before it stops the server. On
+// Linux the kernel ends the child when the gateway ends for any reason, including kill -9.
 package embeddedredis
 
 import (
@@ -25,14 +23,14 @@ const (
 	KindInMemory = "in-memory"
 )
 
-// Options says how to run the server. The zero value runs one whose data is gone after [Server.Close].
+// Options configure the server. The zero value runs one whose data is removed by [Server.Close].
 type Options struct {
-	// DataDir holds the append-only file, the log and the socket; it is made if missing. At most one living gateway can
-	// use it. Empty means a new directory for temporary files, removed by [Server.Close].
+	// DataDir holds the append-only file, the log and the socket; it is created if missing. Only one gateway at a time
+	// can use it. Empty means a new temporary directory, which [Server.Close] removes.
 	DataDir string
-	// Logger is told what was started, and warned when events are kept in memory only. Nil means silence.
+	// Logger gets the kind of server, and a warning if events are kept in memory only. Nil means no logging.
 	Logger *slog.Logger
-	// LookPath finds a program by its name. Nil means exec.LookPath.
+	// LookPath finds a program by its name. Nil means [exec.LookPath].
 	LookPath func(string) (string, error)
 }
 
@@ -46,8 +44,8 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// Server is a running Redis that belongs to this process. Only [Start] makes one; whoever called it must call
-// [Server.Close]. All methods are safe for concurrent use.
+// Server is a running Redis that belongs to this process. [Start] returns it, and its caller must call [Server.Close].
+// All methods are safe for concurrent use.
 type Server struct {
 	kind    string
 	url     string
@@ -56,19 +54,17 @@ type Server struct {
 	closing atomic.Bool
 	done    chan struct{}
 	err     error        // written before done is closed, read after
-	failed  chan error   // gets err, if there is one, and is closed with done
+	failed  chan error   // gets err, unless it is nil, and is closed with done
 	end     func() error // ends the server and returns when done is closed
-	release func() error // frees what the server used, once it is gone
+	release func() error // releases the data directory after the server has ended
 
 	closeOnce sync.Once
 	closeErr  error
 }
 
-// Start runs a server and returns when it answers PING, which is after it has loaded its append-only file, however long
-// that takes; ctx bounds the start and nothing after it. An error leaves nothing running.
-//
-// It refuses a DataDir that another living gateway uses, and one that holds events when no server is installed that
-// could read them.
+// Start runs a server and blocks until it answers PING. That is after it has loaded its append-only file, however long
+// that takes. ctx bounds only the start. On an error nothing is left running. It refuses a DataDir that another gateway
+// uses, and one that contains events if no server is installed that can read them.
 func Start(ctx context.Context, o Options) (*Server, error) {
 	o = o.withDefaults()
 	if err := ctx.Err(); err != nil {
@@ -95,28 +91,29 @@ func startInDir(ctx context.Context, o Options, p program) (*Server, error) {
 	return s, nil
 }
 
-// URL returns the address of the server for go-redis' ParseURL: unix://PATH or redis://:PASSWORD@HOST:PORT. It may hold
+// URL returns the address of the server for redis.ParseURL: unix://PATH or redis://:PASSWORD@HOST:PORT. It may contain
 // a password and must not be logged.
 func (s *Server) URL() string { return s.url }
 
 // Kind returns [KindRedis], [KindValkey] or [KindInMemory].
 func (s *Server) Kind() string { return s.kind }
 
-// Durable reports whether what the server acknowledged is still there at the next [Start] with the same Options. It is
-// false for a server in memory and for a temporary DataDir. A durable server writes its append-only file at once and
-// forces it to disk every second.
+// Durable reports whether acknowledged data is still there after the next [Start] with the same Options. It is false
+// for a server in memory and for a temporary DataDir. A durable server writes its append-only file immediately and
+// syncs it to disk every second.
 func (s *Server) Durable() bool { return s.durable }
 
-// Wait returns the channel on which the owner of s learns that the server is gone: it gets one error when the server died
-// on its own, and is closed then and after [Server.Close]. Each call returns the same channel, and only one receiver gets
-// the error; [Server.Done] and [Server.Err] serve any number.
+// Wait returns the channel on which the owner of s learns that the server has ended: it gets one error if the server
+// ended unexpectedly, and is closed then and after [Server.Close]. Each call returns the same channel, and only one
+// receiver gets the error. For several receivers use [Server.Done] and [Server.Err].
 func (s *Server) Wait() <-chan error { return s.failed }
 
-// Done returns a channel that is closed when the server is gone, whether it was closed or died on its own; [Server.Err]
+// Done returns a channel that is closed when the server has ended, by [Server.Close] or unexpectedly; [Server.Err]
 // tells which.
 func (s *Server) Done() <-chan struct{} { return s.done }
 
-// gone tells everybody that the server has ended; err says why, and is nil when it was told to.
+// gone publishes that the server has ended. err is nil after [Server.Close], and otherwise the reason. It is called
+// once.
 func (s *Server) gone(err error) {
 	if err != nil {
 		s.err = err
@@ -126,7 +123,7 @@ func (s *Server) gone(err error) {
 	close(s.done)
 }
 
-// Err returns nil while the server runs and after [Server.Close], and otherwise why it is gone.
+// Err returns nil while the server runs and after [Server.Close], and otherwise why it has ended.
 func (s *Server) Err() error {
 	select {
 	case <-s.done:
@@ -136,7 +133,7 @@ func (s *Server) Err() error {
 	}
 }
 
-// Close stops the server, waits until it is gone, and removes a temporary DataDir. Redis is given time to write its
+// Close stops the server, blocks until it has ended, and removes a temporary DataDir. Redis has 15 seconds to write its
 // append-only file before it is killed. Later calls wait for the first one and return the same error.
 func (s *Server) Close() error {
 	s.closeOnce.Do(func() {

@@ -20,7 +20,7 @@ func TestChildHasItsOwnProcessGroup(t *testing.T) {
 	}
 }
 
-// TestGatewayIsKilled kills a process with an embedded server: the server ends, and a new gateway takes over its data.
+// TestGatewayIsKilled: after kill -9 of a gateway its embedded server ends, and a new gateway takes over the data.
 func TestGatewayIsKilled(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -44,7 +44,7 @@ func TestGatewayIsKilled(t *testing.T) {
 	}
 	kill(t, cmd.Process.Pid)
 	if err := cmd.Wait(); err == nil {
-		t.Error("the killed gateway ended well")
+		t.Error("the killed gateway exited with 0")
 	}
 	if n := length(t, begin(t, Options{DataDir: dir})); n != 1 {
 		t.Errorf("entries = %d, want 1", n)

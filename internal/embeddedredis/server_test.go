@@ -107,7 +107,7 @@ func TestKilledChildIsReported(t *testing.T) {
 	}
 }
 
-func TestCloseIsNoFailure(t *testing.T) {
+func TestCloseIsNotAFailure(t *testing.T) {
 	t.Parallel()
 	s := begin(t, Options{})
 	if s.Durable() {
@@ -144,7 +144,8 @@ func TestSecondGatewayIsRefused(t *testing.T) {
 	}
 }
 
-// A server without a living gateway, as it is left by a killed gateway outside Linux, is refused when it does not go.
+// TestOrphanIsRefused: a server without a gateway, as a killed gateway leaves it outside Linux, is an error if it does
+// not end.
 func TestOrphanIsRefused(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -179,7 +180,8 @@ func TestStartShowsWhatTheServerSaid(t *testing.T) {
 	t.Parallel()
 	broken := fakeServer(t, "echo 'no space left'; exit 3")
 	_, err := Start(t.Context(), Options{DataDir: t.TempDir(), LookPath: broken})
-	if err == nil || !strings.Contains(err.Error(), "no space left") || !strings.Contains(err.Error(), "exit status 3") {
+	if err == nil || !strings.Contains(err.Error(), "no space left") ||
+		!strings.Contains(err.Error(), "exit status 3") {
 		t.Errorf("err = %v", err)
 	}
 	missing := func(string) (string, error) { return "/no/such/program", nil }
@@ -219,7 +221,7 @@ func TestInMemoryRefusesToHideEvents(t *testing.T) {
 	}
 }
 
-// TestLoading starts on an append-only file that is loaded slowly: the entries must be there when Start returns.
+// TestLoading: with an append-only file that loads slowly, Start returns only after all entries are loaded.
 func TestLoading(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -277,7 +279,8 @@ func client(t *testing.T, s *Server) *redis.Client {
 
 func add(t *testing.T, s *Server) {
 	t.Helper()
-	if err := client(t, s).XAdd(t.Context(), &redis.XAddArgs{Stream: "s", Values: []string{"k", "v"}}).Err(); err != nil {
+	if err := client(t, s).XAdd(t.Context(), &redis.XAddArgs{Stream: "s",
+		Values: []string{"k", "v"}}).Err(); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -291,7 +294,7 @@ func length(t *testing.T, s *Server) int64 {
 	return n
 }
 
-// expires waits until a key that is to live shortly is gone.
+// expires waits until a key with a short time to live has expired.
 func expires(t *testing.T, s *Server) {
 	t.Helper()
 	c := client(t, s)
@@ -338,7 +341,7 @@ func kill(t *testing.T, pid int) {
 
 func nothing(string) (string, error) { return "", exec.ErrNotFound }
 
-// fakeServer returns a LookPath that finds a shell script in the place of redis-server.
+// fakeServer returns a LookPath that finds a shell script in place of redis-server.
 func fakeServer(t *testing.T, script string) func(string) (string, error) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "redis-server")

@@ -2,8 +2,8 @@ package embeddedredis
 
 import "syscall"
 
-// sysProcAttr gives the child a process group of its own, so that Ctrl-C does not reach it, and lets the kernel end it in
-// its orderly way when the gateway dies.
+// sysProcAttr gives the child its own process group, so that Ctrl-C does not reach it, and makes the kernel send it
+// SIGTERM when the gateway ends.
 func sysProcAttr() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
 }

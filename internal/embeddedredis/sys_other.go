@@ -7,13 +7,13 @@ import (
 	"syscall"
 )
 
-// errLocked says that another open file holds the lock.
+// errLocked means that another open file holds the lock.
 var errLocked = errors.New("locked")
 
-// sysProcAttr is empty: process groups and parent death signals are ideas of unix.
+// sysProcAttr is nil: only unix has process groups, and only Linux parent death signals.
 func sysProcAttr() *syscall.SysProcAttr { return nil }
 
-// lockFile does nothing: without unix locks, that a server answers on the socket is the sign of another gateway.
+// lockFile does nothing: without flock, only a server that answers on the socket reveals another gateway.
 func lockFile(string) (unlock func() error, err error) {
 	return func() error { return nil }, nil
 }

@@ -4,7 +4,7 @@ package embeddedredis
 
 import "syscall"
 
-// sysProcAttr gives the child a process group of its own, so that Ctrl-C does not reach it.
+// sysProcAttr gives the child its own process group, so that Ctrl-C does not reach it.
 func sysProcAttr() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true}
 }

@@ -9,8 +9,8 @@ import (
 
 const awaitTimeout = 60 * time.Second
 
-// Eventually polls until condition holds, and fails the test, saying what was waited for, if it does not within a
-// minute. It blocks; condition is called by the test's goroutine only.
+// Eventually polls until condition holds. If it does not within a minute, the test fails with what as the description.
+// It blocks and calls condition in the goroutine of the test.
 func Eventually(t testing.TB, what string, condition func() bool) {
 	t.Helper()
 	deadline := time.NewTimer(awaitTimeout)

@@ -14,13 +14,13 @@ import (
 // child is a started process and the goroutine that waits for it.
 type child struct {
 	process *os.Process
-	done    chan struct{} // closed when the process is gone
+	done    chan struct{} // closed when the process has ended
 	paused  atomic.Bool
 }
 
-// spawn starts cmd. One goroutine starts it and then waits for its end, locked to its operating system thread all the
-// time: Linux sends the parent death signal when the thread that forked exits, not when the process does, and Go ends
-// threads as it likes.
+// spawn starts cmd. The goroutine that starts it also waits for its end and stays locked to its thread: Linux sends the
+// parent death signal when the forking thread exits, not when the process does, and the Go runtime may end a thread at
+// any time.
 func spawn(cmd *exec.Cmd) (*child, error) {
 	cmd.SysProcAttr = sysProcAttr()
 	c := &child{done: make(chan struct{})}
@@ -34,7 +34,7 @@ func spawn(cmd *exec.Cmd) (*child, error) {
 		if err != nil {
 			return
 		}
-		_ = cmd.Wait() // how it ended is what the test did to it
+		_ = cmd.Wait() // the test has ended it, so its status does not matter
 		close(c.done)
 	}()
 	if err := <-started; err != nil {
@@ -45,7 +45,7 @@ func spawn(cmd *exec.Cmd) (*child, error) {
 
 func (c *child) pid() int { return c.process.Pid }
 
-// signal sends sig; that the process is gone already is an error, because the test meant a living one.
+// signal sends sig. A process that has ended already is an error, because the test expects a running one.
 func (c *child) signal(sig syscall.Signal) error {
 	if err := c.process.Signal(sig); err != nil {
 		return fmt.Errorf("send %v: %w", sig, err)
@@ -56,11 +56,11 @@ func (c *child) signal(sig syscall.Signal) error {
 func (c *child) kill() error { return c.end(syscall.SIGKILL) }
 
 func (c *child) terminate() error {
-	// A stopped process would keep SIGTERM waiting; SIGCONT does nothing to one that runs.
+	// A paused process does not receive SIGTERM before SIGCONT, which does nothing to a running one.
 	return c.end(syscall.SIGCONT, syscall.SIGTERM)
 }
 
-// end sends the signals and waits until the process is gone; a process that is gone already is fine.
+// end sends the signals and waits until the process has ended. It accepts a process that has ended already.
 func (c *child) end(signals ...syscall.Signal) error {
 	for _, sig := range signals {
 		if err := c.signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
@@ -73,6 +73,6 @@ func (c *child) end(signals ...syscall.Signal) error {
 	case <-c.done:
 		return nil
 	case <-limit.C:
-		return fmt.Errorf("process %d is still there %v after %v", c.pid(), exitTimeout, signals)
+		return fmt.Errorf("process %d still runs %v after %v", c.pid(), exitTimeout, signals)
 	}
 }

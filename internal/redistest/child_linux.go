@@ -2,7 +2,7 @@ package redistest
 
 import "syscall"
 
-// sysProcAttr lets the kernel kill the server when the test process ends, also by SIGKILL or a panic.
+// sysProcAttr makes the kernel kill the server when the test process ends, including by SIGKILL or a panic.
 func sysProcAttr() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 }

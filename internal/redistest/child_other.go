@@ -4,5 +4,5 @@ package redistest
 
 import "syscall"
 
-// sysProcAttr is empty: only Linux ties the life of a child to its parent. Here the cleanup of the test does.
+// sysProcAttr is nil: only Linux can tie the life of a child to its parent. Elsewhere the cleanup of the test ends it.
 func sysProcAttr() *syscall.SysProcAttr { return nil }

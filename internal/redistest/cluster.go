@@ -12,26 +12,26 @@ import (
 
 const slotCount = 16384
 
-// Cluster is a Redis Cluster of processes on this machine. Its methods are safe for concurrent use, but the topology
-// should be changed by one goroutine at a time. Only [StartCluster] makes one.
+// Cluster is a Redis Cluster of processes on this machine. [StartCluster] returns it. Its methods are safe for
+// concurrent use, but only one goroutine at a time should change the topology.
 type Cluster struct {
 	tb    testing.TB
 	nodes []*Server // the masters first
 	size  int       // how many began as masters
 }
 
-// StartCluster runs a cluster of masters (at least three) which share the slots evenly, without replicas unless
-// [WithReplicas] says how many each master has, and returns when every node finds the cluster complete. The options go to
-// every node. A master that does not answer for 1.5 seconds is replaced by its replica, if there is one; else the whole
-// cluster refuses commands until it is back, and without [WithAOF] it comes back empty. It must be called from the
-// goroutine of t, whose end ends the cluster.
+// StartCluster runs a cluster of at least three masters, which share the slots evenly, and blocks until every node
+// reports a complete cluster. There are no replicas unless [WithReplicas] gives their number per master. The options
+// apply to every node. A master that does not answer for 1.5 seconds is replaced by its replica. Without one, the whole
+// cluster refuses commands until the master is back, which is empty then without [WithAOF]. StartCluster must be called
+// from the goroutine of t, whose cleanup ends the cluster.
 func StartCluster(t testing.TB, masters int, opts ...Option) *Cluster {
 	t.Helper()
 	set := newSettings(opts)
 	set.replicas = max(set.replicas, 0)
 	set.role.cluster = true
 	if masters < 3 || set.tls {
-		t.Fatal("redistest: a cluster has at least three masters, and no TLS")
+		t.Fatal("redistest: a cluster needs at least three masters, and TLS is not supported")
 	}
 	c := &Cluster{tb: t, size: masters}
 	for range masters * (1 + set.replicas) {
@@ -53,16 +53,15 @@ func StartCluster(t testing.TB, masters int, opts ...Option) *Cluster {
 	return c
 }
 
-// clusterArgs are the arguments of a node. By default its bus would listen 10000 above its port, which is in the range of
-// the outgoing connections (see freePort).
+// clusterArgs returns the arguments of a node. The default port of the bus is 10000 above that of the node, which is in
+// the range of outgoing connections (see freePort).
 func clusterArgs(busPort int) []string {
 	return append(replicationArgs(),
 		"--cluster-enabled", "yes", "--cluster-port", strconv.Itoa(busPort), "--cluster-config-file", "nodes.conf",
 		"--cluster-node-timeout", "1500", "--cluster-replica-validity-factor", "0")
 }
 
-// join gives the slots to the masters and introduces all nodes to each other; that each one meets each other one is
-// faster than to wait for the gossip.
+// join assigns the slots to the masters and introduces every node to every other one, which is faster than gossip.
 func (c *Cluster) join() error {
 	masters := c.size
 	for i, node := range c.nodes {
@@ -84,30 +83,30 @@ func (c *Cluster) join() error {
 	return nil
 }
 
-// Addrs returns the hosts and ports of all nodes, also of dead ones.
+// Addrs returns the hosts and ports of all nodes, including dead ones.
 func (c *Cluster) Addrs() []string { return addrs(c.nodes) }
 
-// Options returns new options for a client of the cluster. The caller may change them.
+// Options returns new options for a client of the cluster, which the caller may change.
 func (c *Cluster) Options() *redis.UniversalOptions {
 	return &redis.UniversalOptions{Addrs: c.Addrs(), IsClusterMode: true}
 }
 
-// Nodes returns all nodes: those that began as masters, then the replicas, in the order of their masters. They may be
-// killed, paused and restarted.
+// Nodes returns all nodes: the initial masters, then the replicas in the order of their masters. Tests may kill, pause
+// and restart them.
 func (c *Cluster) Nodes() []*Server { return append([]*Server(nil), c.nodes...) }
 
-// Owner returns the living master that serves the slot of key. The test fails, and it returns nil, if there is none.
+// Owner returns the live master that serves the slot of key. If there is none, the test fails and Owner returns nil.
 func (c *Cluster) Owner(key string) *Server {
 	c.tb.Helper()
 	owner := c.ownerOf(Slot(key))
 	if owner == nil {
-		c.tb.Errorf("redistest: no living node has slot %d", Slot(key))
+		c.tb.Errorf("redistest: no live node has slot %d", Slot(key))
 	}
 	return owner
 }
 
-// Failover makes a replica of the owner of key the owner, and returns it when every living node knows. It needs
-// [WithReplicas], and must be called from the goroutine of t.
+// Failover promotes a replica of the owner of key, and returns it when every live node knows the new owner. It requires
+// [WithReplicas] and must be called from the goroutine of t.
 func (c *Cluster) Failover(t testing.TB, key string) *Server {
 	t.Helper()
 	former := c.Owner(key)
@@ -115,7 +114,7 @@ func (c *Cluster) Failover(t testing.TB, key string) *Server {
 		t.FailNow()
 	}
 	if len(c.nodes) == c.size {
-		t.Fatal("redistest: a cluster without replicas cannot fail over")
+		t.Fatal("redistest: a cluster without replicas cannot fail over; start it WithReplicas")
 	}
 	id := c.id(former)
 	again := every(failoverPatience)
@@ -132,7 +131,7 @@ func (c *Cluster) Failover(t testing.TB, key string) *Server {
 	return c.AwaitOwner(t, key, former)
 }
 
-// replicaOf returns a living replica of the master with that id, or nil.
+// replicaOf returns a live replica of the master with that id, or nil.
 func (c *Cluster) replicaOf(id string) *Server {
 	for _, node := range c.nodes {
 		if !node.alive() {
@@ -145,9 +144,9 @@ func (c *Cluster) replicaOf(id string) *Server {
 	return nil
 }
 
-// AwaitOwner returns the new owner of key when one other than former has taken its slot over and every living node has
-// a complete cluster, as it comes after [Server.Kill] of a master with a replica. It must be called from the goroutine
-// of t.
+// AwaitOwner blocks until a master other than former owns the slot of key and every live node reports a complete
+// cluster, and returns that master. It is for use after [Server.Kill] of a master with a replica, from the goroutine of
+// t.
 func (c *Cluster) AwaitOwner(t testing.TB, key string, former *Server) *Server {
 	t.Helper()
 	var owner *Server
@@ -160,13 +159,14 @@ func (c *Cluster) AwaitOwner(t testing.TB, key string, former *Server) *Server {
 	return owner
 }
 
-// AwaitHealthy returns when every living node finds all slots served. It must be called from the goroutine of t.
+// AwaitHealthy blocks until every live node reports that all slots are served. It must be called from the goroutine of
+// t.
 func (c *Cluster) AwaitHealthy(t testing.TB) {
 	t.Helper()
 	c.await(t, "cluster_state:ok on every node", func(v clusterView) bool { return v.ok && len(v.owners) == slotCount })
 }
 
-// await returns when condition holds for the view of every living node.
+// await blocks until condition holds for the view of every live node.
 func (c *Cluster) await(t testing.TB, what string, condition func(clusterView) bool) {
 	t.Helper()
 	Eventually(t, what, func() bool {
@@ -182,7 +182,7 @@ func (c *Cluster) await(t testing.TB, what string, condition func(clusterView) b
 	})
 }
 
-// id returns the cluster's name for a living node.
+// id returns the id of a live node in the cluster.
 func (c *Cluster) id(node *Server) string {
 	c.tb.Helper()
 	v, err := node.view()
@@ -192,8 +192,8 @@ func (c *Cluster) id(node *Server) string {
 	return v.self.id
 }
 
-// ownerOf returns the living master that claims slot. After a failover the old one may claim it too until it hears of
-// the new one, whose epoch is higher.
+// ownerOf returns the live master that claims slot. After a failover the old master may claim it as well, until it
+// learns of the new one, which has a higher epoch.
 func (c *Cluster) ownerOf(slot int) *Server {
 	var owner *Server
 	newest := -1
@@ -209,10 +209,10 @@ func (c *Cluster) ownerOf(slot int) *Server {
 	return owner
 }
 
-// clusterView is what one node knows of the cluster.
+// clusterView is the cluster as one node sees it.
 type clusterView struct {
-	ok     bool           // the node serves commands
-	size   int            // nodes with which it is connected
+	ok     bool           // the node accepts commands
+	size   int            // nodes to which it is connected
 	self   clusterNode    // the node itself
 	owners map[int]string // slot to the id of its master
 }
@@ -242,8 +242,8 @@ func (s *Server) view() (clusterView, error) {
 	return v, nil
 }
 
-// add reads one line of CLUSTER NODES: id, address, flags, master, ping, pong, epoch, link, slots. Slots on the move are
-// in brackets and belong to whom they come from.
+// add parses one line of CLUSTER NODES: id, address, flags, master, ping, pong, epoch, link, slots. Migrating slots are
+// in brackets; they still belong to the node they come from.
 func (v *clusterView) add(fields []string) error {
 	if len(fields) < 8 {
 		return fmt.Errorf("line %q is too short", fields)

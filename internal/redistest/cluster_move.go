@@ -7,11 +7,11 @@ import (
 	"strings"
 )
 
-// migrateBatch is how many keys one MIGRATE takes along.
+// migrateBatch is the number of keys in one MIGRATE.
 const migrateBatch = 100
 
-// SlotMove is a slot on its way from one master to another. Until [SlotMove.Finish] the old master serves the keys that
-// it still has and answers ASK for others; to everybody else the slot is still the old master's.
+// SlotMove is a slot that migrates from one master to another. Until [SlotMove.Finish] the slot belongs to the old
+// master, which serves the keys that it still has and answers ASK for the others.
 type SlotMove struct {
 	cluster  *Cluster
 	slot     int
@@ -39,9 +39,9 @@ func Slot(key string) int {
 	return int(crc) % slotCount
 }
 
-// MoveSlot moves the slot of key with all its keys to another master, as an operator would (resharding), and returns when
-// every living node knows its new owner. It does nothing if the slot is there already. It must be called from the
-// goroutine of the test.
+// MoveSlot moves the slot of key with all its keys to another master, as resharding does, and blocks until every live
+// node knows the new owner. It does nothing if that master has the slot already. It must be called from the goroutine
+// of the test.
 func (c *Cluster) MoveSlot(key string, to *Server) {
 	c.tb.Helper()
 	if c.Owner(key) == to {
@@ -53,8 +53,8 @@ func (c *Cluster) MoveSlot(key string, to *Server) {
 	}
 }
 
-// BeginMove begins to move the slot of key to another master and leaves it in between, for tests of what clients do
-// then. If that fails the test is marked as failed and nil returned.
+// BeginMove begins to move the slot of key to another master and leaves it in the migrating state, to test how clients
+// behave then. On an error it marks the test as failed and returns nil.
 func (c *Cluster) BeginMove(key string, to *Server) *SlotMove {
 	c.tb.Helper()
 	m := &SlotMove{cluster: c, slot: Slot(key), from: c.Owner(key), to: to}
@@ -62,10 +62,10 @@ func (c *Cluster) BeginMove(key string, to *Server) *SlotMove {
 		return nil
 	}
 	if m.from == to {
-		c.tb.Errorf("redistest: slot %d is at %s already", m.slot, to.Addr())
+		c.tb.Errorf("redistest: slot %d already belongs to %s", m.slot, to.Addr())
 		return nil
 	}
-	// In this order nobody is sent to a node that does not expect him.
+	// In this order no client is redirected to a node that does not expect the slot.
 	err := to.do("CLUSTER", "SETSLOT", m.slot, "IMPORTING", c.id(m.from))
 	if err == nil {
 		err = m.from.do("CLUSTER", "SETSLOT", m.slot, "MIGRATING", c.id(to))
@@ -77,7 +77,7 @@ func (c *Cluster) BeginMove(key string, to *Server) *SlotMove {
 	return m
 }
 
-// MoveKeys moves all keys that the slot has now. Keys that are written afterwards go to the new master.
+// MoveKeys moves all current keys of the slot. Keys that are written afterwards go to the new master.
 func (m *SlotMove) MoveKeys() {
 	m.cluster.tb.Helper()
 	if err := m.moveKeys(); err != nil {
@@ -103,14 +103,14 @@ func (m *SlotMove) moveKeys() error {
 	}
 }
 
-// Finish hands the slot over, and returns when every living node knows its new owner. Keys that are still at the old
-// master would be lost, so it moves them first. It must be called from the goroutine of the test.
+// Finish completes the move and blocks until every live node knows the new owner. It first moves the remaining keys,
+// which would be lost otherwise. It must be called from the goroutine of the test.
 func (m *SlotMove) Finish() {
 	c := m.cluster
 	c.tb.Helper()
 	id := c.id(m.to)
 	err := m.moveKeys()
-	// The new owner first: a crash in between leaves the slot with an owner.
+	// The new owner first: after a crash in between, the slot still has an owner.
 	for _, node := range append([]*Server{m.to, m.from}, c.masters()...) {
 		err = errors.Join(err, node.do("CLUSTER", "SETSLOT", m.slot, "NODE", id))
 	}
@@ -118,10 +118,12 @@ func (m *SlotMove) Finish() {
 		c.tb.Errorf("redistest: finish the move of slot %d: %v", m.slot, err)
 		return
 	}
-	c.await(c.tb, "every node knows where the slot is", func(v clusterView) bool { return v.owners[m.slot] == id })
+	c.await(c.tb, "every node knows the new owner of the slot", func(v clusterView) bool {
+		return v.owners[m.slot] == id
+	})
 }
 
-// masters returns the living masters.
+// masters returns the live masters.
 func (c *Cluster) masters() []*Server {
 	var list []*Server
 	for _, node := range c.nodes {

@@ -37,7 +37,8 @@ func TestClusterMovesSlots(t *testing.T) {
 		if n, err := to.Client().DBSize(t.Context()).Result(); err != nil || n != 251 {
 			t.Errorf("new owner has %d keys, %v; want 251", n, err)
 		}
-		if err := from.Client().Exists(t.Context(), key).Err(); err == nil || !strings.HasPrefix(err.Error(), "MOVED ") {
+		if err := from.Client().Exists(t.Context(), key).Err(); err == nil ||
+			!strings.HasPrefix(err.Error(), "MOVED ") {
 			t.Errorf("old owner answers %v, want MOVED", err)
 		}
 		if n, err := client.XLen(t.Context(), key).Result(); err != nil || n != 0 {
@@ -93,7 +94,9 @@ func TestClusterWithReplicas(t *testing.T) {
 		if second == first || c.Owner(key) != second {
 			t.Errorf("owner after failover: %s, was %s", second.Addr(), first.Addr())
 		}
-		Eventually(t, "old master follows", func() bool { return first.field("replication", "master_link_status") == "up" })
+		Eventually(t, "old master follows", func() bool {
+			return first.field("replication", "master_link_status") == "up"
+		})
 		begin = time.Now()
 		second.Kill()
 		if third := c.AwaitOwner(t, key, second); third != first {
@@ -124,9 +127,10 @@ func TestClusterReplacesPausedMaster(t *testing.T) {
 
 func TestSlot(t *testing.T) {
 	t.Parallel()
-	single := settings{replicas: -1, role: role{cluster: true}} // it answers this without having any slot
+	single := settings{replicas: -1, role: role{cluster: true}} // a node answers this even without slots
 	s := startFor(t, t.TempDir(), single)
-	for _, key := range []string{"", "123456789", "foo{}{bar}", "foo{{bar}}zap", "foo{bar}{zap}", "{user1000}.following", "a}b{c"} {
+	for _, key := range []string{"", "123456789", "foo{}{bar}", "foo{{bar}}zap", "foo{bar}{zap}",
+		"{user1000}.following", "a}b{c"} {
 		want, err := s.Client().ClusterKeySlot(t.Context(), key).Result()
 		if err != nil || int64(Slot(key)) != want {
 			t.Errorf("Slot(%q) = %d, want %d, %v", key, Slot(key), want, err)

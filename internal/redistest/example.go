@@ -1,7 +1,7 @@
 package redistest
 
 // SharedAddr returns the address of the server of [Shared], for testable examples, which have no testing.TB. It panics
-// when the server cannot be started, which fails the example.
+// if the server cannot be started, which fails the example.
 func SharedAddr() string {
 	s, err := shared.get()
 	if err != nil {

@@ -12,12 +12,13 @@ import (
 	"testing"
 )
 
-// requireServers is the environment variable that turns missing servers from skipped into failed tests; CI sets it to 1.
+// requireServers is the environment variable with which tests fail, rather than skip, if a server is missing; CI sets
+// it to 1.
 const requireServers = "STREAMGATE_REQUIRE_SERVERS"
 
 // Flavor is one server program to test with.
 type Flavor struct {
-	// Name is what the program says it is, for example "redis-7.0.15" or "valkey-9.1.2".
+	// Name is the program and version that it reports, such as "redis-7.0.15" or "valkey-9.1.2".
 	Name string
 	// Binary is the path of the program, for WithBinary.
 	Binary string
@@ -26,9 +27,9 @@ type Flavor struct {
 // wantedFlavors are the wrappers that internal/tools/install-redis-versions.sh puts into bin/servers.
 func wantedFlavors() []string { return []string{"redis-8", "valkey"} }
 
-// Flavors returns the servers that are here: first the one that [Start] takes by itself, then those that
-// `make test-deps` has put into bin/servers; a version that occurs twice is returned once. The test fails where
-// STREAMGATE_REQUIRE_SERVERS is 1 and one of them is missing. It must be called from the goroutine of t.
+// Flavors returns the installed servers: first the default of [Start], then those that `make test-deps` has put into
+// bin/servers, each version once. If one of these is missing and STREAMGATE_REQUIRE_SERVERS is 1, the test fails. It
+// must be called from the goroutine of t.
 func Flavors(t testing.TB) []Flavor {
 	t.Helper()
 	var here []Flavor
@@ -42,8 +43,8 @@ func Flavors(t testing.TB) []Flavor {
 	return here
 }
 
-// EachFlavor runs f as a parallel subtest with each server that [Flavors] means. Where one is missing its subtest is
-// skipped, or fails if STREAMGATE_REQUIRE_SERVERS is 1, so that the output tells what was not tested.
+// EachFlavor runs f as a parallel subtest with each server that [Flavors] looks for. The subtest of a missing server is
+// skipped, so that the output shows what was not tested, or fails if STREAMGATE_REQUIRE_SERVERS is 1.
 func EachFlavor(t *testing.T, f func(t *testing.T, flavor Flavor)) {
 	t.Helper()
 	for _, c := range candidates(t) {
@@ -57,7 +58,7 @@ func EachFlavor(t *testing.T, f func(t *testing.T, flavor Flavor)) {
 	}
 }
 
-// missingServer ends the test t, which has no server to run with.
+// missingServer ends a test whose server is missing.
 func missingServer(t testing.TB, err error) {
 	t.Helper()
 	if os.Getenv(requireServers) == "1" {
@@ -66,7 +67,7 @@ func missingServer(t testing.TB, err error) {
 	t.Skip(err)
 }
 
-// candidate is a flavor that is here, or the reason why it is not; then its name is that of the wrapper.
+// candidate is an installed flavor or, with the name of its wrapper, the reason why it is missing.
 type candidate struct {
 	flavor Flavor
 	err    error
@@ -85,7 +86,7 @@ func candidates(t testing.TB) []candidate {
 	return examine(standard, filepath.Join(root, "bin", "servers"))
 }
 
-// examine asks the server at standard and the wanted ones in dir for their names.
+// examine returns the server at standard and the wanted ones in dir, with the names that they report.
 func examine(standard, dir string) []candidate {
 	first := inspect(filepath.Base(standard), standard)
 	list := []candidate{first}
@@ -103,9 +104,9 @@ func examine(standard, dir string) []candidate {
 func inspect(name, binary string) candidate {
 	output, err := exec.Command(binary, "--version").Output()
 	if errors.Is(err, fs.ErrNotExist) {
-		err = fmt.Errorf("%s is not there: install it with `make test-deps`", binary)
+		err = fmt.Errorf("%s is missing: install it with `make test-deps`", binary)
 	} else if err != nil {
-		err = fmt.Errorf("%s does not run: %w; install it again with `rm -r bin/servers && make test-deps`", binary, err)
+		err = fmt.Errorf("%s does not run: %w; reinstall it with `rm -r bin/servers && make test-deps`", binary, err)
 	}
 	if err != nil {
 		return candidate{flavor: Flavor{Name: name}, err: err}
@@ -117,20 +118,21 @@ func inspect(name, binary string) candidate {
 	return candidate{flavor: Flavor{Name: reported, Binary: binary}}
 }
 
-// flavorName makes "redis-8.6.3" of "Redis server v=8.6.3 sha=00000000:0 ...".
+// flavorName returns "redis-8.6.3" for "Redis server v=8.6.3 sha=00000000:0 ...".
 func flavorName(binary, version string) (string, error) {
 	match := regexp.MustCompile(`^(\w*) *[Ss]erver v=(\S+)`).FindStringSubmatch(version)
 	if match == nil {
-		return "", fmt.Errorf("%s --version says %q, which names no server", binary, strings.TrimSpace(version))
+		return "", fmt.Errorf("%s --version prints %q, which does not name a server", binary,
+			strings.TrimSpace(version))
 	}
 	product := strings.ToLower(match[1])
 	if product == "" {
-		product = "valkey" // 7.2, the first one, had not yet put its name there
+		product = "valkey" // Valkey 7.2 does not print its name
 	}
 	return product + "-" + match[2], nil
 }
 
-// moduleRoot looks upwards for go.mod: tests run in the directories of their packages.
+// moduleRoot searches the parent directories for go.mod, because tests run in the directories of their packages.
 func moduleRoot() (string, error) {
 	dir, err := os.Getwd()
 	if err != nil {

@@ -46,7 +46,8 @@ func TestExamineServers(t *testing.T) {
 	if len(list) != 3 || list[0].flavor.Name != "redis-7.0.15" || list[2].flavor.Name != "valkey-7.2.8" {
 		t.Errorf("candidates %+v", list)
 	}
-	if err := list[1].err; list[1].flavor.Name != "redis-8" || err == nil || !strings.Contains(err.Error(), "make test-deps") {
+	if err := list[1].err; list[1].flavor.Name != "redis-8" || err == nil ||
+		!strings.Contains(err.Error(), "make test-deps") {
 		t.Errorf("missing server: %+v, want the remedy", list[1])
 	}
 
@@ -62,8 +63,8 @@ func TestExamineServers(t *testing.T) {
 	}
 }
 
-// program writes a shell script. It has a shell write it: while this process held the file open for writing, a child that
-// another test forks would have it open too, and the script could not be run until that child is there ("text file busy").
+// program writes a shell script. A shell writes it, because a child that another test forks would inherit the open file
+// of this process, and the script could not be executed until that child calls exec ("text file busy").
 func program(t *testing.T, path, script string) {
 	t.Helper()
 	write := `printf '#!/bin/sh\n%s\n' "$2" >"$1" && chmod +x "$1"`

@@ -16,17 +16,17 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// longestSocket is what macOS and the BSDs leave for the path of a Unix socket; Linux takes four bytes more.
+// longestSocket is the limit of macOS and the BSDs for the path of a Unix socket; Linux allows four bytes more.
 const longestSocket = 103
 
-// role is what a server is among others.
+// role is the role of a server in a group.
 type role struct {
-	// config makes the content of a configuration file that the server may rewrite, which is how it remembers over a
-	// restart what the sentinels told it to be. nil: all is on the command line.
+	// config returns the content of a configuration file, which the server may rewrite: so it keeps its role over a
+	// restart. Nil means that all settings are on the command line.
 	config func(s *Server) string
-	// sentinel starts the program as a sentinel, with nothing on its command line but its file.
+	// sentinel starts the program as a sentinel, whose settings are all in its file.
 	sentinel bool
-	// cluster makes it a node of a cluster.
+	// cluster makes the server a node of a cluster.
 	cluster bool
 }
 
@@ -66,7 +66,7 @@ func start(dir string, set settings) (*Server, error) {
 	return s, nil
 }
 
-// standardServer is the environment variable that names the server program to take instead of the one on the PATH.
+// standardServer is the environment variable that names a server program to use instead of the one on the PATH.
 const standardServer = "STREAMGATE_REDIS_SERVER"
 
 func standardBinary() (string, error) {
@@ -85,7 +85,7 @@ func lookBinary(look func(string) (string, error)) (string, error) {
 	return "", errNoServer
 }
 
-// newSocket returns a path in a new directory of its own, because that of a test is too long for a socket.
+// newSocket returns a path in a new directory, because the path of a test's own directory is too long for a socket.
 func newSocket() (string, error) {
 	for _, parent := range []string{os.TempDir(), "/tmp"} {
 		dir, err := os.MkdirTemp(parent, "rt")
@@ -99,7 +99,7 @@ func newSocket() (string, error) {
 			return "", fmt.Errorf("remove directory of the socket: %w", err)
 		}
 	}
-	return "", fmt.Errorf("the path of a socket in /tmp has more than %d bytes", longestSocket)
+	return "", fmt.Errorf("the path of a socket in /tmp is longer than %d bytes", longestSocket)
 }
 
 func (s *Server) removeSocket() error {
@@ -130,7 +130,7 @@ func (s *Server) launchOnFreePort() error {
 	return fmt.Errorf("start %s: no free port in %d attempts", s.binary, portAttempts)
 }
 
-// choosePorts chooses the ports that s needs, all different.
+// choosePorts sets the ports that s needs, all different.
 func (s *Server) choosePorts() error {
 	need := []*int{&s.port}
 	if s.tls != nil {
@@ -155,9 +155,9 @@ func (s *Server) choosePorts() error {
 	return nil
 }
 
-// freePort chooses below the range from which systems take the ports of outgoing connections (32768 and up). In that
-// range a client that keeps dialling a killed server would sooner or later be given the server's own port, connect to
-// itself, and keep the server from coming back.
+// freePort returns a free port below the range of outgoing connections (32768 and up). In that range, a client that
+// keeps dialling a killed server would at some point be given the server's port as its own, connect to itself, and keep
+// the server from restarting.
 func freePort() (int, error) {
 	const lowest, count = 20000, 12000
 	var last error
@@ -173,13 +173,13 @@ func freePort() (int, error) {
 	return 0, fmt.Errorf("find free port: %w", last)
 }
 
-// launch starts the process on s.port and waits until it answers. An error leaves no process behind.
+// launch starts the process on s.port and waits until it answers. On an error no process is left.
 func (s *Server) launch() error {
 	log, err := os.Create(s.logPath())
 	if err != nil {
 		return fmt.Errorf("create server log: %w", err)
 	}
-	defer func() { _ = log.Close() }() // the process has its own descriptor
+	defer func() { _ = log.Close() }() // the child has its own descriptor
 	cmd := exec.Command(s.binary, s.commandLine()...)
 	cmd.Stdout, cmd.Stderr = log, log
 	c, err := spawn(cmd)
@@ -219,8 +219,8 @@ func (s *Server) commandLine() []string {
 	return append(args, s.args...)
 }
 
-// awaitReady returns when c answers on s.port. That somebody answers is not enough: it could be the server of another
-// test process that took the port first, so the answer must carry the pid of c.
+// awaitReady blocks until c answers on s.port. The answer must contain the pid of c, because the server of another test
+// process may have taken the port first.
 func (s *Server) awaitReady(c *child) error {
 	ctx, cancel := context.WithTimeout(context.Background(), readyTimeout)
 	defer cancel()
@@ -246,8 +246,8 @@ func (s *Server) awaitReady(c *child) error {
 	}
 }
 
-// ask returns the process id of the server that client talks to, once that server is ready for commands. It knocks
-// first, because go-redis would log each refused connection and wait long before it tries again.
+// ask returns the process id of the server of client when it accepts commands. It dials a plain connection first,
+// because go-redis would log a refused connection and wait long before the next attempt.
 func (s *Server) ask(ctx context.Context, client *redis.Client) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
@@ -272,7 +272,7 @@ func (s *Server) ask(ctx context.Context, client *redis.Client) (int, error) {
 	return strconv.Atoi(pid)
 }
 
-// infoField returns the value of name in what INFO and CLUSTER INFO answer, or "".
+// infoField returns the value of name in an answer of INFO or CLUSTER INFO, or "".
 func infoField(info, name string) string {
 	for line := range strings.Lines(info) {
 		if v, ok := strings.CutPrefix(line, name+":"); ok {
@@ -314,7 +314,7 @@ func (s *Server) kill() error { return s.running().kill() }
 
 func (s *Server) terminate() error { return s.running().terminate() }
 
-// close frees everything of s; SIGKILL also ends a paused process.
+// close ends the process and releases everything of s. SIGKILL ends a paused process as well.
 func (s *Server) close() error {
 	return errors.Join(s.client.Close(), s.kill(), s.removeSocket())
 }

@@ -17,7 +17,7 @@ func TestWithTLS(t *testing.T) {
 	EachFlavor(t, func(t *testing.T, flavor Flavor) {
 		s := Start(t, WithTLS(), WithBinary(flavor.Binary))
 		addr := s.TLSAddr()
-		for range 2 { // also after a restart
+		for range 2 { // again after a restart
 			if err := pingWith(t, &redis.Options{Addr: s.TLSAddr(), TLSConfig: s.TLSConfig()}); err != nil {
 				t.Errorf("PING over TLS: %v", err)
 			}
@@ -79,9 +79,11 @@ func TestWithUnixSocket(t *testing.T) {
 func TestUserOfACL(t *testing.T) {
 	t.Parallel()
 	EachFlavor(t, func(t *testing.T, flavor Flavor) {
-		s := Start(t, WithBinary(flavor.Binary), WithArgs("--user", "reader", "on", ">secret", "~*", "-@all", "+get", "+ping", "+hello", "+client"))
-		set(t, s, "k", "v") // as the default user, who is still there
-		client := redis.NewClient(&redis.Options{Addr: s.Addr(), Username: "reader", Password: "secret", MaxRetries: -1})
+		s := Start(t, WithBinary(flavor.Binary),
+			WithArgs("--user", "reader", "on", ">secret", "~*", "-@all", "+get", "+ping", "+hello", "+client"))
+		set(t, s, "k", "v") // as the default user, which still exists
+		client := redis.NewClient(&redis.Options{Addr: s.Addr(), Username: "reader", Password: "secret",
+			MaxRetries: -1})
 		defer func() { _ = client.Close() }()
 		if got, err := client.Get(t.Context(), "k").Result(); err != nil || got != "v" {
 			t.Errorf("GET = %q, %v", got, err)

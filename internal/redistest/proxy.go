@@ -11,15 +11,14 @@ import (
 	"time"
 )
 
-// maxProxied is how many connections a proxy keeps; a client beyond that is hung up on.
+// maxProxied is the most connections of a proxy; it closes further ones at once.
 const maxProxied = 256
 
-// Proxy stands between clients and a server and breaks what passes through it, as networks do. It understands RESP, so
-// that a fault hits a certain command and not whatever happens to be in a packet. TLS passes through it unread: there
-// [Proxy.Blackhole], [Proxy.Latency] and [Proxy.CloseAll] work, the other faults do not. Pub/sub passes unread too, from
-// the SUBSCRIBE of a connection on.
+// Proxy stands between clients and a server and injects network faults. It parses RESP, so that a fault hits a chosen
+// command and not whatever a packet contains. TLS passes through unparsed: [Proxy.Blackhole], [Proxy.Latency] and
+// [Proxy.CloseAll] work with it, the other faults do not. A connection also becomes unparsed with its first SUBSCRIBE.
 //
-// Its methods are safe for concurrent use. Faults may be combined. Only [StartProxy] makes one.
+// [StartProxy] returns it. Its methods are safe for concurrent use, and faults can be combined.
 type Proxy struct {
 	tb       testing.TB
 	target   string
@@ -28,27 +27,27 @@ type Proxy struct {
 
 	mu      sync.Mutex
 	links   map[*link]struct{}
-	hole    chan struct{} // not nil while nothing passes; closed when things pass again
+	hole    chan struct{} // not nil during a blackhole, at whose end it is closed
 	held    int
 	latency time.Duration
 	faults  []*fault
 }
 
-// fault waits for the commands that it is meant for.
+// fault is injected into the commands that it selects.
 type fault struct {
-	commands []string // none means every one but those with which clients open a connection
-	left     int      // how many commands it has still to meet
-	open     int      // how many it has to hit until done is closed
+	commands []string // empty means all except those of handshake
+	left     int      // commands still to select
+	open     int      // commands still to hit until done is closed
 	done     chan struct{}
-	keep     int  // bytes of the reply that get through
-	request  bool // the command does not even reach the server
+	keep     int  // bytes of the reply that pass
+	request  bool // the command does not reach the server
 }
 
-// handshake are the commands that client libraries send by themselves.
+// handshake returns the commands that client libraries send on their own.
 func handshake() []string { return []string{"AUTH", "CLIENT", "HELLO", "SELECT"} }
 
-// StartProxy runs a proxy on a free port of 127.0.0.1 in front of the server at target, which need not be there yet. All
-// of its goroutines (two for each connection) are gone when t has ended. It must be called from the goroutine of t.
+// StartProxy runs a proxy on a free port of 127.0.0.1 in front of the server at target, which need not run yet. All of
+// its goroutines, two per connection, end with t. It must be called from the goroutine of t.
 func StartProxy(t testing.TB, target string) *Proxy {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -62,31 +61,31 @@ func StartProxy(t testing.TB, target string) *Proxy {
 		if err := p.listener.Close(); err != nil {
 			t.Errorf("redistest: close proxy: %v", err)
 		}
-		accepting.Wait() // then no connection comes after the last one that is closed here
+		accepting.Wait() // now no connection can follow the last one that is closed here
 		p.CloseAll()
 		p.wg.Wait()
 	})
 	return p
 }
 
-// Addr returns the host and port at which the proxy listens.
+// Addr returns the host and port on which the proxy listens.
 func (p *Proxy) Addr() string { return p.listener.Addr().String() }
 
-// DropReplies loses the replies of the next n commands: the server carries each one out, and then the connection is
-// closed without its reply. Names restrict it to these commands; without names it is every command but AUTH, CLIENT,
-// HELLO and SELECT, with which clients open a connection. The channel is closed when the n-th reply is lost.
+// DropReplies drops the replies of the next n commands: the server executes each command, and then its connection is
+// closed without the reply. Names select the commands; without names they are all except AUTH, CLIENT, HELLO and
+// SELECT, with which clients open a connection. The channel is closed when the n-th reply is dropped.
 func (p *Proxy) DropReplies(n int, commands ...string) <-chan struct{} {
 	return p.addFault(&fault{commands: commands, left: n})
 }
 
-// DropCommands closes the connection at each of the next n commands, which the server does not get to see. For names and
-// the channel see [Proxy.DropReplies].
+// DropCommands closes the connection at each of the next n commands, before the server receives it. For names and the
+// channel see [Proxy.DropReplies].
 func (p *Proxy) DropCommands(n int, commands ...string) <-chan struct{} {
 	return p.addFault(&fault{commands: commands, left: n, request: true})
 }
 
-// CutMidReply closes the connection after the first bytes of the reply to the next command, and always before its last
-// byte. For names and the channel see [Proxy.DropReplies].
+// CutMidReply closes the connection after the given number of bytes of the next reply, and always before its last byte.
+// For names and the channel see [Proxy.DropReplies].
 func (p *Proxy) CutMidReply(bytes int, commands ...string) <-chan struct{} {
 	return p.addFault(&fault{commands: commands, left: 1, keep: bytes})
 }
@@ -107,9 +106,9 @@ func (p *Proxy) addFault(f *fault) <-chan struct{} {
 	return f.done
 }
 
-// Blackhole holds back, while on, all that either side sends, and opens no connection to the server; the proxy goes on to
-// accept connections and keeps those that it has. What was held back is delivered when it is switched off, also that of
-// a client which has left meanwhile: the network had it already.
+// Blackhole holds back, while on, everything that either side sends and opens no connection to the server. The proxy
+// still accepts connections and keeps the existing ones. When it is switched off, everything that was held back is
+// delivered, even if its client has closed the connection: in a real network it would be on its way as well.
 func (p *Proxy) Blackhole(on bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -122,22 +121,23 @@ func (p *Proxy) Blackhole(on bool) {
 	}
 }
 
-// Held returns how many new connections, commands and replies [Proxy.Blackhole] holds back now, at most one for each
-// direction of a connection. A test waits for it with [Eventually] to know that its command is in there.
+// Held returns how many new connections, commands and replies [Proxy.Blackhole] holds back, at most one per direction
+// of a connection. With [Eventually], a test can wait until its command is held.
 func (p *Proxy) Held() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.held
 }
 
-// Latency delays from now on each reply by d; 0 ends that. Replies of one connection wait one after the other.
+// Latency delays each later reply by d; 0 ends the delay. The replies of one connection are delayed one after the
+// other.
 func (p *Proxy) Latency(d time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.latency = d
 }
 
-// CloseAll closes all connections and returns when nothing of them is left; new ones are welcome.
+// CloseAll closes all connections and blocks until their goroutines have ended. New connections are still accepted.
 func (p *Proxy) CloseAll() {
 	p.mu.Lock()
 	links := make([]*link, 0, len(p.links))
@@ -153,7 +153,7 @@ func (p *Proxy) CloseAll() {
 	}
 }
 
-// Connections returns how many clients are connected now.
+// Connections returns the number of connected clients.
 func (p *Proxy) Connections() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -166,11 +166,12 @@ func (p *Proxy) accept() {
 		conn, err := p.listener.Accept()
 		if err != nil {
 			if !errors.Is(err, net.ErrClosed) {
-				p.tb.Errorf("redistest: proxy accepts no more: %v", err)
+				p.tb.Errorf("redistest: the proxy stopped accepting connections: %v", err)
 			}
 			return
 		}
-		ctx, cancel := context.WithCancel(context.Background()) // that of the test ends before the cleanup of its clients
+		// the context of the test ends before the cleanup of its clients
+		ctx, cancel := context.WithCancel(context.Background())
 		l := &link{proxy: p, client: conn, cancel: cancel, gone: make(chan struct{})}
 		if !p.register(l) {
 			l.close()
@@ -196,7 +197,7 @@ func (p *Proxy) forget(l *link) {
 	delete(p.links, l)
 }
 
-// pass returns when nothing is held back any more; it is false if ctx ends before that.
+// pass blocks during a blackhole. It reports false if ctx ends first.
 func (p *Proxy) pass(ctx context.Context) bool {
 	for {
 		p.mu.Lock()
@@ -221,7 +222,7 @@ func (p *Proxy) pass(ctx context.Context) bool {
 	}
 }
 
-// delay waits for the latency; it is false if ctx ends before that.
+// delay waits for the latency. It reports false if ctx ends first.
 func (p *Proxy) delay(ctx context.Context) bool {
 	p.mu.Lock()
 	d := p.latency
@@ -239,7 +240,7 @@ func (p *Proxy) delay(ctx context.Context) bool {
 	}
 }
 
-// meet returns the fault that a command meets, or nil.
+// meet returns the fault for a command, or nil.
 func (p *Proxy) meet(command string) *fault {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -259,7 +260,7 @@ func (p *Proxy) meet(command string) *fault {
 	return nil
 }
 
-// strike notes that f has hit.
+// strike records that f was injected.
 func (p *Proxy) strike(f *fault) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

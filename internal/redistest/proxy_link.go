@@ -17,12 +17,12 @@ type link struct {
 	proxy  *Proxy
 	client net.Conn
 	cancel context.CancelFunc // of the context of run
-	gone   chan struct{}      // closed when its goroutines are
+	gone   chan struct{}      // closed when its goroutines have ended
 
 	mu      sync.Mutex
 	server  net.Conn // nil until it is dialled
-	pending []*fault // what the replies meet, in the order of the commands; nil for nothing
-	unread  bool     // replies can no longer be told apart, or never could
+	pending []*fault // the faults of expected replies, in the order of the commands; nil means none
+	unread  bool     // replies cannot be assigned to commands
 }
 
 // run carries the connection until either side or [link.close] ends it, and returns when both directions have ended.
@@ -46,7 +46,7 @@ func (l *link) run(ctx context.Context) {
 func (l *link) dial(ctx context.Context) bool {
 	conn, err := new(net.Dialer).DialContext(ctx, "tcp", l.proxy.target)
 	if err != nil {
-		return false // the client sees that the connection ends, and a test looks at the client
+		return false // the client sees the end of the connection, and tests check the client
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -102,8 +102,8 @@ func (l *link) carryCommands(ctx context.Context) {
 	}
 }
 
-// expect notes that a reply will come, and what is to happen to it. The replies to SUBSCRIBE and the like are as many as
-// its channels, in RESP3 none at all, so that from there on replies cannot be told apart.
+// expect records that a reply will come, and its fault. SUBSCRIBE and similar commands have one reply per channel, and
+// none in RESP3, so after them replies can no longer be assigned to commands.
 func (l *link) expect(command string, hit *fault) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -128,7 +128,7 @@ func (l *link) isUnread() bool {
 func (l *link) carryReplies(ctx context.Context) {
 	r := bufio.NewReader(l.server)
 	for {
-		// Whether replies are to be read is known as soon as something comes: the client speaks first.
+		// Whether to parse replies is known when the first one comes, because the client always speaks first.
 		if _, err := r.Peek(1); err != nil {
 			return
 		}
@@ -138,7 +138,7 @@ func (l *link) carryReplies(ctx context.Context) {
 		}
 		f, err := readFrame(r)
 		if err != nil {
-			// A reply that the server broke off goes to the client as it is.
+			// A reply that the server cut off is passed to the client as it is.
 			_, _ = l.client.Write(f.raw)
 			return
 		}
@@ -158,7 +158,7 @@ func (l *link) carryReplies(ctx context.Context) {
 	}
 }
 
-// reply returns what a reply meets. Push messages answer no command.
+// reply returns the fault of a reply. Push messages are not replies to a command.
 func (l *link) reply(f frame) *fault {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -170,7 +170,7 @@ func (l *link) reply(f frame) *fault {
 	return hit
 }
 
-// carryUnread passes bytes on as they come.
+// carryUnread passes bytes on without parsing them.
 func (l *link) carryUnread(ctx context.Context, r io.Reader, to io.Writer, reply bool) {
 	buffer := make([]byte, 16<<10)
 	for {

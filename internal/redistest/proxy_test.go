@@ -28,7 +28,8 @@ func TestProxyPasses(t *testing.T) {
 		t.Errorf("pipeline: %v, want redis.Nil of the missing key", err)
 	}
 	if got.Val() != value || !errors.Is(missing.Err(), redis.Nil) || info.Val() == "" || len(config.Val()) == 0 {
-		t.Errorf("replies: %d bytes, %v, %d bytes, %d settings", len(got.Val()), missing.Err(), len(info.Val()), len(config.Val()))
+		t.Errorf("replies: %d bytes, %v, %d bytes, %d settings", len(got.Val()), missing.Err(), len(info.Val()),
+			len(config.Val()))
 	}
 	sub := client.Subscribe(t.Context(), stream)
 	defer func() { _ = sub.Close() }()
@@ -64,7 +65,7 @@ func TestProxyDropsReplies(t *testing.T) {
 		t.Errorf("after the fault: %v", err)
 	}
 	if n, err := client.XLen(t.Context(), stream).Result(); err != nil || n != 3 {
-		t.Errorf("%d entries, %v; want 3, because the server carried out what nobody heard of", n, err)
+		t.Errorf("%d entries, %v; want 3, because the server executed the commands without a reply", n, err)
 	}
 	<-p.DropReplies(0)
 }
@@ -127,15 +128,17 @@ func TestProxyBlackhole(t *testing.T) {
 		t.Errorf("%d entries in the blackhole, want 1", n)
 	}
 	cancel()
-	_ = client.Close() // go-redis does not watch its context while it waits for a reply
+	_ = client.Close() // go-redis does not check the context while it waits for a reply
 	if err := <-failed; err == nil {
-		t.Error("XADD got through")
+		t.Error("XADD passed the blackhole")
 	}
 	p.Blackhole(false)
 	if line, err := bufio.NewReader(late).ReadString('\n'); err != nil || line != "+PONG\r\n" {
 		t.Errorf("after the blackhole: %q, %v", line, err)
 	}
-	Eventually(t, "the held command arrives", func() bool { return Shared(t).Client().XLen(t.Context(), stream).Val() == 2 })
+	Eventually(t, "the held command arrives", func() bool {
+		return Shared(t).Client().XLen(t.Context(), stream).Val() == 2
+	})
 	Eventually(t, "nothing is held", func() bool { return p.Held() == 0 })
 }
 
@@ -189,7 +192,7 @@ func TestProxyWithTLS(t *testing.T) {
 	t.Parallel()
 	s := Start(t, WithTLS())
 	p := StartProxy(t, s.TLSAddr())
-	p.DropReplies(1) // cannot be: nobody can read the commands
+	p.DropReplies(1) // has no effect: the proxy cannot parse the commands
 	conn, err := (&tls.Dialer{Config: s.TLSConfig()}).DialContext(t.Context(), "tcp", p.Addr())
 	if err != nil {
 		t.Fatal(err)
@@ -219,14 +222,15 @@ func TestReadFrame(t *testing.T) {
 			t.Errorf("frame of %q = %q, %v; want what there was and an error", broken, f.raw, err)
 		}
 	}
-	for raw, want := range map[string]string{"*1\r\n$4\r\nxadd\r\n": "XADD", "get k\r\n": "GET", "*0\r\n": "", "\r\n": ""} {
+	for raw, want := range map[string]string{"*1\r\n$4\r\nxadd\r\n": "XADD", "get k\r\n": "GET", "*0\r\n": "",
+		"\r\n": ""} {
 		if got := (frame{kind: raw[0], raw: []byte(raw)}).command(); got != want {
 			t.Errorf("command of %q = %q, want %q", raw, got, want)
 		}
 	}
 }
 
-// proxied returns a proxy in front of s and a client that never sends anything twice.
+// proxied returns a proxy in front of s and a client that does not retry.
 func proxied(t *testing.T, s *Server) (*Proxy, *redis.Client) {
 	t.Helper()
 	p := StartProxy(t, s.Addr())

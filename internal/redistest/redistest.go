@@ -1,17 +1,15 @@
-// Package redistest runs real redis-server (or valkey-server) processes for tests.
-//
-// [Start] gives a test a private server that it may kill, pause and restart; [Shared] gives all tests of a process one
-// server between them, which is cheaper and enough wherever a test only needs its own stream ([Stream]). A package that
-// uses [Shared] has
+// Package redistest runs real redis-server (or valkey-server) processes for tests. [Start] gives a test a private
+// server, which it may kill, pause and restart. [Shared] gives all tests of a process one common server, which is
+// cheaper and enough for a test that only needs its own stream ([Stream]). A package that uses [Shared] has
 //
 //	func TestMain(m *testing.M) { redistest.Main(m) }
 //
-// A server never outlives the test process: Linux kills it when the process ends in whatever way; elsewhere the cleanup
-// does, so that only a killed test process leaves it behind.
+// A server does not outlive the test process: on Linux the kernel kills it when the process ends for any reason;
+// elsewhere the cleanup does, so that only a killed test process leaves it running.
 //
-// STREAMGATE_REDIS_SERVER names another server program than the one on the PATH; `make test-servers` uses it.
+// STREAMGATE_REDIS_SERVER names a server program to use instead of the one on the PATH; `make test-servers` sets it.
 //
-// Where no server is installed the tests fail, they are never skipped: a test that did not run proves nothing.
+// Without an installed server the tests fail and are not skipped, because a test that did not run proves nothing.
 package redistest
 
 import (
@@ -32,16 +30,16 @@ const (
 	readyTimeout = 10 * time.Second
 	exitTimeout  = 10 * time.Second
 	portAttempts = 20
-	logTail      = 4096 // bytes of the server's log that a failure shows
+	logTail      = 4096 // bytes of the log that an error contains
 )
 
-// errNoServer is the whole message, because it is all that somebody with a fresh checkout sees.
+// errNoServer is the complete message, because it may be all that a new contributor sees.
 var errNoServer = errors.New("neither redis-server nor valkey-server is on the PATH: install one with `make test-deps`")
 
-// errPortTaken says that another process has the port, so that a free one must be chosen again.
+// errPortTaken means that another process has taken the port, and another one must be chosen.
 var errPortTaken = errors.New("port is taken by another process")
 
-// Option changes how [Start] starts a server.
+// Option configures a server of [Start].
 type Option func(*settings)
 
 type settings struct {
@@ -53,13 +51,14 @@ type settings struct {
 	role     role
 }
 
-// WithAOF turns the append-only file on, with fsync as appendfsync: "always", "everysec" or "no". With it the data
-// outlives [Server.Kill] and [Server.Restart]; without it they begin empty.
+// WithAOF enables the append-only file, with fsync as its appendfsync: "always", "everysec" or "no". With it, data
+// survives [Server.Kill] and [Server.Restart]; without it, the server restarts empty.
 func WithAOF(fsync string) Option {
 	return WithArgs("--appendonly", "yes", "--appendfsync", fsync)
 }
 
-// WithArgs appends arguments to the server's command line, for example "--maxmemory", "4mb". A later one wins.
+// WithArgs appends arguments to the server's command line, such as "--maxmemory", "4mb". Later arguments override
+// earlier ones.
 func WithArgs(args ...string) Option {
 	return func(s *settings) { s.args = append(s.args, args...) }
 }
@@ -75,13 +74,13 @@ func WithReplicas(n int) Option {
 	return func(s *settings) { s.replicas = n }
 }
 
-// WithUnixSocket makes the server listen on a Unix socket too, at [Server.Socket].
+// WithUnixSocket makes the server also listen on a Unix socket, at [Server.Socket].
 func WithUnixSocket() Option {
 	return func(s *settings) { s.socket = true }
 }
 
-// Server is one running server process. Its methods are safe for concurrent use, also from goroutines other than the
-// test's own: what goes wrong in them marks the test as failed and does not stop it. Only [Start] and [Shared] make one.
+// Server is a running server process. [Start] and [Shared] return it. Its methods are safe for concurrent use, from any
+// goroutine: an error in them marks the test as failed and does not stop it.
 type Server struct {
 	tb      testing.TB // nil for the shared server, which belongs to no single test
 	binary  string
@@ -98,9 +97,9 @@ type Server struct {
 	child *child
 }
 
-// Start runs a private server on a free port of 127.0.0.1, with its files in a directory of the test, and returns when
-// it answers. It keeps nothing on disk unless [WithAOF] says so. The server and its client are gone when t has ended.
-// Start must be called from the goroutine of t, which it fails when the server does not start.
+// Start runs a private server on a free port of 127.0.0.1, with its files in a directory of the test, and blocks until
+// it answers. It keeps nothing on disk without [WithAOF]. The server and its client end with t. Start must be called
+// from the goroutine of t, which fails if the server does not start.
 func Start(t testing.TB, opts ...Option) *Server {
 	t.Helper()
 	set := newSettings(opts)
@@ -110,7 +109,7 @@ func Start(t testing.TB, opts ...Option) *Server {
 	return startFor(t, t.TempDir(), set)
 }
 
-// startFor is [Start] for settings that are there already.
+// startFor is [Start] with given settings.
 func startFor(t testing.TB, dir string, set settings) *Server {
 	t.Helper()
 	s, err := start(dir, set)
@@ -126,7 +125,7 @@ func startFor(t testing.TB, dir string, set settings) *Server {
 	return s
 }
 
-// Addr returns the host and port of s, which stay the same over a restart.
+// Addr returns the host and port of s, which a restart does not change.
 func (s *Server) Addr() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port)) }
 
 // URL returns the address of s as a redis:// URL.
@@ -136,25 +135,25 @@ func (s *Server) URL() string { return "redis://" + s.Addr() }
 // [WithUnixSocket].
 func (s *Server) Socket() string { return s.socket }
 
-// Client returns the client of s; each call returns the same one, and it must not be closed by the caller. It never
-// sends a command twice (MaxRetries -1) and obeys the deadline of a context, so that a test sees what really happened.
+// Client returns the client of s. Each call returns the same one, which the caller must not close. It does not retry
+// commands (MaxRetries -1) and obeys the deadline of a context, so that a test sees what really happened.
 func (s *Server) Client() *redis.Client { return s.client }
 
-// Kill ends the server as a crash would (SIGKILL) and returns when it is gone. On a dead server it does nothing.
+// Kill ends the server like a crash (SIGKILL) and blocks until it has ended. It does nothing to a dead server.
 func (s *Server) Kill() {
 	s.private().Helper()
 	s.report("kill server", s.kill())
 }
 
-// Stop ends the server in its orderly way (SIGTERM) and returns when it is gone. A paused server is resumed first. On a
-// dead server it does nothing.
+// Stop shuts the server down (SIGTERM) and blocks until it has ended. A paused server is resumed first. It does nothing
+// to a dead server.
 func (s *Server) Stop() {
 	s.private().Helper()
 	s.report("stop server", s.terminate())
 }
 
-// Restart ends the server with [Server.Stop], if it lives, and starts it again on the same port and directory; it
-// returns when the server answers, which is after it has loaded its append-only file.
+// Restart stops a live server with [Server.Stop] and starts it again with the same port and directory. It blocks until
+// the server answers, which is after it has loaded its append-only file.
 func (s *Server) Restart() {
 	s.private().Helper()
 	if err := s.terminate(); err != nil {
@@ -169,7 +168,7 @@ func (s *Server) Restart() {
 	s.report("restart server", err)
 }
 
-// Pause freezes the server (SIGSTOP): its connections stay open, and nothing answers until [Server.Resume].
+// Pause freezes the server (SIGSTOP): its connections stay open, but it does not answer until [Server.Resume].
 func (s *Server) Pause() {
 	s.private().Helper()
 	c := s.running()
@@ -177,7 +176,7 @@ func (s *Server) Pause() {
 	s.report("pause server", c.signal(syscall.SIGSTOP))
 }
 
-// Resume lets a paused server go on (SIGCONT).
+// Resume continues a paused server (SIGCONT).
 func (s *Server) Resume() {
 	s.private().Helper()
 	c := s.running()
@@ -185,8 +184,7 @@ func (s *Server) Resume() {
 	c.paused.Store(false)
 }
 
-// Stream returns a stream name that no other test has: the name of t, cut down to letters, digits, "-" and "_", and a
-// random end.
+// Stream returns a unique stream name: the name of t, reduced to letters, digits, "-" and "_", with a random suffix.
 func Stream(t testing.TB) string {
 	t.Helper()
 	return sanitise(t.Name()) + "-" + strings.ToLower(rand.Text()[:10])
@@ -204,10 +202,10 @@ func sanitise(name string) string {
 	return clean[:min(len(clean), longest)]
 }
 
-// private returns the test of s. The shared server has none, and what would break other tests is refused there.
+// private returns the test of s. It panics for the shared server, which has none: stopping it would break other tests.
 func (s *Server) private() testing.TB {
 	if s.tb == nil {
-		panic("redistest: the shared server must not be stopped or paused; take a private one with Start")
+		panic("redistest: the shared server must not be stopped or paused; use a private one from Start")
 	}
 	return s.tb
 }

@@ -54,10 +54,10 @@ func TestPauseAndResume(t *testing.T) {
 		t.Errorf("after resume: %v", err)
 	}
 	s.Pause()
-	s.Stop() // must end a paused server too
-	s.Kill() // and a second end is none
+	s.Stop() // must also end a paused server
+	s.Kill() // a second call does nothing
 	s.Restart()
-	s.Pause() // the cleanup has to cope with it
+	s.Pause() // the cleanup must handle it
 }
 
 func TestWithArgs(t *testing.T) {
@@ -76,7 +76,8 @@ func TestPortTaken(t *testing.T) {
 	if err := second.launch(); !errors.Is(err, errPortTaken) {
 		t.Errorf("launch on a taken port: %v, want errPortTaken", err)
 	}
-	if _, err := start(t.TempDir(), newSettings([]Option{WithArgs("--no-such-option", "1")})); err == nil || errors.Is(err, errPortTaken) {
+	if _, err := start(t.TempDir(), newSettings([]Option{WithArgs("--no-such-option", "1")})); err == nil ||
+		errors.Is(err, errPortTaken) {
 		t.Errorf("start with a wrong option: %v, want what the server said", err)
 	}
 }
@@ -123,7 +124,8 @@ func TestNoServerInstalled(t *testing.T) {
 	if err != nil || path != "/opt/valkey-server" {
 		t.Errorf("path = %q, %v; want valkey-server as fallback", path, err)
 	}
-	if _, err := start(t.TempDir(), newSettings([]Option{WithBinary("/no/such/server")})); !errors.Is(err, os.ErrNotExist) {
+	if _, err := start(t.TempDir(), newSettings([]Option{WithBinary("/no/such/server")})); !errors.Is(err,
+		os.ErrNotExist) {
 		t.Errorf("err = %v, want os.ErrNotExist", err)
 	}
 }

@@ -8,14 +8,14 @@ import (
 	"strings"
 )
 
-// frame is one command of a client or one reply of a server, as it is on the wire.
+// frame is one command of a client or one reply of a server, in its wire form.
 type frame struct {
 	kind byte // its first byte
 	raw  []byte
 }
 
-// readFrame reads one frame: a RESP2 or RESP3 value, or the line of an inline command. It returns what it has read so
-// far with the error that ended it.
+// readFrame reads one frame: a RESP2 or RESP3 value, or an inline command. With an error it returns the bytes read so
+// far.
 func readFrame(r *bufio.Reader) (frame, error) {
 	var raw []byte
 	err := readValue(r, &raw)
@@ -26,7 +26,7 @@ func readFrame(r *bufio.Reader) (frame, error) {
 	return f, err
 }
 
-// readValue appends one value with all that is in it. An attribute is a part of the value after it.
+// readValue appends one value with its elements. An attribute belongs to the value that follows it.
 func readValue(r *bufio.Reader, raw *[]byte) error {
 	line, err := r.ReadBytes('\n')
 	*raw = append(*raw, line...)
@@ -35,7 +35,7 @@ func readValue(r *bufio.Reader, raw *[]byte) error {
 	}
 	values := 0
 	switch line[0] {
-	case '$', '=', '!': // strings with their length before them
+	case '$', '=', '!': // strings with a length prefix
 		n, err := length(line)
 		if err != nil || n < 0 {
 			return err
@@ -53,7 +53,7 @@ func readValue(r *bufio.Reader, raw *[]byte) error {
 	if err != nil {
 		return err
 	}
-	for range values { // not at all for a null array, whose length is -1
+	for range values { // never for a null array, whose length is -1
 		if err := readValue(r, raw); err != nil {
 			return err
 		}

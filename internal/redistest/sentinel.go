@@ -18,23 +18,24 @@ const (
 	masterName       = "test-master"
 	sentinelCount    = 3
 	sentinelQuorum   = 2
-	failoverPatience = 5 * time.Second // after which a failover that was asked for is asked for again
-	commandTimeout   = 2 * time.Second // for the harness's own commands, some of which go to dying servers
+	failoverPatience = 5 * time.Second // between two requests for a failover
+	commandTimeout   = 2 * time.Second // for commands of this package, some of which go to dying servers
 )
 
-// Sentinel is a master, its replicas and three sentinels that watch over them, all processes of their own. Its methods
-// are safe for concurrent use. A paused process counts as dead. Only [StartSentinel] makes one.
+// Sentinel is a master, its replicas and three sentinels that monitor them, each as a process. [StartSentinel] returns
+// it. Its methods are safe for concurrent use. A paused process counts as dead.
 type Sentinel struct {
 	tb        testing.TB
-	servers   []*Server // the first one began as the master
+	servers   []*Server // the first one is the initial master
 	sentinels []*Server
 }
 
-// StartSentinel runs one master, one replica ([WithReplicas] changes that) and three sentinels, and returns when the
-// replicas are connected and the sentinels know them and each other. The options go to the master and its replicas;
-// [WithBinary] counts for the sentinels too. A master that does not answer for a second is taken for dead. After
-// [Server.Kill] and [Server.Restart] a server remembers what the sentinels made of it; one that was replaced meanwhile
-// comes back as a master and is made a replica soon. It must be called from the goroutine of t, whose end ends them all.
+// StartSentinel runs one master, one replica ([WithReplicas] changes the number) and three sentinels. It blocks until
+// the replicas are connected and the sentinels know them and each other. The options apply to the master and its
+// replicas; [WithBinary] applies to the sentinels as well. A master that does not answer for a second is considered
+// dead. A server keeps the role that the sentinels gave it over [Server.Kill] and [Server.Restart]; one that was
+// replaced meanwhile comes back as a master and is soon made a replica. It must be called from the goroutine of t,
+// whose cleanup ends all processes.
 func StartSentinel(t testing.TB, opts ...Option) *Sentinel {
 	t.Helper()
 	set := newSettings(opts)
@@ -65,25 +66,25 @@ func StartSentinel(t testing.TB, opts ...Option) *Sentinel {
 	return s
 }
 
-// replicationArgs are for servers that have replicas or are some. A copy that is streamed is not followed by new writes
-// before the replica has acknowledged it, which it does once a second; one that goes through a file is, at once. The file
-// does not stay, for it would come back as data after a restart.
+// replicationArgs returns the arguments of masters and replicas. After a diskless copy, the master sends no new writes
+// before the replica has acknowledged it, which takes up to a second; after a copy through a file it sends them at
+// once. The file is deleted, because a restart would load it.
 func replicationArgs() []string {
 	return []string{"--repl-diskless-sync", "no", "--rdb-del-sync-files", "yes", "--repl-ping-replica-period", "1"}
 }
 
-// awaitReplicas returns when n replicas have what master has, and get what is written from now on. That they say to be
+// awaitReplicas blocks until n replicas have all data of master and receive new writes. That they report to be
 // connected is not enough.
 func awaitReplicas(t testing.TB, master *Server, n int) {
 	t.Helper()
 	if n == 0 {
 		return
 	}
-	Eventually(t, "replicas are in step", func() bool {
+	Eventually(t, "the replicas are in sync", func() bool {
 		ctx, cancel := context.WithTimeout(context.Background(), commandTimeout)
 		defer cancel()
-		pipe := master.client.Pipeline() // WAIT is about what its own connection has written
-		pipe.Publish(ctx, "redistest", "something that replicas get")
+		pipe := master.client.Pipeline() // WAIT concerns only the writes of its own connection
+		pipe.Publish(ctx, "redistest", "a value that replicas receive")
 		acknowledged := pipe.Do(ctx, "WAIT", n, commandTimeout.Milliseconds()/2)
 		_, err := pipe.Exec(ctx)
 		got, _ := acknowledged.Int() // an error is that of Exec
@@ -91,9 +92,9 @@ func awaitReplicas(t testing.TB, master *Server, n int) {
 	})
 }
 
-// memberDir returns the directory of one server of a group, in memory where the system has a place for that. Sentinels
-// and nodes of a cluster write what they learn to a file and wait for the disk. On a busy one that takes seconds, in which
-// the others take them for dead. What a server writes by itself (WithAOF) can be too much for there.
+// memberDir returns the directory of one server of a group, in memory if the system offers that. Sentinels and nodes of
+// a cluster sync what they learn to a file. On a busy disk that takes seconds, in which the others consider them dead.
+// The append-only file of a server (WithAOF) can be too large for memory.
 func memberDir(t testing.TB, set settings) string {
 	t.Helper()
 	const memory = "/dev/shm"
@@ -112,8 +113,9 @@ func memberDir(t testing.TB, set settings) string {
 	return dir
 }
 
-// sentinelConfig makes the configuration of the sentinel number i. They take the master for dead one after the other: all
-// at once each of them would vote for itself, nobody would be elected, and they would wait long before they tried again.
+// sentinelConfig returns the configuration of sentinel number i. The sentinels consider the master dead one after the
+// other: at the same time, each would vote for itself, none would be elected, and they would wait long before the next
+// attempt.
 func (s *Sentinel) sentinelConfig(watcher *Server, i int) string {
 	return strings.NewReplacer("NAME", masterName).Replace(fmt.Sprintf(`port %d
 bind 127.0.0.1
@@ -126,12 +128,11 @@ sentinel parallel-syncs NAME 2
 `, watcher.port, watcher.dir, s.servers[0].port, sentinelQuorum, 1000+400*i))
 }
 
-// announceEvery sets how often the sentinels tell each other what they know (2 s by default). A short period makes them
-// find each other soon, but they also wait for only four of them before they undo a promotion of which they have not
-// heard. It shortens as well how often they ask the servers for their role (10 s), how often for an answer at all (1 s, and
-// a server must not be late for having been asked late; but they promote no replica of which they have not heard for five
-// of these, and during a failover they ask once a second), and how long they do nothing after the whole machine has
-// stalled (30 s).
+// announceEvery sets how often the sentinels publish what they know (2 s by default). With a short period they discover
+// each other soon, but they also wait for only four periods before they undo a promotion of which they have not heard.
+// It also shortens how often they query the roles of the servers (10 s), how often they send PING (1 s; a rare PING
+// would make a healthy server look late, but a sentinel promotes no replica that was silent for five periods, and sends
+// one per second during a failover), and how long they pause after the whole machine has stalled (30 s).
 func (s *Sentinel) announceEvery(t testing.TB, period time.Duration) {
 	t.Helper()
 	for _, watcher := range s.sentinels {
@@ -154,23 +155,22 @@ func (s *Sentinel) complete(replicas int) bool {
 	return true
 }
 
-// Addrs returns the hosts and ports of the sentinels, also of dead ones.
+// Addrs returns the hosts and ports of the sentinels, including dead ones.
 func (s *Sentinel) Addrs() []string { return addrs(s.sentinels) }
 
-// MasterName returns the name by which the sentinels know the master.
+// MasterName returns the name of the master in the sentinels.
 func (s *Sentinel) MasterName() string { return masterName }
 
-// Options returns new options for a client that asks the sentinels for the master. The caller may change them.
+// Options returns new options for a client that finds the master through the sentinels. The caller may change them.
 func (s *Sentinel) Options() *redis.UniversalOptions {
 	return &redis.UniversalOptions{Addrs: s.Addrs(), MasterName: masterName}
 }
 
-// Sentinels returns the servers that watch. They may be killed, paused and restarted; two of three are needed for a
-// failover.
+// Sentinels returns the sentinels. Tests may kill, pause and restart them; a failover needs two of the three.
 func (s *Sentinel) Sentinels() []*Server { return append([]*Server(nil), s.sentinels...) }
 
-// Master returns the server that the first living sentinel takes for the master, even if it is dead. The test fails, and
-// it returns nil, if no sentinel answers.
+// Master returns the server that the first live sentinel names as the master, even if it is dead. If no sentinel
+// answers, the test fails and Master returns nil.
 func (s *Sentinel) Master() *Server {
 	s.tb.Helper()
 	for _, watcher := range s.sentinels {
@@ -185,7 +185,7 @@ func (s *Sentinel) Master() *Server {
 	return nil
 }
 
-// Replicas returns the servers other than [Sentinel.Master], also dead ones.
+// Replicas returns the servers other than [Sentinel.Master], including dead ones.
 func (s *Sentinel) Replicas() []*Server {
 	s.tb.Helper()
 	master := s.Master()
@@ -198,12 +198,13 @@ func (s *Sentinel) Replicas() []*Server {
 	return replicas
 }
 
-// Failover makes the sentinels promote a replica of a healthy master, and returns the new master when
-// [Sentinel.AwaitMaster] would. It must be called from the goroutine of t.
+// Failover makes the sentinels promote a replica of a healthy master, and returns the new master like
+// [Sentinel.AwaitMaster]. It must be called from the goroutine of t.
 func (s *Sentinel) Failover(t testing.TB) *Server {
 	t.Helper()
 	former := s.Master()
-	// A sentinel refuses while it does not see a good replica or an earlier failover is not quite over, and it may give up.
+	// A sentinel refuses while it sees no suitable replica or an earlier failover is not complete, and it may give up
+	// later.
 	again := every(failoverPatience)
 	var master *Server
 	Eventually(t, "the sentinels have failed over", func() bool {
@@ -220,7 +221,8 @@ func (s *Sentinel) Failover(t testing.TB) *Server {
 	return master
 }
 
-// every returns a function that runs what it is given until that succeeds, and again when period has passed since.
+// every returns a function that runs its argument on each call until that succeeds, and again a period after each
+// success.
 func every(period time.Duration) func(func() bool) {
 	var last time.Time
 	return func(f func() bool) {
@@ -230,9 +232,9 @@ func every(period time.Duration) func(func() bool) {
 	}
 }
 
-// AwaitMaster returns the new master when all living sentinels name the same server, which is not former and which takes
-// itself for the master too. It does not wait until former has become a replica. It must be called from the goroutine
-// of t.
+// AwaitMaster blocks until all live sentinels name the same server other than former, and that server reports to be a
+// master, and returns it. It does not wait until former has become a replica. It must be called from the goroutine of
+// t.
 func (s *Sentinel) AwaitMaster(t testing.TB, former *Server) *Server {
 	t.Helper()
 	var master *Server
@@ -243,7 +245,8 @@ func (s *Sentinel) AwaitMaster(t testing.TB, former *Server) *Server {
 	return master
 }
 
-// newMaster returns the master on which the sentinels and it agree, or nil if that is still former.
+// newMaster returns the master that the sentinels agree on and that reports to be one, or nil if there is none or it is
+// former.
 func (s *Sentinel) newMaster(former *Server) *Server {
 	master := s.agreed()
 	if master == nil || master == former || master.field("replication", "role") != "master" {
@@ -252,7 +255,7 @@ func (s *Sentinel) newMaster(former *Server) *Server {
 	return master
 }
 
-// agreed returns what all living sentinels take for the master, or nil.
+// agreed returns the server that all live sentinels name as the master, or nil.
 func (s *Sentinel) agreed() *Server {
 	var master *Server
 	for _, watcher := range s.sentinels {
@@ -276,7 +279,7 @@ func (s *Sentinel) masterOf(watcher *Server) *Server {
 	return serverAt(s.servers, net.JoinHostPort(state["ip"], state["port"]))
 }
 
-// masterState asks a sentinel about the master.
+// masterState queries a sentinel for the state of the master.
 func (s *Server) masterState() (map[string]string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), commandTimeout)
 	defer cancel()
@@ -287,7 +290,7 @@ func (s *Server) masterState() (map[string]string, error) {
 	return cmd.Result()
 }
 
-// do runs a command whose answer does not matter.
+// do runs a command and ignores its answer.
 func (s *Server) do(args ...any) error {
 	ctx, cancel := context.WithTimeout(context.Background(), commandTimeout)
 	defer cancel()
@@ -301,7 +304,7 @@ func (s *Server) field(section, name string) string {
 	return infoField(s.client.Info(ctx, section).Val(), name)
 }
 
-// alive tells if the process is there and not paused.
+// alive reports whether the process runs and is not paused.
 func (s *Server) alive() bool {
 	c := s.running()
 	select {

@@ -15,7 +15,8 @@ func TestSentinelFailover(t *testing.T) {
 		t.Logf("started in %v", time.Since(begin))
 		first := s.Master()
 		set(t, first, "k", "v")
-		if s.MasterName() == "" || len(s.Addrs()) != 3 || len(s.Sentinels()) != 3 || len(s.Replicas()) != 1 || s.Replicas()[0] == first {
+		if s.MasterName() == "" || len(s.Addrs()) != 3 || len(s.Sentinels()) != 3 || len(s.Replicas()) != 1 ||
+			s.Replicas()[0] == first {
 			t.Errorf("sentinels %v, replicas %v", s.Addrs(), s.Replicas())
 		}
 
@@ -25,7 +26,9 @@ func TestSentinelFailover(t *testing.T) {
 		if second == first || s.Master() != second || s.Replicas()[0] != first {
 			t.Errorf("master after failover: %s, was %s", second.Addr(), first.Addr())
 		}
-		Eventually(t, "old master follows", func() bool { return first.field("replication", "master_link_status") == "up" })
+		Eventually(t, "old master follows", func() bool {
+			return first.field("replication", "master_link_status") == "up"
+		})
 
 		begin = time.Now()
 		second.Kill()
@@ -34,7 +37,9 @@ func TestSentinelFailover(t *testing.T) {
 		}
 		t.Logf("failover after kill in %v", time.Since(begin))
 		second.Restart()
-		Eventually(t, "killed master follows", func() bool { return second.field("replication", "master_link_status") == "up" })
+		Eventually(t, "killed master follows", func() bool {
+			return second.field("replication", "master_link_status") == "up"
+		})
 		client := redis.NewUniversalClient(s.Options())
 		defer func() { _ = client.Close() }()
 		if got, err := client.Get(t.Context(), "k").Result(); err != nil || got != "v" {
@@ -50,11 +55,11 @@ func TestSentinelWithTwoReplicas(t *testing.T) {
 		t.Fatalf("%d replicas, want 2", got)
 	}
 	promoted := s.Failover(t)
-	promoted.Restart() // it remembers that it was promoted
+	promoted.Restart() // it keeps the role of its promotion
 	if got := promoted.field("replication", "role"); got != "master" {
 		t.Errorf("role after restart: %s, want master", got)
 	}
-	s.Sentinels()[0].Kill() // two are enough
+	s.Sentinels()[0].Kill() // two sentinels are enough
 	promoted.Pause()
 	next := s.AwaitMaster(t, promoted)
 	promoted.Resume()

@@ -10,8 +10,8 @@ import (
 	"go.uber.org/goleak"
 )
 
-// shared is the one server of this test process.
-var shared sharedServer //nolint:gochecknoglobals // "one a process" is what it is for, and only TestMain spans all tests
+// shared is the common server of this test process.
+var shared sharedServer //nolint:gochecknoglobals // it is one per process, and only TestMain spans all tests
 
 type sharedServer struct {
 	mu     sync.Mutex
@@ -19,8 +19,8 @@ type sharedServer struct {
 	err    error
 }
 
-// Shared returns the server that all tests of this process have in common, and starts it at the first call. Tests must
-// work on streams of their own ([Stream]) and must not flush, configure or stop it. [Main] ends it.
+// Shared returns the server that all tests of this process share, and starts it at the first call. Tests must use their
+// own streams ([Stream]) and must not flush, configure or stop the server. [Main] ends it.
 func Shared(t testing.TB) *Server {
 	t.Helper()
 	s, err := shared.get()
@@ -30,8 +30,8 @@ func Shared(t testing.TB) *Server {
 	return s
 }
 
-// Main is the body of a TestMain: it runs the tests, ends the shared server, checks that no goroutine is left (only
-// after success, because a failed test leaks for its own reasons), and exits. The options go to goleak.
+// Main is the body of a TestMain: it runs the tests, ends the shared server, checks that no goroutine is left, and
+// exits. It skips that check after a failure, because a failed test often leaves goroutines. The options go to goleak.
 func Main(m *testing.M, opts ...goleak.Option) {
 	code := m.Run()
 	err := shared.close()

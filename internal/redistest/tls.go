@@ -17,37 +17,37 @@ import (
 	"time"
 )
 
-// WithTLS makes the server listen with TLS too, at [Server.TLSAddr], with a certificate for 127.0.0.1 and localhost from
-// an authority that is made for this server alone. A client may show a certificate and need not; with
-// WithArgs("--tls-auth-clients", "yes") it must. The plain port of [Server.Addr] stays, for the harness.
+// WithTLS makes the server also listen with TLS, at [Server.TLSAddr]. Its certificate for 127.0.0.1 and localhost comes
+// from an authority for this server alone. A client certificate is optional, and required with
+// WithArgs("--tls-auth-clients", "yes"). The plain port of [Server.Addr] stays open, for this package.
 func WithTLS() Option {
 	return func(s *settings) { s.tls = true }
 }
 
-// TLSFiles are the paths of PEM files, for programs that are configured with paths.
+// TLSFiles are the paths of PEM files.
 type TLSFiles struct {
 	CA   string // the certificate of the authority
 	Cert string // a certificate of that authority, for servers and clients
 	Key  string // its private key
 }
 
-// tlsListener is what a server with TLS has more than others.
+// tlsListener is the TLS listener of a server.
 type tlsListener struct {
 	port   int
 	files  TLSFiles
 	config *tls.Config
 }
 
-// TLSAddr returns the host and port where s speaks TLS; they stay the same over a restart. It needs [WithTLS].
+// TLSAddr returns the host and port of the TLS listener, which a restart does not change. It requires [WithTLS].
 func (s *Server) TLSAddr() string {
 	return net.JoinHostPort("127.0.0.1", strconv.Itoa(s.withTLS().port))
 }
 
-// TLSConfig returns a new configuration for clients of [Server.TLSAddr]: it trusts the authority of s alone and shows a
-// certificate of it. The caller may change it. It needs [WithTLS].
+// TLSConfig returns a new configuration for clients of [Server.TLSAddr], which the caller may change. It trusts only
+// the authority of s and contains a client certificate. It requires [WithTLS].
 func (s *Server) TLSConfig() *tls.Config { return s.withTLS().config.Clone() }
 
-// TLSFiles returns what [Server.TLSConfig] consists of, as files. It needs [WithTLS].
+// TLSFiles returns the parts of [Server.TLSConfig] as files. It requires [WithTLS].
 func (s *Server) TLSFiles() TLSFiles { return s.withTLS().files }
 
 func (s *Server) withTLS() *tlsListener {
@@ -64,21 +64,21 @@ func (l *tlsListener) args() []string {
 	}
 }
 
-// newTLSListener makes an authority and one certificate, which serves both sides, and writes them to dir.
+// newTLSListener creates an authority and one certificate for servers and clients, and writes them to dir.
 func newTLSListener(dir string) (*tlsListener, error) {
 	caKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return nil, fmt.Errorf("make key of the authority: %w", err)
+		return nil, fmt.Errorf("create key of the authority: %w", err)
 	}
 	ca := certificate(1, "redistest authority")
 	ca.IsCA, ca.BasicConstraintsValid, ca.KeyUsage = true, true, x509.KeyUsageCertSign
 	caDER, err := x509.CreateCertificate(rand.Reader, ca, ca, caKey.Public(), caKey)
 	if err != nil {
-		return nil, fmt.Errorf("make certificate of the authority: %w", err)
+		return nil, fmt.Errorf("create certificate of the authority: %w", err)
 	}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return nil, fmt.Errorf("make key: %w", err)
+		return nil, fmt.Errorf("create key: %w", err)
 	}
 	leaf := certificate(2, "redistest")
 	leaf.IPAddresses, leaf.DNSNames = []net.IP{net.IPv4(127, 0, 0, 1)}, []string{"localhost"}
@@ -86,7 +86,7 @@ func newTLSListener(dir string) (*tlsListener, error) {
 	leaf.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}
 	leafDER, err := x509.CreateCertificate(rand.Reader, leaf, ca, key.Public(), caKey)
 	if err != nil {
-		return nil, fmt.Errorf("make certificate: %w", err)
+		return nil, fmt.Errorf("create certificate: %w", err)
 	}
 	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
@@ -98,7 +98,7 @@ func newTLSListener(dir string) (*tlsListener, error) {
 	return l, l.write(caDER, leafDER, keyDER)
 }
 
-// write puts the three into their files, and into the configuration of clients.
+// write stores the certificates and the key in their files and in the configuration of clients.
 func (l *tlsListener) write(ca, leaf, key []byte) error {
 	pems := make(map[string][]byte)
 	for path, block := range map[string]*pem.Block{
@@ -123,7 +123,7 @@ func (l *tlsListener) write(ca, leaf, key []byte) error {
 	return nil
 }
 
-// certificate returns a template that is valid around now: the clocks of one machine agree, but whole seconds are cut.
+// certificate returns a template whose validity begins before now, because times in certificates are cut to seconds.
 func certificate(serial int64, name string) *x509.Certificate {
 	now := time.Now()
 	return &x509.Certificate{

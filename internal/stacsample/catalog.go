@@ -9,8 +9,8 @@ import (
 	"sync/atomic"
 )
 
-// Catalog is a STAC API over items in memory. It is an [http.Handler]; all its methods are safe for concurrent use. Create
-// it with [New].
+// Catalog is a STAC API over items in memory, and an [http.Handler]. Create it with [New]. All its methods are safe for
+// concurrent use.
 type Catalog struct {
 	baseURL string
 	log     requestLog
@@ -22,21 +22,21 @@ type Catalog struct {
 
 type collection struct {
 	id, title string
-	items     map[string]*Item // never changed in place, so that readers may keep them
+	items     map[string]*Item // never changed in place, so that readers can keep them
 }
 
 var _ http.Handler = (*Catalog)(nil)
 
-// Option changes how [New] makes a catalogue.
+// Option configures a catalogue of [New].
 type Option func(*Catalog)
 
-// WithBaseURL sets what links begin with, for a catalogue behind a proxy or a prefix. Default: the request's scheme and
-// Host. A slash at its end is dropped.
+// WithBaseURL sets the base of all links, for a catalogue behind a proxy or below a path; default: the scheme and Host
+// of the request. A trailing slash is dropped.
 func WithBaseURL(u string) Option {
 	return func(c *Catalog) { c.baseURL = strings.TrimRight(u, "/") }
 }
 
-// WithQuirks sets the first quirks, as [Catalog.SetQuirks] does. Default: none.
+// WithQuirks sets the initial quirks, like [Catalog.SetQuirks]; default: none.
 func WithQuirks(q Quirks) Option {
 	return func(c *Catalog) { c.SetQuirks(q) }
 }
@@ -51,17 +51,17 @@ func New(opts ...Option) *Catalog {
 	return c
 }
 
-// SetQuirks replaces all quirks and starts their counters afresh. Requests that are being served keep the old ones.
+// SetQuirks replaces all quirks and resets their counters. Requests in progress keep the old ones.
 func (c *Catalog) SetQuirks(q Quirks) { c.quirks.Store(newQuirkState(q)) }
 
-// AddCollection adds an empty collection, or gives an existing one another title.
+// AddCollection adds an empty collection, or changes the title of an existing one.
 func (c *Catalog) AddCollection(id, title string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.ensure(id).title = title
 }
 
-// Put adds the items at once, or replaces those with the same collection and id. A collection that does not exist is added.
+// Put adds the items in one step, and replaces those with the same collection and id. It adds missing collections.
 func (c *Catalog) Put(items ...Item) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -71,7 +71,7 @@ func (c *Catalog) Put(items ...Item) {
 	}
 }
 
-// putNew is Put unless the id is taken, when it returns false.
+// putNew adds the item, and reports false if its id exists already.
 func (c *Catalog) putNew(item Item) bool {
 	item = item.clone()
 	c.mu.Lock()
@@ -84,7 +84,7 @@ func (c *Catalog) putNew(item Item) bool {
 	return true
 }
 
-// Delete removes an item. It does nothing if there is none.
+// Delete removes an item. It does nothing if the item does not exist.
 func (c *Catalog) Delete(collection, id string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -93,14 +93,14 @@ func (c *Catalog) Delete(collection, id string) {
 	}
 }
 
-// DeleteCollection removes a collection with its items. It does nothing if there is none.
+// DeleteCollection removes a collection with its items. It does nothing if the collection does not exist.
 func (c *Catalog) DeleteCollection(id string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.collections = slices.DeleteFunc(c.collections, func(one *collection) bool { return one.id == id })
 }
 
-// Items returns copies of the items of a collection, sorted by id; none if there is no such collection.
+// Items returns copies of the items of a collection, sorted by id; none if the collection does not exist.
 func (c *Catalog) Items(collection string) []Item {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
@@ -116,11 +116,10 @@ func (c *Catalog) Items(collection string) []Item {
 	return items
 }
 
-// Requests returns the last requests, at most 1024, in the order in which they were answered. A request that is still
-// being served is not among them.
+// Requests returns the last 1024 requests, in the order of their answers. Requests in progress are not included.
 func (c *Catalog) Requests() []Request { return c.log.all() }
 
-// ensure returns the collection, which it adds if need be. The caller holds mu.
+// ensure returns the collection, which it adds if it is missing. The caller must hold mu.
 func (c *Catalog) ensure(id string) *collection {
 	if found := c.find(id); found != nil {
 		return found
@@ -130,7 +129,7 @@ func (c *Catalog) ensure(id string) *collection {
 	return added
 }
 
-// find returns the collection or nil. The caller holds mu.
+// find returns the collection or nil. The caller must hold mu.
 func (c *Catalog) find(id string) *collection {
 	for _, one := range c.collections {
 		if one.id == id {
@@ -150,7 +149,7 @@ func (c *Catalog) item(collection, id string) *Item {
 	return nil
 }
 
-// selectItems returns the stored items that match, in no order. They must not be changed.
+// selectItems returns the stored items that match, in no particular order. They must not be changed.
 func (c *Catalog) selectItems(match predicate) []*Item {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
@@ -165,7 +164,7 @@ func (c *Catalog) selectItems(match predicate) []*Item {
 	return out
 }
 
-// title returns the title of a collection, and false if there is none with the id.
+// title returns the title of a collection, and false if the collection does not exist.
 func (c *Catalog) title(id string) (string, bool) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
@@ -175,7 +174,7 @@ func (c *Catalog) title(id string) (string, bool) {
 	return "", false
 }
 
-// titles returns id and title of every collection, in order.
+// titles returns the id and title of every collection, in the order of their addition.
 func (c *Catalog) titles() [][2]string {
 	c.mu.RLock()
 	defer c.mu.RUnlock()

@@ -76,10 +76,12 @@ func TestLandingPageQuirks(t *testing.T) {
 	if got := page.links("search"); !slices.Equal(got, want) {
 		t.Errorf("search links %q", got)
 	}
-	if classes := strings.Join(page.ConformsTo, " "); !strings.Contains(classes, "rc.2") || !strings.Contains(classes, "/req/") {
+	if classes := strings.Join(page.ConformsTo, " "); !strings.Contains(classes, "rc.2") ||
+		!strings.Contains(classes, "/req/") {
 		t.Errorf("WrongConformance: %s", classes)
 	}
-	if a := send(t, "POST", server.URL+"/search", "{}", nil); a.status != http.StatusMethodNotAllowed || a.header.Get("Allow") == "" {
+	if a := send(t, "POST", server.URL+"/search", "{}", nil); a.status != http.StatusMethodNotAllowed ||
+		a.header.Get("Allow") == "" {
 		t.Errorf("NoPost: status %d, Allow %q", a.status, a.header.Get("Allow"))
 	}
 	_, server = setup(t, 1, Quirks{ConformanceElsewhere: true})
@@ -101,10 +103,12 @@ func TestCollections(t *testing.T) {
 		t.Errorf("collections %+v", all)
 	}
 	one := decode[document](t, get(t, server.URL+"/collections/odd%2Fid:1"), http.StatusOK)
-	if got := one.links("items"); len(got) != 1 || got[0] != "application/geo+json "+server.URL+"/collections/odd%2Fid:1/items" {
+	if got := one.links("items"); len(got) != 1 ||
+		got[0] != "application/geo+json "+server.URL+"/collections/odd%2Fid:1/items" {
 		t.Errorf("items link %q", got)
 	}
-	if page := decode[testPage](t, get(t, server.URL+"/collections/odd%2Fid:1/items/"), http.StatusOK); len(page.Features) != 0 {
+	if page := decode[testPage](t, get(t, server.URL+"/collections/odd%2Fid:1/items/"),
+		http.StatusOK); len(page.Features) != 0 {
 		t.Errorf("items %v", page.ids())
 	}
 }
@@ -114,7 +118,8 @@ func TestUnknownResources(t *testing.T) {
 	_, server := setup(t, 1, Quirks{})
 	for _, path := range []string{
 		"/x", "/collections/x", "/collections/x/items", "/collections/" + SceneCollection + "/items/x", "/search/x",
-		"/collections/" + SceneCollection + "/queryables", "/collections//items", "/conformance/x", "/collections/a/items/b/c",
+		"/collections/" + SceneCollection + "/queryables", "/collections//items", "/conformance/x",
+		"/collections/a/items/b/c",
 	} {
 		if problem := decode[map[string]string](t, get(t, server.URL+path), 404); problem["code"] != "NotFound" {
 			t.Errorf("%s: %v", path, problem)
@@ -136,13 +141,15 @@ func TestItemDocument(t *testing.T) {
 		t.Errorf("content type %q", got)
 	}
 	doc := decode[map[string]any](t, a, http.StatusOK)
-	for _, member := range []string{"type", "stac_version", "id", "collection", "geometry", "bbox", "properties", "links", "assets"} {
+	for _, member := range []string{"type", "stac_version", "id", "collection", "geometry", "bbox", "properties",
+		"links", "assets"} {
 		if doc[member] == nil {
 			t.Errorf("no %s", member)
 		}
 	}
 	properties := doc["properties"].(map[string]any)
-	if properties["datetime"] != "2021-12-30T18:55:00Z" || properties["updated"] == nil || properties["created"] == nil {
+	if properties["datetime"] != "2021-12-30T18:55:00Z" || properties["updated"] == nil ||
+		properties["created"] == nil {
 		t.Errorf("properties %v", properties)
 	}
 	d := decode[document](t, a, http.StatusOK)
@@ -156,7 +163,8 @@ func TestItemDocument(t *testing.T) {
 	})
 	doc = decode[map[string]any](t, get(t, server.URL+"/collections/c/items/a%2Fb%20c"), http.StatusOK)
 	properties = doc["properties"].(map[string]any)
-	if datetime, ok := properties["datetime"]; !ok || datetime != nil || properties["start_datetime"] == nil || properties["end_datetime"] == nil {
+	if datetime, ok := properties["datetime"]; !ok || datetime != nil || properties["start_datetime"] == nil ||
+		properties["end_datetime"] == nil {
 		t.Errorf("null datetime: %v", properties)
 	}
 	if _, ok := properties["updated"]; ok || properties["published"] == nil || properties["eo:cloud_cover"] != nil {
@@ -238,7 +246,8 @@ func TestRequests(t *testing.T) {
 	last := all[len(all)-1]
 	if last.Method != "POST" || last.Path != "/collections/a/b" || len(last.Body) != keptBody || last.Status != 405 ||
 		last.Header.Get("User-Agent") != "me" || last.Time.IsZero() {
-		t.Errorf("last %s %s, %d bytes, status %d, at %s", last.Method, last.Path, len(last.Body), last.Status, last.Time)
+		t.Errorf("last %s %s, %d bytes, status %d, at %s", last.Method, last.Path, len(last.Body), last.Status,
+			last.Time)
 	}
 }
 
@@ -284,7 +293,8 @@ func TestPublish(t *testing.T) {
 		defer cancel()
 		var published []Item
 		if err := c.Publish(ctx, "live", time.Minute, func(item Item) {
-			if published = append(published, item); !item.Updated.Equal(time.Now()) || !item.Datetime.Equal(time.Now()) {
+			if published = append(published, item); !item.Updated.Equal(time.Now()) ||
+				!item.Datetime.Equal(time.Now()) {
 				t.Errorf("scene of %s updated %s, now it is %s", item.Datetime, item.Updated, time.Now())
 			}
 		}); err != nil {
@@ -307,7 +317,7 @@ func TestPublish(t *testing.T) {
 	}
 }
 
-// For the race detector.
+// TestConcurrentUse is for the race detector.
 func TestConcurrentUse(t *testing.T) {
 	t.Parallel()
 	c, server := setup(t, 8, Quirks{})

@@ -14,7 +14,7 @@ import (
 
 var start = time.Date(2021, 12, 30, 18, 55, 0, 0, time.UTC)
 
-// answer is a response, read to its end.
+// answer is a complete response.
 type answer struct {
 	status int
 	header http.Header
@@ -111,7 +111,7 @@ func get(t *testing.T, target string) answer {
 	return send(t, http.MethodGet, target, nil, nil)
 }
 
-// decode reads an answer that has to have the status.
+// decode decodes an answer, which must have the status.
 func decode[T any](t *testing.T, a answer, status int) T {
 	t.Helper()
 	var v T
@@ -124,13 +124,13 @@ func decode[T any](t *testing.T, a answer, status int) T {
 	return v
 }
 
-// first is the request that a walk begins with.
+// first is the first request of a walk.
 type first struct {
 	method, target string
 	body           map[string]any
 }
 
-// walk follows next links as the specification says and returns the pages, at most most.
+// walk follows next links by the rules of the specification, and returns at most most pages.
 func walk(t *testing.T, f first, most int) []testPage {
 	t.Helper()
 	method, target, body, headers := f.method, f.target, any(nil), map[string]string(nil)
@@ -175,7 +175,7 @@ func allIDs(pages []testPage) []string {
 	return ids
 }
 
-// distinct returns how many different ids there are.
+// distinct returns the number of different ids.
 func distinct(ids []string) int {
 	seen := map[string]bool{}
 	for _, id := range ids {

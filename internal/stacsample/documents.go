@@ -75,7 +75,8 @@ func (x *exchange) landing() {
 		links = append(links, link{Rel: "child", Type: typeJSON, Href: x.collectionURL(one[0]), Title: one[1]})
 	}
 	page := map[string]any{
-		"type": "Catalog", "stac_version": stacVersion, "id": "streamgate-sample", "title": "Streamgate sample catalogue",
+		"type": "Catalog", "stac_version": stacVersion, "id": "streamgate-sample",
+		"title":       "Streamgate sample catalogue",
 		"description": "A STAC API in memory, for demonstrations and tests.", "links": links,
 	}
 	if !x.quirks.ConformanceElsewhere {
@@ -139,7 +140,8 @@ func (x *exchange) feature(item *Item) feature {
 		f.Assets = map[string]Asset{}
 	}
 	if !item.NoSelf && !x.quirks.NoSelfLinks {
-		f.Links = append(f.Links, link{Rel: "self", Type: typeGeoJSON, Href: collection + "/items/" + url.PathEscape(item.ID)})
+		f.Links = append(f.Links, link{Rel: "self", Type: typeGeoJSON, Href: collection + "/items/" +
+			url.PathEscape(item.ID)})
 	}
 	f.Links = append(f.Links,
 		link{Rel: "parent", Type: typeJSON, Href: collection},

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// fault answers the request badly if a quirk says so, and returns whether the request is done with.
+// fault applies the fault of a quirk, if there is one, and reports whether the request is finished.
 func (x *exchange) fault() bool {
 	q := x.quirks
 	if !x.unblocked() {
@@ -25,7 +25,8 @@ func (x *exchange) fault() bool {
 	case take(&q.forbidden):
 		x.json(http.StatusForbidden, typeJSON, map[string]string{"message": "Forbidden"})
 	case take(&q.html):
-		x.write(http.StatusOK, "text/html; charset=utf-8", []byte("<html><body><h1>Service unavailable</h1></body></html>\n"))
+		x.write(http.StatusOK, "text/html; charset=utf-8",
+			[]byte("<html><body><h1>Service unavailable</h1></body></html>\n"))
 	case take(&q.status):
 		status := q.Status5xx.Status
 		if status == 0 {
@@ -38,7 +39,7 @@ func (x *exchange) fault() bool {
 	return true
 }
 
-// unblocked applies Block. It returns false if the client went away meanwhile.
+// unblocked applies Block. It reports false if the client went away meanwhile.
 func (x *exchange) unblocked() bool {
 	if x.quirks.Block == nil || strings.TrimSuffix(x.r.URL.Path, "/") != "/search" {
 		return true
@@ -46,7 +47,7 @@ func (x *exchange) unblocked() bool {
 	return x.receive(x.quirks.Block)
 }
 
-// receive returns false if the client goes away before there is something to receive.
+// receive waits for a value. It reports false if the client goes away first.
 func (x *exchange) receive(from <-chan struct{}) bool {
 	select {
 	case <-from:
@@ -56,7 +57,7 @@ func (x *exchange) receive(from <-chan struct{}) bool {
 	}
 }
 
-// wait applies Slow. It returns false if the client went away meanwhile.
+// wait applies Slow. It reports false if the client went away meanwhile.
 func (x *exchange) wait() bool {
 	ctx, slow := x.r.Context(), x.quirks.Slow
 	if slow.Delay > 0 {

@@ -10,7 +10,7 @@ import (
 
 const maxFilterDepth = 16
 
-// predicate says whether an item is selected.
+// predicate reports whether an item is selected.
 type predicate func(*Item) bool
 
 func every(parts []predicate) predicate {
@@ -24,7 +24,8 @@ func every(parts []predicate) predicate {
 	}
 }
 
-// compileFilter implements CQL2-JSON's and, =, >=, <=, > and <, with a property on the left and a literal on the right.
+// compileFilter implements and, =, >=, <=, > and < of CQL2-JSON, with a property on the left and a literal on the
+// right.
 func (q *query) compileFilter(quirks *Quirks) (predicate, error) {
 	if q.Filter == nil || quirks.IgnoreFilter {
 		return nil, nil
@@ -91,7 +92,7 @@ func (q *query) compileQuery(quirks *Quirks) (predicate, error) {
 	return every(parts), nil
 }
 
-// comparison compares a property with a literal. It matches no item without the property.
+// comparison compares a property with a literal. It does not match items without the property.
 func comparison(property, op string, literal json.RawMessage, quirks *Quirks) (predicate, error) {
 	field, known := fields()[property]
 	if !known {
@@ -120,13 +121,13 @@ func comparison(property, op string, literal json.RawMessage, quirks *Quirks) (p
 	}, nil
 }
 
-// field is a property that can be compared and sorted by. Its keys are text whose order is the order of the values.
+// field is a property that can be compared and sorted. Its keys are strings with the same order as its values.
 type field struct {
 	key   func(*Item) (key string, ok bool)
 	parse func(literal json.RawMessage) (key string, err error)
 }
 
-// value returns the item's key, nil if it has none.
+// value returns the key of the item, or nil if it does not have the property.
 func (f field) value(item *Item) *string {
 	if key, ok := f.key(item); ok {
 		return &key
@@ -148,7 +149,7 @@ func fields() map[string]field {
 	}
 }
 
-// updatedText is updated as TextUpdated has it.
+// updatedText is the property updated with the quirk TextUpdated.
 func updatedText() field {
 	return field{func(i *Item) (string, bool) { return formatTime(i.Updated), !i.Updated.IsZero() }, parseText}
 }
@@ -157,7 +158,7 @@ func timeKey(t time.Time) (string, bool) {
 	return t.UTC().Format("2006-01-02T15:04:05.000000000Z"), !t.IsZero()
 }
 
-// numberKey orders like the numbers it is used for, which are not negative.
+// numberKey has the order of the numbers, which must not be negative.
 func numberKey(n float64) string { return fmt.Sprintf("%025.9f", max(n, 0)) }
 
 func parseText(literal json.RawMessage) (text string, err error) {
@@ -171,7 +172,7 @@ func parseNumber(literal json.RawMessage) (string, error) {
 	return numberKey(number), err
 }
 
-// parseTime takes {"timestamp": "..."} and a plain string.
+// parseTime accepts {"timestamp": "..."} and a plain string.
 func parseTime(literal json.RawMessage) (string, error) {
 	var wrapped struct{ Timestamp time.Time }
 	err := json.Unmarshal(literal, &wrapped.Timestamp)

@@ -17,17 +17,17 @@ const (
 	typeGeoJSON = "application/geo+json"
 )
 
-// exchange is one request and its answer, under the quirks that were in force when it arrived.
+// exchange is one request and its answer, with the quirks at the time of its arrival.
 type exchange struct {
 	catalog *Catalog
 	quirks  *quirkState
 	w       *statusWriter
 	r       *http.Request
 	body    []byte
-	base    string // what absolute links begin with
+	base    string // base of absolute links
 }
 
-// ServeHTTP implements [http.Handler]. It answers every request, and logs it for [Catalog.Requests].
+// ServeHTTP implements [http.Handler]. It records every request for [Catalog.Requests].
 func (c *Catalog) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	arrived := time.Now()
 	x := &exchange{catalog: c, quirks: c.quirks.Load(), w: &statusWriter{ResponseWriter: w}, r: r, base: c.base(r)}
@@ -64,7 +64,7 @@ func (c *Catalog) base(r *http.Request) string {
 	return "http://" + r.Host
 }
 
-// route calls the endpoint's method. Ids are taken from the escaped path, because they may hold a slash.
+// route calls the method of the endpoint. It takes ids from the escaped path, because they may contain a slash.
 func (x *exchange) route() {
 	parts := strings.Split(strings.Trim(x.r.URL.EscapedPath(), "/"), "/")
 	for i, part := range parts {
@@ -148,7 +148,7 @@ func (x *exchange) fail(status int, description string) {
 
 func (x *exchange) json(status int, contentType string, v any) {
 	body, err := json.Marshal(v)
-	if err != nil { // only Item.Extra can hold something that is not JSON
+	if err != nil { // only Item.Extra can contain a value that is not JSON
 		status, contentType = http.StatusInternalServerError, "text/plain; charset=utf-8"
 		body = []byte("encode answer: " + err.Error())
 	}
@@ -158,10 +158,10 @@ func (x *exchange) json(status int, contentType string, v any) {
 func (x *exchange) write(status int, contentType string, body []byte) {
 	x.w.Header().Set("Content-Type", contentType)
 	x.w.WriteHeader(status)
-	_, _ = x.w.Write(body) // it fails when the client is gone, and there is nobody to tell
+	_, _ = x.w.Write(body) // an error means that the client has gone
 }
 
-// statusWriter remembers the status for the log.
+// statusWriter records the status for the log.
 type statusWriter struct {
 	http.ResponseWriter
 	status int
@@ -175,5 +175,5 @@ func (w *statusWriter) WriteHeader(status int) {
 	w.ResponseWriter.WriteHeader(status)
 }
 
-// Unwrap lets [http.ResponseController] reach the server's writer.
+// Unwrap gives [http.ResponseController] access to the writer of the server.
 func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

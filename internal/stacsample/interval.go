@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// compileDatetime implements the datetime parameter: an instant, or an interval that includes its ends and of which one
+// compileDatetime implements the datetime parameter: an instant, or an interval that includes its ends, one of which
 // may be open. An item without a datetime matches if its range overlaps.
 func (q *query) compileDatetime(quirks *Quirks) (predicate, error) {
 	if q.Datetime == "" {

@@ -7,23 +7,23 @@ import (
 	"time"
 )
 
-// Item is one item of a [Catalog]. The zero value of a field leaves it out of the answer. The catalogue copies the item's
-// maps and slices, but not what Extra's values point to.
+// Item is one item of a [Catalog]. A field with its zero value is left out of answers. The catalogue copies the maps
+// and slices of the item, but not what the values of Extra point to.
 type Item struct {
-	Collection string    // with ID the identity of the item
+	Collection string    // identifies the item together with ID
 	ID         string    // unique in the collection
-	Datetime   time.Time // zero: datetime is null and Start and End say when
+	Datetime   time.Time // zero: datetime is null, and Start and End give the range
 	Start      time.Time // start_datetime
 	End        time.Time // end_datetime
 
-	Updated time.Time // when the metadata changed; the catalogue never stamps it
-	Created time.Time // when the metadata appeared; the catalogue never stamps it
+	Updated time.Time // when the metadata changed; never set by the catalogue
+	Created time.Time // when the metadata was created; never set by the catalogue
 
 	BBox       [4]float64       // west, south, east, north; zero: no bbox and a null geometry
-	CloudCover float64          // eo:cloud_cover in percent, always written
+	CloudCover float64          // eo:cloud_cover in percent; always written
 	Assets     map[string]Asset // by key
 	NoSelf     bool             // no self link, which the specification allows
-	Extra      map[string]any   // more properties; they win over the fields above
+	Extra      map[string]any   // additional properties, which override the fields above
 }
 
 // Asset is a file of an [Item].
@@ -45,7 +45,7 @@ func (i *Item) clone() Item {
 	return out
 }
 
-// span returns the times that the item covers, and false if it has none.
+// span returns the range of times of the item, and false if it has none.
 func (i *Item) span() (from, to time.Time, ok bool) {
 	if !i.Datetime.IsZero() {
 		return i.Datetime, i.Datetime, true
@@ -53,7 +53,7 @@ func (i *Item) span() (from, to time.Time, ok bool) {
 	return i.Start, i.End, !i.Start.IsZero() && !i.End.IsZero()
 }
 
-// properties builds the properties member. datetime is always there, null if need be, as the specification asks.
+// properties returns the member properties. It always has a datetime, which may be null, as the specification requires.
 func (i *Item) properties(padding int) map[string]any {
 	p := map[string]any{"datetime": nil, "eo:cloud_cover": i.CloudCover}
 	for key, t := range map[string]time.Time{
@@ -71,7 +71,7 @@ func (i *Item) properties(padding int) map[string]any {
 	return p
 }
 
-// polygon returns the footprint, nil without a bbox.
+// polygon returns the footprint, or nil without a bbox.
 func (i *Item) polygon() any {
 	if !i.hasBBox() {
 		return nil

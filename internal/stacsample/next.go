@@ -18,21 +18,21 @@ const (
 	tokenLine   = 76               // of NewlineToken
 )
 
-// token is a place in a listing: behind the row with the key, or at the start. It does not count rows, so that items that
-// are added meanwhile move nothing.
+// token is a position in a listing: behind the row with a key, or at the start. It is not an offset, so items that are
+// added meanwhile do not shift pages.
 type token struct {
 	Key   []*string       `json:"k,omitempty"`
 	Start bool            `json:"s,omitempty"`
 	Query json.RawMessage `json:"q,omitempty"` // of PostBodyOnlyToken
-	Pad   string          `json:"p,omitempty"` // of NewlineToken, so that there is a newline
+	Pad   string          `json:"p,omitempty"` // of NewlineToken, to make the token long enough for a newline
 
-	item *Item // whose key it is, where the token is an item's id
+	item *Item // the item of the key, if the token is the id of an item
 }
 
 var errBadToken = errors.New("the page token is not valid")
 
-// resume decodes the query's token, and returns nil if it has none. With PostBodyOnlyToken it is a token's query that
-// counts.
+// resume decodes the token of the query, and returns nil if there is none. With PostBodyOnlyToken the query in the
+// token replaces that of the request.
 func (x *exchange) resume(q *query) (*query, *token, error) {
 	text := q.token()
 	if text == "" {
@@ -52,7 +52,7 @@ func (x *exchange) resume(q *query) (*query, *token, error) {
 	if q, err = parsePost(t.Query); err != nil {
 		return nil, nil, err
 	}
-	if limit != nil { // a client that retries with smaller pages
+	if limit != nil { // a client may retry with smaller pages
 		q.Limit = limit
 		q.post["limit"] = mustJSON(*limit)
 	}
@@ -108,7 +108,7 @@ func (x *exchange) decode(text string) (*token, error) {
 	return t, nil
 }
 
-// nextLink returns the link to the page that the token names, in the style of the quirks.
+// nextLink returns the link to the page of the token, in the style of the quirks.
 func (x *exchange) nextLink(q *query, t *token) link {
 	style := x.quirks.NextStyle
 	if x.r.Method == http.MethodPost && style == PostBodyOnlyToken {
@@ -168,7 +168,7 @@ func (x *exchange) nextHref(q *query, text string) string {
 	return x.nextBase() + "?" + params
 }
 
-// nextBase returns the next link's href without a query.
+// nextBase returns the href of the next link without its query.
 func (x *exchange) nextBase() string {
 	here := x.r.URL.EscapedPath()
 	switch {
@@ -191,14 +191,14 @@ func (q *query) withoutToken() map[string]json.RawMessage {
 	return body
 }
 
-// session is the header that goes with a token.
+// session returns the value of the header that a token requires.
 func session(text string) string {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(text))
 	return strconv.FormatUint(h.Sum64(), 36)
 }
 
-// mustJSON encodes what this package has made, which can always be encoded.
+// mustJSON encodes a value of this package, which cannot fail.
 func mustJSON(v any) json.RawMessage {
 	data, err := json.Marshal(v)
 	if err != nil {

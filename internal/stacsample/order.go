@@ -27,7 +27,7 @@ func direction(desc bool) string {
 // order is a total order of items: its last terms are id and collection.
 type order struct {
 	terms []orderTerm
-	own   int // how many of them the page quirk SortTieBug looks at
+	own   int // how many terms paging compares with the quirk SortTieBug
 }
 
 type orderTerm struct {
@@ -35,7 +35,7 @@ type orderTerm struct {
 	desc  bool
 }
 
-// order returns the order that the query asks for, newest first if it does not.
+// order returns the order of the query; the default is newest first.
 func (q *query) order(quirks *Quirks) (order, error) {
 	asked := q.SortBy
 	if len(asked) == 0 || quirks.IgnoreSort {
@@ -55,13 +55,13 @@ func (q *query) order(quirks *Quirks) (order, error) {
 	desc := o.terms[0].desc
 	o.own = len(o.terms)
 	if desc {
-		o.own++ // an id of its own, which an ascending sort lacks
+		o.own++ // the page key of a descending sort also contains the id
 	}
 	o.terms = append(o.terms, orderTerm{fields()["id"], desc}, orderTerm{fields()["collection"], desc})
 	return o, nil
 }
 
-// key returns what the order compares of the item.
+// key returns the values of the item that the order compares.
 func (o order) key(item *Item) []*string {
 	key := make([]*string, len(o.terms))
 	for i, term := range o.terms {
@@ -70,7 +70,7 @@ func (o order) key(item *Item) []*string {
 	return key
 }
 
-// compare compares the first n values of two keys. A value that is absent is the greatest.
+// compare compares the first n values of two keys. A missing value is greater than all others.
 func (o order) compare(a, b []*string, n int) int {
 	for i, term := range o.terms[:n] {
 		c := compareValues(a[i], b[i])
@@ -116,7 +116,8 @@ func (o order) after(items []*Item, key []*string, quirks *Quirks) []*Item {
 	return items[first:]
 }
 
-// repeats reports whether the key is of the last of several items that SortTieBug takes for equal; there is more after it.
+// repeats reports whether the key belongs to the last of several items that SortTieBug considers equal, with more items
+// after it.
 func (o order) repeats(items []*Item, first int, key []*string) bool {
 	if first < 2 || first == len(items) || o.compare(o.key(items[first-1]), key, len(o.terms)) != 0 {
 		return false

@@ -12,7 +12,7 @@ type featureCollection struct {
 	Returned *int      `json:"numberReturned,omitempty"`
 }
 
-// scan is a search that has been checked.
+// scan is a valid search.
 type scan struct {
 	query *query
 	from  *token // nil without a token
@@ -21,7 +21,7 @@ type scan struct {
 	limit int
 }
 
-// page answers a search, which err says could not be read.
+// page answers a search; err is the error of parsing it, or nil.
 func (x *exchange) page(q *query, err error) {
 	var s *scan
 	if err == nil {
@@ -91,7 +91,7 @@ func (x *exchange) collect(s *scan) featureCollection {
 	return page
 }
 
-// cut returns the items of the page, and the token of the next page or nil.
+// cut returns the items of the page and the token of the next page, or nil for the last one.
 func (x *exchange) cut(s *scan, items []*Item) (shown []*Item, next *token) {
 	if x.quirks.EmptyPageWithNext && s.from == nil {
 		return nil, &token{Start: true}

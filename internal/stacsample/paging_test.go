@@ -30,8 +30,8 @@ func requests(base string) map[string]first {
 	}
 }
 
-// Every style leads through all items, once each, and nothing else: a client that loses the query on the way would also
-// find the item of the other collection.
+// TestNextStylesReachEveryItemOnce: every style leads to all items of the search, each once. A client that loses the
+// query on the way would also find the item of the other collection.
 func TestNextStylesReachEveryItemOnce(t *testing.T) {
 	t.Parallel()
 	for name, style := range styles() {
@@ -44,7 +44,8 @@ func TestNextStylesReachEveryItemOnce(t *testing.T) {
 					pages := walk(t, requests(server.URL)[kind], 50)
 					ids := allIDs(pages)
 					if len(ids) != 20 || distinct(ids) != 20 || slices.Contains(ids, "x") {
-						t.Errorf("%d pages with %d ids, %d of them distinct: %q", len(pages), len(ids), distinct(ids), ids)
+						t.Errorf("%d pages with %d ids, %d of them distinct: %q", len(pages), len(ids), distinct(ids),
+							ids)
 					}
 					if *pages[0].NumberMatched != 20 {
 						t.Errorf("numberMatched %d, want 20", *pages[0].NumberMatched)
@@ -103,7 +104,8 @@ func TestCrossHostNext(t *testing.T) {
 		_, server := setup(t, 10, Quirks{NextStyle: style, CrossHostNext: "https://elsewhere.example/v1/"})
 		for kind, f := range requests(server.URL) {
 			next := walk(t, f, 1)[0].next()
-			if next == nil || !strings.HasPrefix(next.Href, "https://elsewhere.example/v1/") || strings.Contains(next.Href, "v1//") {
+			if next == nil || !strings.HasPrefix(next.Href, "https://elsewhere.example/v1/") ||
+				strings.Contains(next.Href, "v1//") {
 				t.Errorf("%s, %s: next link %+v", name, kind, next)
 			}
 		}
@@ -130,7 +132,7 @@ func TestTokensOfTheStyles(t *testing.T) {
 	next.Body["token"] = strings.ReplaceAll(text, "\n", "")
 	decode[map[string]string](t, send(t, "POST", next.Href, next.Body, nil), http.StatusBadRequest)
 	next.Body["token"] = text
-	c.SetQuirks(Quirks{}) // another style: the token has expired
+	c.SetQuirks(Quirks{}) // with another style the token has expired
 	decode[map[string]string](t, send(t, "POST", next.Href, next.Body, nil), http.StatusBadRequest)
 
 	_, server = setup(t, 10, Quirks{NextStyle: Headers})
@@ -153,7 +155,7 @@ func TestBadTokens(t *testing.T) {
 	}
 }
 
-// The body of the smaller page counts, although the token has the query.
+// TestBodyOnlyTokenTakesAnotherLimit: a limit in the body overrides that of the query in the token.
 func TestBodyOnlyTokenTakesAnotherLimit(t *testing.T) {
 	t.Parallel()
 	_, server := setup(t, 10, Quirks{NextStyle: PostBodyOnlyToken})
@@ -165,7 +167,7 @@ func TestBodyOnlyTokenTakesAnotherLimit(t *testing.T) {
 	}
 }
 
-// Items that arrive while a client pages neither repeat nor hide any that were there before.
+// TestInsertsDoNotShiftPages: items that arrive while a client pages do not make others appear twice or not at all.
 func TestInsertsDoNotShiftPages(t *testing.T) {
 	t.Parallel()
 	c, server := setup(t, 9, Quirks{})
@@ -188,7 +190,8 @@ func TestOrder(t *testing.T) {
 	c.Put(Item{Collection: "c", ID: "b", Datetime: day(1), CloudCover: 5})
 	c.Put(Item{Collection: "c", ID: "d", Start: day(2), End: day(8), Updated: day(7), CloudCover: 100})
 	for sortby, want := range map[string]string{
-		"": "d b a", "datetime": "a b d", "+updated": "d a b", "-properties.updated": "b a d", "-eo:cloud_cover": "d b a",
+		"": "d b a", "datetime": "a b d", "+updated": "d a b", "-properties.updated": "b a d",
+		"-eo:cloud_cover":   "d b a",
 		"%2Bcollection,-id": "d b a", "-datetime,id": "d a b",
 	} {
 		page := decode[testPage](t, get(t, server.URL+"/search?sortby="+sortby), http.StatusOK)
@@ -206,12 +209,13 @@ func TestOrder(t *testing.T) {
 	}
 }
 
-// The table of the sorts that lose items on pgstac 0.9.11.
+// TestSortTieBug: these sorts lose items with pgstac 0.9.11.
 func TestSortTieBug(t *testing.T) {
 	t.Parallel()
 	one := func(c *Catalog) {
 		for i := range 29 {
-			c.Put(Item{Collection: "c", ID: fmt.Sprintf("i%02d", i), Datetime: start.AddDate(0, 0, i/5), Updated: start.AddDate(0, 0, i/4)})
+			c.Put(Item{Collection: "c", ID: fmt.Sprintf("i%02d", i), Datetime: start.AddDate(0, 0, i/5),
+				Updated: start.AddDate(0, 0, i/4)})
 		}
 	}
 	two := func(c *Catalog) {
@@ -262,7 +266,7 @@ func TestSortTieBug(t *testing.T) {
 	}
 }
 
-// Two equal items at the end of a page: the second comes again.
+// TestSortTieBugRepeats: of two equal items at the end of a page, the second comes twice.
 func TestSortTieBugRepeats(t *testing.T) {
 	t.Parallel()
 	c, server := setup(t, 0, Quirks{SortTieBug: true, MaxLimit: 2})

@@ -15,7 +15,7 @@ const (
 	maxLimit     = 10_000
 )
 
-// query is a search as it was asked for.
+// query is a search as the client has sent it.
 type query struct {
 	Collections []string        `json:"collections"`
 	IDs         []string        `json:"ids"`
@@ -36,7 +36,7 @@ type query struct {
 	values url.Values                 // the query; nil after POST
 }
 
-// token returns the page token, under whichever of its names it came.
+// token returns the page token, from any of its names.
 func (q *query) token() string {
 	for _, token := range []string{q.Token, q.Next, q.Cursor} {
 		if token != "" {
@@ -62,7 +62,7 @@ func parsePost(body []byte) (*query, error) {
 		return nil, fmt.Errorf("parse body: %w", err)
 	}
 	if err := json.Unmarshal(body, &q.post); err != nil || q.post == nil {
-		return nil, errors.New("the body has to be a JSON object")
+		return nil, errors.New("the body must be a JSON object")
 	}
 	for _, member := range []*json.RawMessage{&q.Intersects, &q.Filter, &q.Query} {
 		if string(*member) == "null" {
@@ -77,7 +77,8 @@ func parsePost(body []byte) (*query, error) {
 
 func parseGet(values url.Values) (*query, error) {
 	q := &query{
-		Collections: commas(values.Get("collections")), IDs: commas(values.Get("ids")), Datetime: values.Get("datetime"),
+		Collections: commas(values.Get("collections")), IDs: commas(values.Get("ids")),
+		Datetime:   values.Get("datetime"),
 		Intersects: raw(values.Get("intersects")), Filter: raw(values.Get("filter")), Query: raw(values.Get("query")),
 		FilterLang: values.Get("filter-lang"),
 		Token:      values.Get("token"), Next: values.Get("next"), Cursor: values.Get("cursor"), values: values,
@@ -107,7 +108,7 @@ func parseGet(values url.Values) (*query, error) {
 	return q, nil
 }
 
-// encode returns the query of the GET request that asks for the same, without a token.
+// encode returns the query of an equivalent GET request, without a token.
 func (q *query) encode() url.Values {
 	values := url.Values{}
 	for name, list := range q.values {
@@ -127,7 +128,7 @@ func (q *query) encode() url.Values {
 	return values
 }
 
-// encodeMember returns a member of a body in the form that it has in a URL's query: lists with commas, objects as JSON.
+// encodeMember returns a member of a body as a parameter of a query: lists with commas, objects as JSON.
 func encodeMember(name string, member json.RawMessage) string {
 	var sort []sortTerm
 	if name == "sortby" && json.Unmarshal(member, &sort) == nil {
@@ -155,13 +156,13 @@ func encodeMember(name string, member json.RawMessage) string {
 	return strings.Join(parts, ",")
 }
 
-// compile checks the query and returns what it selects.
+// compile checks the query and returns its predicate.
 func (q *query) compile(quirks *Quirks) (predicate, error) {
 	if limit := q.limit(); limit < 1 || limit > maxLimit {
 		return nil, fmt.Errorf("limit %d is not between 1 and %d", limit, maxLimit)
 	}
 	if q.BBox != nil && q.Intersects != nil {
-		return nil, errors.New("bbox and intersects exclude each other")
+		return nil, errors.New("bbox and intersects cannot be combined")
 	}
 	parts := []func(*Quirks) (predicate, error){
 		q.compileIDs, q.compileBBox, q.compileIntersects, q.compileDatetime, q.compileFilter, q.compileQuery,

@@ -17,7 +17,8 @@ func TestPageQuirks(t *testing.T) {
 	c, server := setup(t, 7, Quirks{MaxLimit: 2, NoNumberMatched: true})
 	target := first{"POST", server.URL + "/search", map[string]any{"limit": 3}}
 	pages := walk(t, target, 9)
-	if len(pages) != 4 || len(pages[0].Features) != 2 || pages[0].NumberMatched != nil || pages[0].NumberReturned != nil {
+	if len(pages) != 4 || len(pages[0].Features) != 2 || pages[0].NumberMatched != nil ||
+		pages[0].NumberReturned != nil {
 		t.Errorf("MaxLimit, NoNumberMatched: %d pages, the first %+v", len(pages), pages[0])
 	}
 
@@ -81,7 +82,8 @@ func TestRateLimit(t *testing.T) {
 	for range 6 {
 		a := get(t, server.URL+"/search")
 		statuses = append(statuses, strconv.Itoa(a.status))
-		if a.status == 429 && (a.header.Get("Retry-After") != "2" || !strings.Contains(string(a.body), "Rate limit exceeded")) {
+		if a.status == 429 && (a.header.Get("Retry-After") != "2" ||
+			!strings.Contains(string(a.body), "Rate limit exceeded")) {
 			t.Errorf("Retry-After %q, body %s", a.header.Get("Retry-After"), a.body)
 		}
 	}
@@ -122,7 +124,8 @@ func TestFaultsCountDown(t *testing.T) {
 		{200, "application/geo+json", "{"},
 	} {
 		a := get(t, server.URL+"/search")
-		if a.status != want.status || a.header.Get("Content-Type") != want.content || !strings.HasPrefix(string(a.body), want.body) {
+		if a.status != want.status || a.header.Get("Content-Type") != want.content ||
+			!strings.HasPrefix(string(a.body), want.body) {
 			t.Errorf("request %d: %d %s %.60s", i, a.status, a.header.Get("Content-Type"), a.body)
 		}
 	}

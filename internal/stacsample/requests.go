@@ -19,14 +19,14 @@ type Request struct {
 	Header http.Header // a copy
 	Body   []byte      // its first 64 KiB
 	Time   time.Time   // when it arrived
-	Status int         // of the answer; 0 if the client went away before there was one
+	Status int         // of the answer; 0 if the client went away before it
 }
 
-// requestLog is a ring of the last keptRequests requests. The zero value is ready.
+// requestLog is a ring of the last keptRequests requests. The zero value is ready to use.
 type requestLog struct {
 	mu   sync.Mutex
 	ring []Request
-	next int // where the oldest one is, once the ring is full
+	next int // index of the oldest request, once the ring is full
 }
 
 func (l *requestLog) add(r Request) {

@@ -27,7 +27,7 @@ type tile struct {
 	west, south float64
 }
 
-// tiles returns Northern California, from north to south.
+// tiles returns the tiles of Northern California, from north to south.
 func tiles() [tileCount]tile {
 	return [tileCount]tile{
 		{"10TDL", -124.18, 40.55}, {"10TEL", -123.00, 40.56}, {"10TFL", -121.82, 40.54},
@@ -36,9 +36,9 @@ func tiles() [tileCount]tile {
 	}
 }
 
-// Scenes returns n Sentinel-2 scenes over Northern California, in the order of their acquisition and always the same ones
-// for the same arguments. The first is of start; there are nine in a pass, 14 s apart, and a pass every five days, of
-// Sentinel-2A and 2B in turn. They were created and updated some three hours after their acquisition.
+// Scenes returns n Sentinel-2 scenes over Northern California in the order of their acquisition, which begins at start.
+// The same arguments give the same scenes. A pass has nine scenes, 14 s apart; there is a pass every five days, by
+// Sentinel-2A and 2B in turn. Scenes are created and updated about three hours after their acquisition.
 func Scenes(n int, start time.Time) []Item {
 	items := make([]Item, 0, max(n, 0))
 	for i := range n {
@@ -52,12 +52,12 @@ func Scenes(n int, start time.Time) []Item {
 	return items
 }
 
-// Publish adds one new scene to the collection every interval, the first after one interval, and then calls onNew with it
-// if onNew is not nil. The scene's datetime, created and updated are the time at which it is added. Publish blocks until
-// ctx ends and then returns nil; it returns an error, at once, only if every is not positive.
+// Publish adds a new scene to the collection after each interval, and then calls onNew with it unless that is nil. The
+// datetime, created and updated of a scene are the time of its addition. Publish blocks until ctx ends and then returns
+// nil. If every is not positive, it returns an error at once.
 func (c *Catalog) Publish(ctx context.Context, collection string, every time.Duration, onNew func(Item)) error {
 	if every <= 0 {
-		return fmt.Errorf("publish scenes: the interval is %v, but has to be positive", every)
+		return fmt.Errorf("publish scenes: the interval %v is not positive", every)
 	}
 	ticker := time.NewTicker(every)
 	defer ticker.Stop()
@@ -77,7 +77,7 @@ func (c *Catalog) Publish(ctx context.Context, collection string, every time.Dur
 	}
 }
 
-// putScene adds the i-th scene, with the first sequence number that is free on that day.
+// putScene adds the i-th scene, with the first free sequence number of that day.
 func (c *Catalog) putScene(collection string, i int, now time.Time) Item {
 	for sequence := 0; ; sequence++ {
 		scene := newScene(collection, i, sequence, now.Truncate(time.Microsecond))
@@ -122,5 +122,5 @@ func sceneAssets(collection, id string) map[string]Asset {
 	}
 }
 
-// round cuts binary noise off, so that the JSON is short.
+// round removes the noise of binary floating point, so that the JSON is short.
 func round(x float64) float64 { return math.Round(x*1e6) / 1e6 }

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// fill puts three items: p at noon, q an hour later and r that lasts from noon to the next noon.
+// fill adds three items: p at noon, q an hour later, and r, which lasts from noon to the next noon.
 func fill(c *Catalog) {
 	noon := time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)
 	c.Put(Item{
@@ -22,7 +22,7 @@ func fill(c *Catalog) {
 	c.Put(Item{Collection: "d", ID: "r", Start: noon, End: noon.Add(24 * time.Hour), CloudCover: 50})
 }
 
-// found returns the ids of a search in alphabetical order, or the status.
+// found returns the ids that a search finds, in alphabetical order, or the status text of an error.
 func found(t *testing.T, server string, body string) string {
 	t.Helper()
 	a := send(t, http.MethodPost, server+"/search", body, nil)
@@ -39,7 +39,7 @@ func found(t *testing.T, server string, body string) string {
 	return strings.Join(ids, " ")
 }
 
-// foundByGet asks the same with GET.
+// foundByGet is found with a GET request.
 func foundByGet(t *testing.T, server string, body string) string {
 	t.Helper()
 	q, err := parsePost([]byte(body))
@@ -93,7 +93,8 @@ func TestSearch(t *testing.T) {
 			t.Errorf("%s: %q, want %q", body, got, want)
 		}
 	}
-	for _, query := range []string{"bbox=a,b,c,d", "limit=x", "limit=-1", "filter=id='p'", "filter-lang=cql2-json&filter={"} {
+	for _, query := range []string{"bbox=a,b,c,d", "limit=x", "limit=-1", "filter=id='p'",
+		"filter-lang=cql2-json&filter={"} {
 		if a := get(t, server.URL+"/search?"+query); a.status != http.StatusBadRequest {
 			t.Errorf("%s: status %d", query, a.status)
 		}
@@ -233,7 +234,7 @@ func TestFilterQuirks(t *testing.T) {
 	}
 }
 
-// GetHref has to carry everything that a body can say.
+// TestEncodeBodyAsQuery: the query of GetHref must contain everything that a body can contain.
 func TestEncodeBodyAsQuery(t *testing.T) {
 	t.Parallel()
 	body := `{"collections":["a","b\"c"],"bbox":[-1.5,2,3,4],"limit":7,"datetime":"../2026-01-01T00:00:00Z",` +

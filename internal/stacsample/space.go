@@ -7,7 +7,7 @@ import (
 	"math"
 )
 
-// box is west, south, east, north. West is greater than east where it crosses the antimeridian.
+// box is west, south, east, north. West is greater than east in a box that crosses the antimeridian.
 type box [4]float64
 
 func (q *query) compileBBox(*Quirks) (predicate, error) {
@@ -31,7 +31,7 @@ func (q *query) compileBBox(*Quirks) (predicate, error) {
 	return b.matches, nil
 }
 
-// compileIntersects tests bounding boxes only, which is enough for rectangles.
+// compileIntersects compares bounding boxes only, which is exact for rectangles.
 func (q *query) compileIntersects(*Quirks) (predicate, error) {
 	if q.Intersects == nil {
 		return nil, nil
@@ -55,7 +55,7 @@ func (q *query) compileIntersects(*Quirks) (predicate, error) {
 	return bounds.matches, nil
 }
 
-// extend widens the box by nested GeoJSON coordinates.
+// extend extends the box to include nested GeoJSON coordinates.
 func (b *box) extend(coordinates any) {
 	list, _ := coordinates.([]any)
 	if len(list) >= 2 {

@@ -1,11 +1,12 @@
 #!/bin/sh
-# Makes sure that what the tests need is on the PATH: a Redis server, because they run against a real one; a C compiler,
-# because the race detector needs one; bash and curl, because the commands of the documentation are run.
+# Ensures that the tests find on the PATH what they need: a Redis server, because they run against a real one; a C
+# compiler, for the race detector; bash and curl, because they run the commands of the documentation.
 set -eu
 
 fail() {
 	echo "install-test-deps: $1" >&2
-	echo "install-test-deps: install by hand what is missing: Redis 7.0.5 or later (or Valkey 7.2 or later), a C compiler, bash, curl" >&2
+	echo "install-test-deps: install manually what is missing:" \
+		"Redis 7.0.5 or later (or Valkey 7.2 or later), a C compiler, bash, curl" >&2
 	exit 1
 }
 
@@ -26,11 +27,11 @@ as_root() {
 	elif have sudo; then
 		sudo "$@"
 	else
-		fail "not root, and there is no sudo"
+		fail "root or sudo is required"
 	fi
 }
 
-# install gets one of the names that missing prints.
+# install installs one of the names that missing prints.
 install() {
 	if have apt-get; then
 		case $1 in
@@ -39,7 +40,7 @@ install() {
 		*) packages=$1 ;;
 		esac
 		as_root env DEBIAN_FRONTEND=noninteractive apt-get update -q
-		# RUNLEVEL=1 keeps the package from starting a server of its own on the default port.
+		# RUNLEVEL=1 keeps the package from starting a server on the default port.
 		# shellcheck disable=SC2086 # several packages
 		as_root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -q -y --no-install-recommends $packages
 	elif have dnf; then
@@ -57,7 +58,7 @@ install() {
 		[ "$1" = compiler ] && fail "install the command line tools: xcode-select --install"
 		brew install --quiet "$1"
 	else
-		fail "none of apt-get, dnf, apk and brew is here"
+		fail "this system has none of apt-get, dnf, apk and brew"
 	fi
 }
 

@@ -25,69 +25,83 @@ func redisType() source.Type {
 	return source.Type{Name: "redis", NewConfig: func(source.Defaults) source.Config { return NewRedisConfig() }}
 }
 
-// RedisConfig is the configuration of a source of type redis: it reads a stream of the same Redis that another program
-// writes, and publishes each entry as a CloudEvent: flat fields, as the notebook that this gateway comes from writes them
-// (subject, producer, href), or the entries of Dapr, watermill and others. Entries that hold a CloudEvent already are
-// passed on as they are. It reads without a consumer group: the readers of the stream notice nothing.
+// RedisConfig is the configuration of a source of type redis, which reads a stream that another program writes to the same
+// Redis, and publishes each entry as a CloudEvent: flat fields, such as those of the notebook that this gateway comes from
+// (subject, producer, href), or entries of Dapr, Debezium, FastStream and others. Entries that already hold a CloudEvent
+// are passed on unchanged. It reads without a consumer group, so that other readers are not affected.
 type RedisConfig struct {
-	// From is the stream to read; or Channel is a Pub/Sub channel to listen to, whose messages are CloudEvents in JSON, or
-	// become the data of one.
+	// From is the stream to read. Channel, instead, is a Pub/Sub channel to listen to, whose messages are CloudEvents in
+	// JSON, or become the data of events.
 	From    string `mapstructure:"from"`
 	Channel string `mapstructure:"channel"`
 	// StartFrom is where to begin the first time: earliest (default), latest, or an entry id.
 	StartFrom string `mapstructure:"startFrom"`
-	// Layout is how the entries are read: one of layout.Names, or auto (default), which finds out, and takes
-	// an entry of no known program for flat fields.
+	// Layout is the format of the entries: one of layout.Names, or auto (default), which detects it for each entry, and
+	// reads entries of an unknown format by Fields.
 	Layout string `mapstructure:"layout"`
-	// Event says what the events look like.
+	// Fields says what the fields of entries of an unknown format are.
+	Fields RedisFieldsConfig `mapstructure:"fields"`
+	// Validation is strict (default), or lenient to repair CloudEvents in JSON that are not valid.
+	Validation string `mapstructure:"validation"`
+	// Event describes events whose entries do not set these attributes themselves.
 	Event RedisEventConfig `mapstructure:"event"`
 }
 
-// RedisEventConfig says what events look like whose entries do not.
+// RedisEventConfig describes events whose entries do not set these attributes themselves. All but DataContentType are
+// templates, see [template.Parse], of {field:NAME}, a field of the entry, {data:NAME}, a member of the data, {stream} and
+// {entryId}; of {data:NAME} and {channel} for a channel.
 type RedisEventConfig struct {
+	// ID is the id of the events; default STREAM/ENTRY-ID, or a random one for a channel.
+	ID string `mapstructure:"id"`
 	// Type is the type of the events; default dev.streamgate.entry.
 	Type string `mapstructure:"type"`
 	// Source is the source of the events; default /streams/NAME.
 	Source string `mapstructure:"source"`
+	// Subject is the subject of the events; default none.
+	Subject string `mapstructure:"subject"`
+	// DataContentType is the media type of data for which the entry states none; default application/json for a JSON
+	// object or array, otherwise none.
+	DataContentType string `mapstructure:"dataContentType"`
 }
+
+const defaultEntryType = "dev.streamgate.entry"
 
 // NewRedisConfig returns the defaults.
 func NewRedisConfig() *RedisConfig {
-	return &RedisConfig{StartFrom: "earliest", Layout: layout.Auto, Event: RedisEventConfig{Type: "dev.streamgate.entry"}}
+	return &RedisConfig{
+		StartFrom: "earliest", Layout: layout.Auto, Validation: "strict", Event: RedisEventConfig{Type: defaultEntryType},
+	}
 }
 
 // Validate implements source.Config.
 func (c *RedisConfig) Validate(stream string) setting.Problems {
 	var p setting.Problems
 	if c.From == stream && stream != "" {
-		p.Add("from", fmt.Sprintf("the source would read the stream %q that it writes to", stream), "let it write to another stream")
+		p.Add("from", fmt.Sprintf("the source would read the stream %q that it writes to", stream),
+			"publish to another stream")
 	}
 	switch {
 	case c.From == "" && c.Channel == "":
-		p.Add("from", "there is no stream to read", "name the stream of the flat entries, or a channel")
+		p.Add("from", "neither a stream nor a channel is set", "name the stream to read, or a channel")
 	case c.From != "" && c.Channel != "":
-		p.Add("from", "there are a stream and a channel", "keep one of from and channel")
+		p.Add("from", "both a stream and a channel are set", "keep either from or channel")
 	}
 	if c.StartFrom != "earliest" && c.StartFrom != "latest" && !entryID(c.StartFrom) {
-		p.Add("startFrom", fmt.Sprintf("%q is no position in a stream", c.StartFrom), "write earliest, latest, or an entry id like 1700000000000-0")
+		p.Add("startFrom", fmt.Sprintf("%q is not a position in a stream", c.StartFrom),
+			"write earliest, latest, or an entry id like 1700000000000-0")
 	}
 	if c.Layout != layout.Auto && !slices.Contains(layout.Names(), c.Layout) {
-		p.Add("layout", fmt.Sprintf("%q is no layout", c.Layout), "write auto, "+strings.Join(layout.Names(), ", "))
+		p.Add("layout", fmt.Sprintf("%q is not a layout", c.Layout), "write auto, "+strings.Join(layout.Names(), ", "))
+		return p
+	}
+	if c.checkFields(&p); len(p) > 0 {
 		return p
 	}
 	if _, err := c.layout(c.Layout); err != nil || c.Event.Type == "" {
-		p.Add("event", cmp.Or(err, errors.New("the type is empty")).Error(), "give a type like com.example.scene.found and a source that is a URI-reference")
+		p.Add("event", cmp.Or(err, errors.New("the type is empty")).Error(),
+			"set a type like com.example.scene.found or com.example.{field:NAME}, and a source that is a URI-reference")
 	}
 	return p
-}
-
-// layout returns the layout of that name for what this source reads.
-func (c *RedisConfig) layout(name string) (*layout.Layout, error) {
-	l := layout.Config{Name: name, Source: c.Event.Source, Type: c.Event.Type}
-	if name == layout.Fields { // all but the subject becomes data, as the origin's readers know it
-		l.Fields.Subject = rawevent.AttrSubject
-	}
-	return layout.New(l)
 }
 
 func entryID(s string) bool { return regexp.MustCompile(`^[0-9]{1,19}(-[0-9]{1,19})?$`).MatchString(s) }
@@ -103,7 +117,7 @@ func (c *RedisConfig) Report(map[string][]byte) (source.Report, error) {
 // NewSource implements source.Config.
 func (c *RedisConfig) NewSource(env source.Env) (source.Source, error) {
 	if c.Channel != "" {
-		return &channelSource{config: c, env: env}, nil
+		return newChannelSource(c, env)
 	}
 	s := &redisSource{config: c, client: env.Redis, outbox: env.Outbox, log: env.Logger}
 	var err error
@@ -127,7 +141,7 @@ type redisSource struct {
 	outbox source.Outbox
 	log    *slog.Logger
 	layout *layout.Layout
-	flat   *layout.Layout // for what layout does not know; nil where it was named
+	flat   *layout.Layout // for entries that layout does not know; nil if a layout is named
 	down   bool
 }
 
@@ -193,7 +207,8 @@ func (s *redisSource) step(ctx context.Context, cursor *string) error {
 	for i := range entries {
 		event, err := s.event(&entries[i])
 		if err != nil {
-			s.log.Error("an entry makes no valid event and is left out", "from", s.config.From, "entry_id", entries[i].ID, "err", err)
+			s.log.Error("an entry does not hold a valid event and is left out",
+				"from", s.config.From, "entry_id", entries[i].ID, "err", err)
 			continue
 		}
 		emissions = append(emissions, source.Emission{Event: event, Checkpoint: []byte(entries[i].ID)})
@@ -213,7 +228,7 @@ func (s *redisSource) start(ctx context.Context) (string, error) {
 	case "latest":
 		last, err := s.client.XRevRangeN(ctx, s.config.From, "+", "-", 1).Result()
 		if err != nil {
-			return "", fmt.Errorf("look up the end of stream %q: %w", s.config.From, err)
+			return "", fmt.Errorf("find the end of stream %q: %w", s.config.From, err)
 		}
 		if len(last) == 0 {
 			return "0-0", nil
@@ -226,6 +241,7 @@ func (s *redisSource) start(ctx context.Context) (string, error) {
 
 // event makes an event of an entry, the same whenever it is read.
 func (s *redisSource) event(entry *redisstreams.Entry) (rawevent.Event, error) {
+	entry = s.config.tidy(entry)
 	event, err := s.layout.Event(entry)
 	if errors.Is(err, redisstreams.ErrUnknownEncoding) && s.flat != nil {
 		return s.flat.Event(entry)

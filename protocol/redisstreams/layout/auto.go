@@ -19,6 +19,9 @@ func newAuto() reader {
 				return candidates[i].read(l, e)
 			}
 		}
+		if event, ok := l.soleEvent(e); ok {
+			return event, nil
+		}
 		return rawevent.Event{}, e.Reject(redisstreams.ErrUnknownEncoding, "its fields match no known layout")
 	}
 }

@@ -53,8 +53,11 @@ func (l *Layout) dapr(e *redisstreams.Entry) (rawevent.Event, error) {
 		return rawevent.Event{}, e.Reject(redisstreams.ErrMalformed, err.Error())
 	}
 	if !isEvent {
-		event.DataContentType, event.Data = l.config.DataContentType, bytesOf(data)
-		l.complete(e, &event)
+		event.Data = bytesOf(data)
+		event.DataContentType = l.dataType(event.Data)
+		if err := l.complete(e, &event); err != nil {
+			return rawevent.Event{}, err
+		}
 	}
 	if metadata != "" {
 		setExtension(&event, "daprmetadata", metadata)

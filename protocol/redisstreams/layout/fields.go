@@ -8,12 +8,17 @@ import (
 	"github.com/streamgate/streamgate/protocol/redisstreams"
 )
 
-// FieldRules map the fields of a flat entry to attributes, for the layout [Fields]. Each value is the name of a field;
-// empty means that no field holds the attribute. A missing or empty field gives no attribute; required attributes are
-// then added as documented at [Layout]. A value that is not allowed for its attribute, like a Time that is not in RFC
-// 3339, makes the entry malformed, and so does a field that occurs twice.
+// FieldRules map the fields of a flat entry to attributes, for the layout [Fields]. Each value of an attribute is the name
+// of a field, or, if the entry has no such field, the name of a field, a dot, and the path to a member of the JSON object
+// in it: data.task.id. Empty means that no field holds the attribute. A missing or empty value gives no attribute; required
+// attributes are then added as documented at [Layout]. A value that is not allowed for its attribute, like a Time that is
+// not in RFC 3339, makes the entry malformed, and so does a field that occurs twice.
 type FieldRules struct {
 	ID, Source, Type, Subject, Time, DataSchema string
+	// Event is the field that holds a CloudEvent in JSON, which is the event; an entry without it is not of this layout.
+	// Of the other rules only Extensions and Base64 are possible then. An extension that the event has already stays as it
+	// is.
+	Event string
 	// DataContentType is the field with the media type of the data. It requires Data.
 	DataContentType string
 	// Data is the field whose value is the data, byte for byte; an entry without it is not of this layout, and the
@@ -23,9 +28,18 @@ type FieldRules struct {
 	// value that is not UTF-8 is written in base64, under the name with the suffix _base64. Bytes of a name that are
 	// not UTF-8 become U+FFFD. If two members get the same name, the entry is malformed.
 	Data string
+	// JSON names fields that hold JSON, which becomes a member as it is instead of a string. A value that is not JSON stays
+	// a string. It excludes Data. "*" is every field.
+	JSON []string
+	// Base64 names fields that are decoded before anything else reads them: base64, or a JSON string of base64, as Spring
+	// Data Redis writes values with a JSON serializer. Any other value makes the entry malformed. "*" is every field.
+	Base64 []string
 	// Extensions are the fields that become extension attributes.
 	Extensions []FieldExtension
 }
+
+// every stands for all fields in the lists of [FieldRules].
+const every = "*"
 
 // FieldExtension maps a field to an extension attribute.
 type FieldExtension struct {
@@ -67,9 +81,17 @@ func (r *FieldRules) all() []fieldRule {
 	return rules
 }
 
-func (r *FieldRules) given() bool { return len(r.all()) > 0 || r.Data != "" }
+func (r *FieldRules) given() bool {
+	return len(r.all()) > 0 || r.Data != "" || r.Event != "" || len(r.JSON) > 0 || len(r.Base64) > 0
+}
 
 func (r *FieldRules) check() error {
+	if r.Event != "" && (r.Data != "" || len(r.JSON) > 0 || len(r.all()) > len(r.Extensions)) {
+		return fmt.Errorf("layout: the field %q holds the whole event; set only Extensions and Base64 beside Event", r.Event)
+	}
+	if r.Data != "" && len(r.JSON) > 0 {
+		return fmt.Errorf("layout: the data is the field %q alone, so that no members of it can be JSON; set Data or JSON", r.Data)
+	}
 	if r.DataContentType != "" && r.Data == "" {
 		return fmt.Errorf("layout: the field %q can hold the media type of the data only if a field holds the data; set Data",
 			r.DataContentType)
@@ -90,9 +112,16 @@ func (r *FieldRules) check() error {
 }
 
 func (l *Layout) fields(e *redisstreams.Entry) (rawevent.Event, error) {
+	e, err := l.decodeFields(e)
+	if err != nil {
+		return rawevent.Event{}, err
+	}
+	if l.config.Fields.Event != "" {
+		return l.fieldsEvent(e)
+	}
 	var event rawevent.Event
 	for _, rule := range l.rules {
-		value, _, err := onlyField(e, rule.field)
+		value, err := fieldOrMember(e, rule.field)
 		if err != nil {
 			return rawevent.Event{}, err
 		}
@@ -107,7 +136,32 @@ func (l *Layout) fields(e *redisstreams.Entry) (rawevent.Event, error) {
 	if err := l.setFieldsData(e, &event); err != nil {
 		return rawevent.Event{}, err
 	}
-	l.complete(e, &event)
+	if err := l.complete(e, &event); err != nil {
+		return rawevent.Event{}, err
+	}
+	return validEvent(e, &event)
+}
+
+// fieldsEvent reads the event that one field holds.
+func (l *Layout) fieldsEvent(e *redisstreams.Entry) (rawevent.Event, error) {
+	text, err := requiredField(e, l.config.Fields.Event)
+	if err != nil {
+		return rawevent.Event{}, err
+	}
+	event, err := jsonEvent(text, l.config.Lenient)
+	if err != nil {
+		return rawevent.Event{}, e.Reject(redisstreams.ErrMalformed,
+			fmt.Sprintf("the field %q: %v", l.config.Fields.Event, err))
+	}
+	for _, rule := range l.rules {
+		value, err := fieldOrMember(e, rule.field)
+		if err != nil {
+			return rawevent.Event{}, err
+		}
+		if _, taken := event.Attribute(rule.attribute); !taken && value != "" {
+			event.Set(rule.attribute, value)
+		}
+	}
 	return validEvent(e, &event)
 }
 
@@ -119,13 +173,17 @@ func (l *Layout) setFieldsData(e *redisstreams.Entry, event *rawevent.Event) err
 		}
 		event.Data = bytesOf(value)
 		if event.DataContentType == "" {
-			event.DataContentType = l.config.DataContentType
+			event.DataContentType = l.dataType(event.Data)
 		}
 		return nil
 	}
-	return setFieldsJSON(e, event, func(field string) bool {
+	err := setFieldsJSON(e, event, func(field string) bool {
 		return slices.ContainsFunc(l.rules, func(rule fieldRule) bool { return rule.field == field })
 	})
+	if err == nil && len(l.config.Fields.JSON) > 0 {
+		event.Data = unfold(event.Data, l.config.Fields.JSON)
+	}
+	return err
 }
 
 // setFieldsJSON makes the data a JSON object of the fields that are not left out.

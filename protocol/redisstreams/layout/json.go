@@ -47,6 +47,22 @@ func hasMember(members []jsonMember, name string) bool {
 	return slices.ContainsFunc(members, func(m jsonMember) bool { return m.name == name })
 }
 
+// isJSONObject reports whether text is a JSON object.
+func isJSONObject(text string) bool {
+	return strings.HasPrefix(strings.TrimLeft(text, " \t\r\n"), "{") && json.Valid(bytesOf(text))
+}
+
+// valueText returns the content of a JSON string, the JSON text of any other value, and "" for null or no value.
+func valueText(value json.RawMessage) string {
+	if content, ok := stringBytes(value); ok {
+		return string(content)
+	}
+	if string(value) == "null" {
+		return ""
+	}
+	return string(value)
+}
+
 // objectOf returns the JSON object of the members.
 func objectOf(members []jsonMember) []byte {
 	text := []byte{'{'}

@@ -1,9 +1,13 @@
 package layout
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/streamgate/streamgate/protocol/rawevent"
 	"github.com/streamgate/streamgate/protocol/redisstreams"
@@ -19,7 +23,11 @@ const (
 	//   - watermill, if there is a field _watermill_message_uuid.
 	//   - dapr, if the only fields are data and, optionally, metadata, a JSON object of strings, and either data is a JSON
 	//     object with specversion, topic and pubsubname or metadata has a true rawPayload.
+	//   - faststream, if __data__ is the only field and holds a container of FastStream, binary or JSON.
+	//   - debezium, if the name of the only field is a JSON object and its value one too, or "default"; or if there are key
+	//     and value, further fields having names in upper case, and the value is a change event, a CloudEvent or "default".
 	//   - origin, if there are subject, producer and href.
+	//   - embedded, if the only field, whatever its name, holds a complete CloudEvent in JSON.
 	//
 	// It never chooses redpanda-connect or fields, because their entries carry no mark of their writer. An entry that
 	// matches no layout is rejected with ErrUnknownEncoding. A redpanda-connect entry with ce_specversion is an event
@@ -47,6 +55,22 @@ const (
 	// MessagePack, read as described at [Layout], and "_watermill_message_uuid" the id. If the metadata has a different
 	// id, the UUID becomes the extension watermillmessageuuid.
 	Watermill = "watermill"
+	// FastStream is the layout of FastStream (Python): "__data__" holds the message and its headers, in a binary container
+	// since 0.6 and in JSON before; anything else is a message without headers. The headers are metadata, read as described
+	// at [Layout]; message_id is the id.
+	FastStream = "faststream"
+	// Debezium is the layout of Debezium Server's Redis sink, in its message formats compact (one field, whose name is the
+	// key and whose value is the record) and extended (the fields key and value, and the headers in upper case). The text
+	// default is null, as the sink writes it.
+	//
+	// A value that is a CloudEvent in JSON, as Debezium's converter writes it, is that event, read with the repairs of
+	// [rawevent.Lenient] if it is not valid. Any other value is the data. The key becomes partitionkey, as in the Kafka
+	// binding. A change event also gets the extensions iodebeziumop, -connector, -name, -db, -schema, -table and
+	// -collection, where it has these members, the time of the change, and, if it has a key, an id that is the same when
+	// Debezium repeats the change after a restart. A record without a value gives an event without data.
+	Debezium = "debezium"
+	// Embedded is the layout of entries with one field, of any name, that holds a CloudEvent in JSON.
+	Embedded = "embedded"
 	// Fields is the layout of any flat entry, read by the rules in Config.Fields.
 	Fields = "fields"
 )
@@ -60,14 +84,22 @@ type Config struct {
 	Source string
 	// Type is the type of events that carry none; default dev.streamgate.entry.
 	Type string
-	// DataContentType is the media type of data for which neither layout nor entry states one. By default there is
-	// none, and the JSON event format then represents the data in base64.
+	// DataContentType is the media type of data for which neither layout nor entry states one. By default it is
+	// application/json for a JSON object or array; anything else has none then, and the JSON event format represents it in
+	// base64.
 	DataContentType string
 	// BodyField is the field that holds the message, Redpanda Connect's body_key; default body. Only for
 	// RedpandaConnect.
 	BodyField string
 	// Fields maps fields to attributes. Only for the layout Fields.
 	Fields FieldRules
+	// Lenient repairs CloudEvents in JSON that are not valid, as [rawevent.Lenient] does. Only for the layouts Auto,
+	// Embedded and Fields; Debezium always does.
+	Lenient bool
+	// Complete, if set, may set attributes that an event lacks, before the defaults are added; events that came with their
+	// specversion are not passed to it. It must depend on the entry and the event alone and must not keep them; it is
+	// called concurrently. An error makes the entry malformed.
+	Complete func(e *redisstreams.Entry, event *rawevent.Event) error
 }
 
 const (
@@ -119,7 +151,10 @@ func knownLayouts() []known {
 		{TriggerMesh, (*Layout).triggerMesh, ownedByTriggerMesh},
 		{Watermill, (*Layout).watermill, ownedByWatermill},
 		{Dapr, (*Layout).dapr, ownedByDapr},
+		{FastStream, (*Layout).fastStream, ownedByFastStream},
+		{Debezium, (*Layout).debezium, ownedByDebezium},
 		{Origin, (*Layout).origin, ownedByOrigin},
+		{Embedded, (*Layout).embedded, nil}, // Auto has a separate rule for it
 		{RedpandaConnect, (*Layout).redpandaConnect, nil},
 		{Fields, (*Layout).fields, nil},
 	}
@@ -159,6 +194,10 @@ func New(c Config) (*Layout, error) {
 	}
 	if err := c.Fields.check(); err != nil {
 		return nil, err
+	}
+	if c.Lenient && !slices.Contains([]string{Auto, Embedded, Debezium, Fields}, c.Name) {
+		return nil, fmt.Errorf("layout: the layout %s cannot be lenient; only %s, %s, %s and %s can",
+			c.Name, Auto, Embedded, Debezium, Fields)
 	}
 	l.config, l.rules = c.withDefaults(), c.Fields.all()
 	probe := rawevent.New("x", l.source("x"), l.config.Type)
@@ -210,7 +249,12 @@ func (l *Layout) cloudEvent(e *redisstreams.Entry) (rawevent.Event, error) {
 }
 
 // complete adds the required attributes that the event does not have, and the time.
-func (l *Layout) complete(e *redisstreams.Entry, event *rawevent.Event) {
+func (l *Layout) complete(e *redisstreams.Entry, event *rawevent.Event) error {
+	if l.config.Complete != nil {
+		if err := l.config.Complete(e, event); err != nil {
+			return e.Reject(redisstreams.ErrMalformed, err.Error())
+		}
+	}
 	set := func(name, value string) {
 		if _, found := event.Attribute(name); !found && value != "" {
 			event.Set(name, value)
@@ -223,6 +267,19 @@ func (l *Layout) complete(e *redisstreams.Entry, event *rawevent.Event) {
 	if t, ok := redisstreams.EntryTime(e.ID); ok {
 		set(rawevent.AttrTime, t.Format(redisstreams.TimeFormat))
 	}
+	return nil
+}
+
+// dataType returns the media type of data for which the entry states none.
+func (l *Layout) dataType(data []byte) string {
+	if l.config.DataContentType != "" || data == nil {
+		return l.config.DataContentType
+	}
+	text := bytes.TrimLeft(data, " \t\r\n")
+	if len(text) > 0 && (text[0] == '{' || text[0] == '[') && utf8.Valid(data) && json.Valid(data) {
+		return "application/json"
+	}
+	return ""
 }
 
 // validEvent is the last step of every layout.

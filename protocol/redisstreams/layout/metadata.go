@@ -34,9 +34,11 @@ func (l *Layout) eventOf(e *redisstreams.Entry, m *dataAndMetadata) (rawevent.Ev
 			event.Set(rawevent.AttrID, m.id)
 		}
 		if event.DataContentType == "" && event.Data != nil {
-			event.DataContentType = l.config.DataContentType
+			event.DataContentType = l.dataType(event.Data)
 		}
-		l.complete(e, &event)
+		if err := l.complete(e, &event); err != nil {
+			return rawevent.Event{}, err
+		}
 	}
 	if m.id != event.ID() {
 		setExtension(&event, m.idField, m.id)

@@ -38,6 +38,8 @@ func (l *Layout) origin(e *redisstreams.Entry) (rawevent.Event, error) {
 	if err := setFieldsJSON(e, &event, func(field string) bool { return field == originSubject }); err != nil {
 		return rawevent.Event{}, err
 	}
-	l.complete(e, &event)
+	if err := l.complete(e, &event); err != nil {
+		return rawevent.Event{}, err
+	}
 	return validEvent(e, &event)
 }

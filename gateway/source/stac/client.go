@@ -25,6 +25,7 @@ func newClient(c *Config, userAgent string) (*stacapi.Client, error) {
 	return stacapi.New(stacapi.Config{
 		URL: c.URL, UserAgent: userAgent, Header: c.header(), Auth: c.Auth.client(), Timeout: c.Timeout.Std(),
 		Hosts: c.hosts, RequestsPerSecond: perSecond, MinPause: c.pace.pause, DialContext: dial,
+		Links: stacapi.Links(c.Links),
 	})
 }
 

@@ -68,6 +68,10 @@ type Config struct {
 	// AllowHosts are hosts, patterns of hosts and networks that links may lead to although they are not public; see
 	// [guard.New]. Default none; where the host of url is itself not public, links may lead anywhere.
 	AllowHosts []string `mapstructure:"allowHosts"`
+	// Links says what to do with links of the server to other addresses than url, such as http or an internal host where
+	// the server is behind a proxy: auto (default; they are resolved against url if they prove unusable), asGiven, or
+	// rebase (all are resolved against url at once, those of items, too).
+	Links string `mapstructure:"links"`
 	// RequestsPerSecond is the rate of requests to a host, of all sources together; default 2. Their lowest rate counts.
 	RequestsPerSecond float64 `mapstructure:"requestsPerSecond"`
 	// Event says what the events look like.
@@ -170,7 +174,7 @@ func NewConfig() *Config {
 	return &Config{
 		Lookback: setting.Duration(72 * time.Hour), Limit: 100, Interval: setting.Duration(time.Minute),
 		Timeout: setting.Duration(time.Minute), Event: newEventConfig(),
-		Engine: engineAuto, Warm: TierConfig{Back: hours(720), Every: hours(1)},
+		Engine: engineAuto, Links: string(stacapi.LinksAuto), Warm: TierConfig{Back: hours(720), Every: hours(1)},
 		Cold:  TierConfig{Back: hours(8760), Every: hours(24)},
 		Sweep: TierConfig{Every: hours(168)}, MassChange: MassChangeConfig{AtLeast: 1000, Share: 0.5, Quiet: hours(24)},
 		Deletes: DeletesConfig{MaxShare: 0.1}, CollectionsInterval: setting.Duration(10 * time.Minute),

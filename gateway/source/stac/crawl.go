@@ -81,6 +81,7 @@ func (c *crawl) finish(ctx context.Context) error {
 		if c.failed == 0 {
 			s.complete(c.states.find(name), s.started)
 		}
+		s.reportSkipped()
 		save, err := c.states.encode(name)
 		if err != nil {
 			return err
@@ -88,7 +89,6 @@ func (c *crawl) finish(ctx context.Context) error {
 		if err := s.publish(ctx, save); err != nil {
 			return err
 		}
-		s.reportSkipped()
 		c.health.mark(name)
 		if c.failed > 0 {
 			continue
@@ -156,10 +156,10 @@ func (c *crawl) readCatalog(ctx context.Context, p place) error {
 			continue
 		}
 		target.Fragment = ""
-		switch l.Rel {
-		case "child":
+		switch {
+		case l.Is("child"):
 			c.enqueue(place{target, collection, p.depth + 1})
-		case "item", "items":
+		case l.Is("item"), l.Is("items"):
 			if err := c.tolerate(ctx, target, c.readItems(ctx, target, collection)); err != nil {
 				return err
 			}
@@ -233,10 +233,7 @@ const batchedNotes = 100 // of unchanged files, that are published together
 
 // take makes events of the items of a file that the configuration asks for.
 func (c *crawl) take(ctx context.Context, address *url.URL, collection string, p *stacapi.Page, isWhole bool) error {
-	byCollection, err := c.sort(collection, p)
-	if err != nil {
-		return err
-	}
+	byCollection := c.sort(collection, p)
 	file := &knownFile{validator: p.Validator}
 	held := 0
 	for name, part := range byCollection {
@@ -263,12 +260,15 @@ func (c *crawl) take(ctx context.Context, address *url.URL, collection string, p
 }
 
 // sort returns the wanted items of a file by their collections.
-func (c *crawl) sort(collection string, p *stacapi.Page) (map[string]*stacapi.Page, error) {
+func (c *crawl) sort(collection string, p *stacapi.Page) map[string]*stacapi.Page {
 	byCollection := map[string]*stacapi.Page{}
-	for _, raw := range p.Items {
+	for n, raw := range p.Items {
 		i, err := stacapi.ParseItem(raw)
-		if err != nil {
-			return nil, err
+		if err != nil { // the others of the file are read nevertheless
+			if matchesCollection(c.config.Collections, collection) {
+				c.searchOf(collection).skip(fmt.Errorf("item %d of %s: %w", n+1, p.From.Path, err))
+			}
+			continue
 		}
 		name := collection
 		if i.Collection != "" {
@@ -282,7 +282,7 @@ func (c *crawl) sort(collection string, p *stacapi.Page) (map[string]*stacapi.Pa
 		}
 		byCollection[name].Items = append(byCollection[name].Items, raw)
 	}
-	return byCollection, nil
+	return byCollection
 }
 
 // searchOf returns what this crawl finds in a collection.

@@ -99,7 +99,7 @@ func (m *mapper) event(
 		href: stacapi.ItemURL(m.api, collection, i.ID),
 	}
 	if m.config.Event.RewriteSelf != rewriteSelf {
-		s.href = i.Href(m.api, collection, page)
+		s.href = m.hrefOf(i, collection, page)
 	}
 	e, err := m.itemEvent(&s)
 	if err != nil {
@@ -114,6 +114,15 @@ func (m *mapper) event(
 		return rawevent.Event{}, err
 	}
 	return m.finish(&e, &s)
+}
+
+// hrefOf returns the address of an item.
+func (m *mapper) hrefOf(i *stacapi.Item, collection string, page *url.URL) string {
+	href := i.Href(m.api, collection, page)
+	if m.config.Links == string(stacapi.LinksRebase) && i.File == "" {
+		return stacapi.Rebase(m.api, href)
+	}
+	return href
 }
 
 // deleted returns the event that says that the item is gone: a link, whatever the profile.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/streamgate/streamgate/gateway/source"
@@ -20,8 +21,9 @@ type searcher struct {
 	detector detector
 	polls    polls
 
-	pageSizes map[string]int // that worked, by collection
-	skipped   map[string]int // items that no event could be made of, in the last complete search, by collection
+	pageSizes map[string]int    // that worked, by collection
+	skipped   map[string]string // what was logged of the items that no event could be made of, by collection
+	told      map[string]bool   // members that were ignored and logged, by collection
 }
 
 // polls is what slow work gives way to.
@@ -56,7 +58,7 @@ type search struct {
 	unseen  int               // of the pending ones, and some that make no event
 	changed map[string]bool   // keys of the updates on the page at hand
 	counts  counts
-	lastErr error         // of a skipped item
+	reasons []string      // why items were skipped, of the first of them
 	newest  time.Time     // latest updated of a bounded search
 	undated *stacapi.Item // one without a time
 
@@ -157,12 +159,27 @@ func (s *search) giveWay(ctx context.Context) error {
 	return nil
 }
 
+// tell logs once for each member of the items of a collection that it could not be read and was not needed.
+func (s *search) tell(i *stacapi.Item) {
+	for _, ignored := range i.Ignored {
+		member, _, _ := strings.Cut(ignored, " ")
+		if key := s.collection + "\x00" + member; !s.told[key] {
+			s.told[key] = true
+			s.log.Warn("a member of an item cannot be read and is ignored; others like it are not logged",
+				"collection", s.collection, "item", i.ID, "reason", ignored)
+		}
+	}
+}
+
 // read returns the items of a page. Items that cannot be read are skipped; one that was not asked for ends the search.
 func (s *search) read(p *stacapi.Page) ([]*sighting, error) {
 	sightings := make([]*sighting, 0, len(p.Items))
-	for _, raw := range p.Items {
+	for n, raw := range p.Items {
 		one, err := s.detector.sight(raw, s.collection, p, s.ofFiles)
-		if err == nil {
+		if err != nil {
+			err = fmt.Errorf("item %d of a page: %w", n+1, err)
+		} else {
+			s.tell(one.item)
 			if err := s.checkBound(one.item); err != nil {
 				return nil, err
 			}
@@ -180,9 +197,13 @@ func (s *search) read(p *stacapi.Page) ([]*sighting, error) {
 	return sightings, nil
 }
 
+// maxReasons bounds how many of the skipped items are named.
+const maxReasons = 5
+
 func (s *search) skip(err error) {
-	s.counts.skipped++
-	s.lastErr = err
+	if s.counts.skipped++; len(s.reasons) < maxReasons {
+		s.reasons = append(s.reasons, err.Error())
+	}
 }
 
 // checkBound notes the latest stamp of a search by updated, and fails if the item does not meet the condition.
@@ -320,15 +341,22 @@ func (s *search) complete(state *collectionState, started time.Time) {
 	}
 }
 
-// reportSkipped logs when the number of items changes that no event could be made of: every poll finds them again.
+// reportSkipped logs which items no event could be made of, when they change: every poll finds them again.
 func (s *search) reportSkipped() {
 	skipped := s.counts.skipped
 	if s.tier != tierPoll && skipped == 0 {
 		return
 	}
-	if skipped > 0 && skipped != s.skipped[s.collection] {
-		s.log.Warn("items were skipped because no event can be made of them",
-			"collection", s.collection, "items", skipped, "err", s.lastErr)
+	text := ""
+	if skipped > 0 {
+		text = fmt.Sprintf("%d items are left out: %s", skipped, strings.Join(s.reasons, "; "))
 	}
-	s.skipped[s.collection] = skipped
+	if text != "" && text != s.skipped[s.collection] {
+		s.log.Warn("items were skipped because no event can be made of them",
+			"collection", s.collection, "items", skipped, "err", strings.Join(s.reasons, "; "))
+	}
+	s.skipped[s.collection] = text
+	if state := s.states.find(s.collection); state != nil {
+		state.Skipped = text
+	}
 }

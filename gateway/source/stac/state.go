@@ -3,6 +3,7 @@ package stac
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/streamgate/streamgate/gateway/source"
@@ -58,6 +59,8 @@ type collectionState struct {
 	Released time.Time `json:"released"`
 	// Alarm is set while updates are held back.
 	Alarm *alarm `json:"alarm,omitempty"`
+	// Skipped says which items no event could be made of, in the last search; "" if there were none.
+	Skipped string `json:"skipped,omitempty"`
 	// Gone counts the complete lists of the API in a row that have not named the collection.
 	Gone int `json:"gone,omitempty"`
 }
@@ -182,6 +185,9 @@ func (s *collectionState) report(name string) source.Watched {
 	w := source.Watched{
 		Name: name, Engine: string(s.Engine), Reason: s.Reason,
 		Complete: map[string]time.Time{}, Underway: map[string]time.Time{},
+	}
+	if s.Skipped != "" {
+		w.Reason = strings.TrimPrefix(w.Reason+"; "+s.Skipped, "; ")
 	}
 	for t, at := range s.Complete {
 		w.Complete[string(t)] = at

@@ -166,6 +166,9 @@ func validateRequests(c *Config, p *setting.Problems) {
 		p.Add("requestsPerSecond", fmt.Sprintf("%g is not between 0.01 and 1000", c.RequestsPerSecond),
 			"set a rate like 2, which servers tolerate")
 	}
+	if err := stacapi.Links(c.Links).Validate(); err != nil {
+		p.Add("links", fmt.Sprintf("%q is not a way to treat links", c.Links), "write auto, asGiven or rebase")
+	}
 	for i, h := range c.Headers {
 		if !httpguts.ValidHeaderFieldName(h.Name) || !httpguts.ValidHeaderFieldValue(h.Value) {
 			p.Add(fmt.Sprintf("headers[%d]", i), "the name or the value is not valid in a header",

@@ -69,7 +69,7 @@ func newSource(c *Config, e source.Env) (*watcher, error) {
 	alarm := &alarms{env: shared, states: s.states}
 	searches := &searcher{
 		env: shared, states: s.states, alarms: alarm, seen: s.seen, detector: detector{shared}, polls: s,
-		pageSizes: map[string]int{}, skipped: map[string]int{},
+		pageSizes: map[string]int{}, skipped: map[string]string{}, told: map[string]bool{},
 	}
 	s.poller = &poller{
 		env: shared, engines: chooser, states: s.states, searcher: searches, slices: map[string]sliced{},

@@ -1,18 +1,21 @@
 package stacapi
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	"golang.org/x/net/http/httpguts"
+
+	"github.com/streamgate/streamgate/gateway/foreign"
 )
 
 // Auth says where the bearer token of requests comes from: from the first of its fields that is set. The zero value
@@ -100,15 +103,11 @@ func readSecret(file string) (string, error) {
 		return "", err
 	}
 	defer func() { _ = f.Close() }()
-	text, err := io.ReadAll(io.LimitReader(f, maxTokenBytes))
-	if err != nil {
-		return "", err
+	secret, err := foreign.ReadSecret(f)
+	if err == nil && !httpguts.ValidHeaderFieldValue(secret) {
+		err = errors.New("the secret has a character that HTTP does not allow in a header")
 	}
-	secret := strings.TrimSpace(string(text))
-	if secret == "" || !httpguts.ValidHeaderFieldValue(secret) {
-		return "", errors.New("the file is empty, or holds more than one line")
-	}
-	return secret, nil
+	return secret, err
 }
 
 // fetch gets a token with the client's credentials. The caller holds the lock.
@@ -123,23 +122,44 @@ func (t *tokens) fetch(ctx context.Context, c *OAuth2) error {
 		return withoutAddress(err)
 	}
 	defer func() { _ = response.Body.Close() }()
-	var answer struct {
-		Token   string  `json:"access_token"`
-		Type    string  `json:"token_type"`
-		Expires float64 `json:"expires_in"`
-		Error   string  `json:"error"`
+	var answer Members
+	text, err := foreign.Read(response.Body, foreign.ForResponse(response.Header, maxTokenBytes))
+	if err == nil {
+		err = decodeJSON(text.Bytes, &answer)
 	}
-	err = decodeJSON(io.LimitReader(response.Body, maxTokenBytes), &answer)
-	switch {
-	case response.StatusCode != http.StatusOK: // only the code of RFC 6749 section 5.2 cannot repeat the secret
-		return fmt.Errorf("the authorization server answered %d %.40q", response.StatusCode, answer.Error)
-	case err != nil || answer.Token == "" || !httpguts.ValidHeaderFieldValue(answer.Token):
-		return errors.New("the answer of the authorization server has no valid access_token")
-	case !strings.EqualFold(answer.Type, "bearer"):
-		return fmt.Errorf("the token is of type %.40q, not bearer", answer.Type)
+	if response.StatusCode != http.StatusOK { // only the code of RFC 6749 section 5.2 cannot repeat the secret
+		return fmt.Errorf("the authorization server answered %d %.40q", response.StatusCode, answer.Text("error"))
 	}
-	t.current, t.until = answer.Token, asked.Add(lifetime(answer.Expires))
+	token := answer.Text("access_token")
+	switch kind := answer.Text("token_type"); {
+	case err != nil:
+		return fmt.Errorf("the authorization server answered 200 (%s), but not with a JSON object%s",
+			mediaTypeOf(response), kindOfPage(text))
+	case token == "" || !httpguts.ValidHeaderFieldValue(token):
+		return fmt.Errorf("the answer of the authorization server has no valid access_token: it is %s",
+			kindOf(answer["access_token"]))
+	case !strings.EqualFold(kind, "bearer"):
+		return fmt.Errorf("the token is of type %.40q, not bearer", kind)
+	}
+	expires, _ := textOf(answer["expires_in"])
+	seconds, _ := strconv.ParseFloat(strings.TrimSpace(expires), 64) // 0 if it says nothing that can be read
+	t.current, t.until = token, asked.Add(lifetime(seconds))
 	return nil
+}
+
+func mediaTypeOf(response *http.Response) string {
+	return cmp.Or(response.Header.Get("Content-Type"), "without a media type")
+}
+
+// kindOfPage says what kind of page an answer is. Other text is not described: it may repeat the secret.
+func kindOfPage(text *foreign.Text) string {
+	if text == nil {
+		return ""
+	}
+	if kind := foreign.Describe(text.Bytes); kind == "empty" || strings.HasPrefix(kind, "an ") {
+		return ", but " + kind
+	}
+	return ""
 }
 
 func (c *OAuth2) request(ctx context.Context) (*http.Request, error) {

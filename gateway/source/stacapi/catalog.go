@@ -1,33 +1,41 @@
 package stacapi
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 )
 
 // Catalog is a catalog or a collection of a static catalog.
 type Catalog struct {
-	Type  string `json:"type"`
-	ID    string `json:"id"`
-	Links []Link `json:"links"`
+	Type  string
+	ID    string
+	Links []Link
 	// From is where the document came from, which relative links refer to.
-	From *url.URL `json:"-"`
+	From *url.URL
 }
 
-// ReadCatalog reads a catalog or a collection.
+// ReadCatalog reads a catalog or a collection. Its links are needed, and the id of a collection.
 func (c *Client) ReadCatalog(ctx context.Context, address *url.URL) (*Catalog, error) {
-	var document Catalog
-	a, err := getJSON(ctx, c, &request{method: http.MethodGet, url: c.withBaseQuery(address)}, &document)
+	var m Members
+	a, err := getJSON(ctx, c, &request{method: http.MethodGet, url: c.withBaseQuery(address)}, &m)
 	if err != nil {
 		return nil, err
 	}
-	document.From = a.from
-	return &document, nil
+	document := &Catalog{From: a.from}
+	document.Type, _ = textOf(m["type"])
+	document.ID, _ = textOf(m["id"])
+	if document.Links, err = decodeLinks(m["links"]); err != nil {
+		return nil, err
+	}
+	if document.Type == "Collection" && document.ID == "" {
+		return nil, fmt.Errorf("the collection has no id that can be read: it is %s", kindOf(m["id"]))
+	}
+	return document, nil
 }
 
 // ReadItems reads a file that is an item or a FeatureCollection. If known identifies a state of the file and it is
@@ -35,8 +43,8 @@ func (c *Client) ReadCatalog(ctx context.Context, address *url.URL) (*Catalog, e
 func (c *Client) ReadItems(ctx context.Context, address *url.URL, known Validator) (p *Page, err error) {
 	r := &request{method: http.MethodGet, url: c.withBaseQuery(address), header: http.Header{}}
 	known.apply(r.header)
-	err = c.get(ctx, r, false, func(body io.Reader, a *answer) (err error) {
-		p, err = decodeItemFile(body, a)
+	err = c.get(ctx, r, false, func(text []byte, a *answer) (err error) {
+		p, err = decodeItemFile(text, a)
 		return err
 	})
 	if status, ok := errors.AsType[*StatusError](err); ok && status.Code == http.StatusNotModified && !known.IsZero() {
@@ -60,27 +68,26 @@ func (p *Page) NextFile() (*url.URL, error) {
 	return next.url, nil
 }
 
-func decodeItemFile(body io.Reader, a *answer) (*Page, error) {
-	var raw json.RawMessage
-	if err := decodeJSON(body, &raw); err != nil {
-		return nil, err
+func decodeItemFile(text []byte, a *answer) (*Page, error) {
+	text = bytes.TrimSpace(text)
+	kind, hasFeatures := "", false
+	err := splitObject(text, func(name string, value []byte) {
+		switch name {
+		case "type":
+			kind, _ = textOf(value)
+		case "features":
+			hasFeatures = true
+		}
+	})
+	switch {
+	case err != nil:
+		return nil, malformed(whyNotObject(text))
+	case kind == "FeatureCollection" || kind == "" && hasFeatures:
+		return decodePage(text, a)
+	case kind != "Feature":
+		return nil, fmt.Errorf("the document is of type %.40q, not an item", kind)
 	}
-	var head struct {
-		Type     string            `json:"type"`
-		Features []json.RawMessage `json:"features"`
-		Links    []Link            `json:"links"`
-	}
-	if err := json.Unmarshal(raw, &head); err != nil {
-		return nil, malformed(err)
-	}
-	p := &Page{Matched: -1, From: a.from, ServerTime: a.serverTime, Validator: a.validator}
-	switch head.Type {
-	case "Feature":
-		p.Items = []json.RawMessage{raw}
-	case "FeatureCollection":
-		p.Items, p.next = head.Features, findNext(head.Links)
-	default:
-		return nil, fmt.Errorf("the document is of type %.40q, not an item", head.Type)
-	}
-	return p, nil
+	return &Page{
+		Items: []json.RawMessage{text}, Matched: -1, From: a.from, ServerTime: a.serverTime, Validator: a.validator,
+	}, nil
 }

@@ -43,11 +43,29 @@ type Client struct {
 	perSecond rate.Limit
 	pause     time.Duration // the shortest between two tries
 	maxBody   int64         // of an answer
+	links     Links
 	tokens    tokens
 	documents documents
+	origins   origins
 
 	mu        sync.Mutex
 	endpoints endpoints // known after Discover
+	wrong     time.Time // when the server last told more items than it has
+}
+
+// wrongCountsFor is how long numbers of items that were too high are not looked into again.
+const wrongCountsFor = time.Hour
+
+func (c *Client) countsAreWrong(now time.Time) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return !c.wrong.IsZero() && now.Sub(c.wrong) < wrongCountsFor
+}
+
+func (c *Client) noteWrongCount(now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.wrong = now
 }
 
 // Close releases idle connections. Requests under way are not interrupted.
@@ -56,30 +74,37 @@ func (c *Client) Close() { c.http.CloseIdleConnections() }
 // Base returns the address that the client was made for. The caller must not change it.
 func (c *Client) Base() *url.URL { return c.base }
 
-// decoder reads the body of an answer. It is called anew for each try, and must forget what the try before has left.
-type decoder func(body io.Reader, a *answer) error
+// decoder reads the text of an answer. It is called anew for each try, and must forget what the try before has left.
+type decoder func(text []byte, a *answer) error
 
 // get is the one loop that repeats requests. It sends r until it is answered with JSON that decode accepts, at most
 // maxTries times, with pauses that grow and are random, and never before the time that the server has asked for. With
 // shrinkable, a failure that a smaller page may cure is returned at its second occurrence.
 func (c *Client) get(ctx context.Context, r *request, shrinkable bool, decode decoder) error {
-	pause, host := c.pause, c.hosts.of(r.url, c.perSecond)
+	given := r
+	r, other, err := c.place(r)
+	if err != nil {
+		return err
+	}
+	pause := c.pause
 	for try, renewed := 1, false; ; try++ {
-		if err := host.enter(ctx, r.background); err != nil {
-			return err
+		err := c.turn(ctx, r, decode)
+		if err == nil {
+			c.origins.change(c.originOf(given.url), func(o *origin) { o.isUsable = o.isUsable || !o.isRebased })
 		}
-		err := c.once(ctx, r, decode)
-		status, isStatus := errors.AsType[*StatusError](err)
-		if isStatus && status.RetryAfter > 0 {
-			host.holdBack(status.RetryAfter)
-		}
-		host.leave()
 		if err == nil || ctx.Err() != nil {
 			return err
 		}
+		status, isStatus := errors.AsType[*StatusError](err)
 		if isStatus && status.Code == http.StatusUnauthorized && !renewed && c.tokens.drop() {
 			renewed = true
 			continue
+		}
+		if other != nil && mayBeElsewhere(err) {
+			if c.getElsewhere(ctx, given, other, decode) {
+				return nil
+			}
+			other = nil
 		}
 		if !isTemporary(err) || try == maxTries || shrinkable && isTooMuch(err) && try == triesPerLimit {
 			return err
@@ -89,6 +114,36 @@ func (c *Client) get(ctx context.Context, r *request, shrinkable bool, decode de
 		}
 		pause = min(c.pause+rand.N(3*pause-c.pause+1), maxPause) // decorrelated jitter
 	}
+}
+
+// turn sends a request once, when it is its turn at the host.
+func (c *Client) turn(ctx context.Context, r *request, decode decoder) error {
+	host := c.hosts.of(r.url, c.perSecond)
+	if err := host.enter(ctx, r.background); err != nil {
+		return err
+	}
+	defer host.leave()
+	err := c.once(ctx, r, decode)
+	if status, ok := errors.AsType[*StatusError](err); ok && status.RetryAfter > 0 {
+		host.holdBack(status.RetryAfter)
+	}
+	return err
+}
+
+// getElsewhere asks the address that a link means if the server does not know its own, and reports whether that is
+// right. If so, the links of that origin are resolved against the address of the API from then on.
+func (c *Client) getElsewhere(ctx context.Context, r *request, other *url.URL, decode decoder) bool {
+	moved := *r
+	moved.url = other
+	err := c.turn(ctx, &moved, decode)
+	c.origins.change(c.originOf(r.url), func(o *origin) {
+		if err == nil {
+			o.isRebased = true
+		} else {
+			o.failed++
+		}
+	})
+	return err == nil
 }
 
 // sleep waits, and reports whether the context is still alive.
@@ -105,9 +160,9 @@ func sleep(ctx context.Context, d time.Duration) bool {
 
 // getJSON reads a JSON document into v, which is reset before each try, and returns what else the answer says.
 func getJSON[T any](ctx context.Context, c *Client, r *request, v *T) (a *answer, err error) {
-	err = c.get(ctx, r, false, func(body io.Reader, from *answer) error {
+	err = c.get(ctx, r, false, func(text []byte, from *answer) error {
 		var document T
-		if err := decodeJSON(body, &document); err != nil {
+		if err := decodeJSON(text, &document); err != nil {
 			return err
 		}
 		*v, a = document, from
@@ -128,26 +183,24 @@ func (c *Client) once(ctx context.Context, r *request, decode decoder) error {
 	defer func() { _ = response.Body.Close() }()
 	a := newAnswer(response)
 	if response.StatusCode == http.StatusNotModified && r.revalidate {
-		return c.documents.replay(r, response, a, decode)
+		if known := c.documents.find(r); known != nil {
+			return decode(known.text, a)
+		}
 	}
 	if response.StatusCode != http.StatusOK {
 		return c.redact(newStatusError(response))
 	}
-	body := &cappedReader{r: response.Body, left: c.maxBody}
-	var copied *document
+	text, err := readText(response, c.maxBody)
+	if err != nil {
+		return c.describe(err, response)
+	}
+	if err := decode(text, a); err != nil {
+		return c.describe(err, response)
+	}
 	if r.revalidate {
-		if copied = c.documents.record(r, a); copied != nil {
-			body.r = io.TeeReader(response.Body, copied)
-		}
+		c.documents.keep(r, a.validator, text)
 	}
-	err = decode(body, a)
-	if err == nil && copied != nil {
-		c.documents.keep(r, copied)
-	}
-	if err != nil && body.err != nil { // a broken connection also leaves broken JSON, which is not the cause
-		return fmt.Errorf("read the answer of %s: %w", r.url.Host, body.err)
-	}
-	return err
+	return nil
 }
 
 func (c *Client) newRequest(ctx context.Context, r *request) (*http.Request, error) {
@@ -208,7 +261,7 @@ func (c *Client) withBaseQuery(u *url.URL) *url.URL {
 // trusts reports whether what may be shown to one address may be shown to the other: it is on the same host, and the
 // connection is not less protected.
 func trusts(one, other *url.URL) bool {
-	return one.Host == other.Host && (one.Scheme == other.Scheme || other.Scheme == "https")
+	return sameHost(one, other) && (one.Scheme == other.Scheme || other.Scheme == "https")
 }
 
 func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
@@ -221,26 +274,4 @@ func checkRedirect(r *http.Request, via []*http.Request) error {
 		return http.ErrUseLastResponse
 	}
 	return nil
-}
-
-// cappedReader reads at most left bytes and remembers the error that it ended with. It counts decompressed bytes: an
-// answer may be small on the wire and huge in memory.
-type cappedReader struct {
-	r    io.Reader
-	left int64
-	err  error // other than io.EOF
-}
-
-// Read implements io.Reader.
-func (r *cappedReader) Read(p []byte) (int, error) {
-	if r.left <= 0 {
-		r.err = errTooLarge
-		return 0, r.err
-	}
-	n, err := r.r.Read(p[:min(int64(len(p)), r.left)])
-	r.left -= int64(n)
-	if err != nil && !errors.Is(err, io.EOF) {
-		r.err = err
-	}
-	return n, err
 }

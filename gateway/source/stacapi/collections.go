@@ -30,28 +30,34 @@ func (c *Client) Collections(ctx context.Context) ([]Collection, error) {
 		return nil, fmt.Errorf("build the address of the list: %w", err)
 	}
 	r := &request{method: http.MethodGet, url: c.withBaseQuery(target), revalidate: true}
-	sent, list := map[string]bool{}, collectionList{known: map[string]bool{}}
+	sent, list, idle := map[string]bool{}, collectionList{known: map[string]bool{}}, 0
 	for range maxCollectionPages {
 		if sent[r.key()] {
 			return nil, errCircle
 		}
 		sent[r.key()] = true
-		var page struct {
-			Collections []json.RawMessage `json:"collections"`
-			Links       []Link            `json:"links"`
-		}
+		var page Members
 		a, err := getJSON(ctx, c, r, &page)
 		if err != nil {
 			return nil, err
 		}
-		if page.Collections == nil {
-			return nil, errors.New("the answer has no collections")
+		elements, err := splitArray(page["collections"])
+		if err != nil {
+			return nil, fmt.Errorf("the answer has no list of collections: collections is %s", kindOf(page["collections"]))
 		}
-		if err := list.add(page.Collections); err != nil {
+		added, err := list.add(elements)
+		if err != nil {
 			return nil, err
 		}
-		next := findNext(page.Links)
-		if next == nil || len(page.Collections) == 0 {
+		links, err := decodeLinks(page["links"])
+		if err != nil {
+			return nil, err
+		}
+		if idle++; added > 0 {
+			idle = 0
+		}
+		next := findNext(links, r.method)
+		if next == nil || idle > maxIdlePages { // some servers give every page a next link
 			return list.collections, nil
 		}
 		if r, err = next.follow(r, a.from); err != nil {
@@ -68,21 +74,21 @@ type collectionList struct {
 	known       map[string]bool
 }
 
-func (l *collectionList) add(page []json.RawMessage) error {
+// add returns how many collections are new.
+func (l *collectionList) add(page [][]byte) (added int, err error) {
 	for _, raw := range page {
-		var d struct {
-			ID string `json:"id"`
-		}
-		if json.Unmarshal(raw, &d) != nil || d.ID == "" || l.known[d.ID] {
+		id := IDOf(raw)
+		if id == "" || l.known[id] {
 			continue
 		}
-		l.known[d.ID] = true
-		l.collections = append(l.collections, Collection{d.ID, raw})
+		l.known[id] = true
+		l.collections = append(l.collections, Collection{id, raw})
+		added++
 	}
 	if len(l.collections) > maxCollections {
-		return fmt.Errorf("the API has more than %d collections", maxCollections)
+		return added, fmt.Errorf("the API has more than %d collections", maxCollections)
 	}
-	return nil
+	return added, nil
 }
 
 // CheckCollection returns an error if the API says that it has no such collection. Some servers answer a search for an

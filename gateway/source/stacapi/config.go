@@ -29,6 +29,8 @@ type Config struct {
 	Header http.Header
 	// Auth says how requests to the host of URL authenticate; the zero value sends no token.
 	Auth Auth
+	// Links says what to do with links to addresses other than that of URL; "" is LinksAuto.
+	Links Links
 	// Timeout bounds one request, including its body; 0 is DefaultTimeout.
 	Timeout time.Duration
 	// Hosts holds the limits that several clients share; nil gives the client limits of its own.
@@ -52,6 +54,9 @@ func New(c Config) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("parse the URL of the STAC API: %w", err)
 	}
+	if err := c.Links.Validate(); err != nil {
+		return nil, err
+	}
 	if c.Timeout == 0 {
 		c.Timeout = DefaultTimeout
 	}
@@ -66,7 +71,7 @@ func New(c Config) (*Client, error) {
 	}
 	return &Client{
 		base: base, header: c.Header.Clone(), userAgent: c.UserAgent,
-		hosts: c.Hosts, perSecond: rate.Limit(c.RequestsPerSecond), pause: c.MinPause, maxBody: maxResponse,
+		hosts: c.Hosts, perSecond: rate.Limit(c.RequestsPerSecond), pause: c.MinPause, maxBody: maxResponse, links: c.Links,
 		http:   &http.Client{Timeout: c.Timeout, Transport: c.transport(), CheckRedirect: checkRedirect},
 		tokens: tokens{auth: c.Auth, http: &http.Client{Timeout: c.Timeout, CheckRedirect: noRedirect}},
 	}, nil

@@ -38,32 +38,45 @@ func (c *Client) Discover(ctx context.Context) (Kind, error) {
 		c.setEndpoints(endpoints{&endpoint{http.MethodPost, c.base}, &endpoint{http.MethodGet, c.base}})
 		return KindAPI, nil
 	}
-	var landing struct {
-		Links []Link `json:"links"`
-	}
+	var landing Members
 	a, err := getJSON(ctx, c, &request{method: http.MethodGet, url: c.base, revalidate: true}, &landing)
 	if err != nil {
 		return "", fmt.Errorf("read the landing page: %w", err)
 	}
-	var found endpoints
-	for i := range landing.Links {
-		l := &landing.Links[i]
-		if l.Rel != "search" || !l.isJSON() {
-			continue // some servers list OpenSearch descriptions and HTML pages as search
-		}
-		if target, err := l.resolve(a.from); err == nil {
-			found.offer(&endpoint{strings.ToUpper(l.Method), c.withBaseQuery(target)})
-		}
+	links, err := decodeLinks(landing["links"])
+	if err != nil {
+		return "", fmt.Errorf("read the landing page: %w", err)
 	}
+	found, unusable := c.findSearch(links, a.from)
 	if found.search != nil {
 		c.setEndpoints(found)
 		return KindAPI, nil
 	}
-	if slices.ContainsFunc(landing.Links, func(l Link) bool { return l.Rel == "child" || l.Rel == "item" }) {
+	if slices.ContainsFunc(links, func(l Link) bool { return l.Is("child") || l.Is("item") }) {
 		return KindCatalog, nil
 	}
 	return "", errors.New("the address is neither a STAC API nor a static catalog: it has no search link of type " +
-		"application/geo+json, and no child or item link")
+		"application/geo+json" + unusable + ", and no child or item link")
+}
+
+// findSearch returns the endpoints that search links offer, and what is wrong with those that cannot be used.
+func (c *Client) findSearch(links []Link, page *url.URL) (found endpoints, unusable string) {
+	for i := range links {
+		l := &links[i]
+		if !l.Is("search") || !l.isJSON() {
+			continue // some servers list OpenSearch descriptions and HTML pages as search
+		}
+		target, err := l.resolve(page)
+		switch {
+		case err != nil:
+			unusable = " that can be used (" + whyUnresolved(err) + ")"
+		case l.unusable != "":
+			unusable = " that can be used (" + l.unusable + ")"
+		default:
+			found.offer(&endpoint{l.Method, c.withBaseQuery(target)})
+		}
+	}
+	return found, unusable
 }
 
 // offer takes the better of the endpoints: POST before GET, the first before a later one.

@@ -1,5 +1,5 @@
-// Package stacapi is a client of STAC APIs and static STAC catalogs. It depends on nothing but the standard library and
-// golang.org/x, and can be imported alone.
+// Package stacapi is a client of STAC APIs and static STAC catalogs. It depends on nothing but the standard library,
+// golang.org/x and package foreign, and can be imported alone.
 //
 // A [Client] talks to one API: [Client.Discover] reads the landing page, [Client.Search] reads a search to its end,
 // [Client.ProbeUpdated] finds out how the server can be asked for what was updated since a time, and

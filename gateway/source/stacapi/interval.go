@@ -10,8 +10,24 @@ import (
 // six digits of a second.
 const TimeFormat = "2006-01-02T15:04:05.999999Z"
 
-// ParseTime reads a time in RFC 3339.
-func ParseTime(s string) (time.Time, error) { return time.Parse(time.RFC3339, s) }
+// ParseTime reads a time in RFC 3339 in every spelling that section 5.6 allows: t and z in lower case, a blank instead of
+// the T, and leap seconds, which are read as the second that follows.
+func ParseTime(s string) (time.Time, error) {
+	t, err := time.Parse(time.RFC3339, s)
+	if err == nil || len(s) < len("2006-01-02T15:04:05Z") {
+		return t, err
+	}
+	s = strings.ToUpper(s)
+	if s[10] == ' ' {
+		s = s[:10] + "T" + s[11:]
+	}
+	leap := time.Duration(0)
+	if s[16:19] == ":60" {
+		s, leap = s[:16]+":59"+s[19:], time.Second
+	}
+	t, err = time.Parse(time.RFC3339, s)
+	return t.Add(leap), err
+}
 
 // Interval is a closed interval of time; a zero end is open. Neighbouring intervals share their ends, so that nothing
 // falls between them. The zero value restricts nothing.

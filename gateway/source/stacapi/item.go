@@ -6,30 +6,30 @@ import (
 	"fmt"
 	"net/url"
 	"time"
+	"unicode/utf8"
 )
 
 // Item holds the members of a STAC item that this package reads; the rest stays in Raw.
 type Item struct {
-	ID         string          `json:"id"`
-	Collection string          `json:"collection"`
-	BBox       json.RawMessage `json:"bbox"`
-	Geometry   json.RawMessage `json:"geometry"`
-	Version    string          `json:"stac_version"`
-	Properties Members         `json:"properties"`
-	Assets     json.RawMessage `json:"assets"`
-	Links      []ItemLink      `json:"links"`
+	ID         string
+	Collection string
+	BBox       json.RawMessage
+	Geometry   json.RawMessage
+	Version    string
+	Properties Members
+	Assets     json.RawMessage
+	Links      []ItemLink
 
-	// Raw is the whole item, as the server wrote it.
-	Raw json.RawMessage `json:"-"`
+	// Raw is the whole item, as the server wrote it, but with null for NaN and Infinity, which are not JSON.
+	Raw json.RawMessage
 	// File is the address of the file that the item was read from; "" if it came from a search.
-	File string `json:"-"`
+	File string
+	// Ignored says what was not readable and is not needed, each as in "properties.updated is not a time in RFC 3339".
+	Ignored []string
 }
 
-// ItemLink is a link of an item. It is read leniently: what a link says beside this must not cost the item.
-type ItemLink struct {
-	Rel  string `json:"rel"`
-	Href string `json:"href"`
-}
+// ItemLink is a link of an item.
+type ItemLink struct{ Rel, Href string }
 
 // Members are members of a JSON object, as the server wrote them.
 type Members map[string]json.RawMessage
@@ -53,16 +53,87 @@ func (m Members) Time(names ...string) string {
 	return ""
 }
 
-// ParseItem reads an item, which must have an id.
+// maxID bounds the id of an item, in bytes.
+const maxID = 1024
+
+// ParseItem reads an item. Only the id is needed, which may be a number; any other member that cannot be read is treated
+// as missing, and noted in Ignored. The error of an item that cannot be read names its id, if that can be found.
 func ParseItem(raw json.RawMessage) (*Item, error) {
-	i := Item{Raw: raw}
-	if err := json.Unmarshal(raw, &i); err != nil {
-		return nil, fmt.Errorf("not a valid STAC item: %w", err)
+	var m Members
+	i := &Item{Raw: raw}
+	if json.Unmarshal(raw, &m) != nil || !utf8.Valid(raw) {
+		clean, replaced, err := cleanJSON(raw)
+		if err != nil {
+			return nil, fmt.Errorf("%s is not valid: %w", nameOf(raw), err)
+		}
+		m = nil
+		_ = json.Unmarshal(clean, &m) // one that is not an object has no id
+		if i.Raw = clean; replaced > 0 {
+			i.ignore("NaN or Infinity, which is not JSON, is read as null (%d)", replaced)
+		}
 	}
-	if i.ID == "" {
+	id, ok := textOf(m["id"])
+	switch {
+	case m == nil:
+		return nil, fmt.Errorf("not a valid STAC item: it is %s, not an object", kindOf(i.Raw[skipSpace(i.Raw, 0):]))
+	case !ok:
+		return nil, fmt.Errorf("not a valid STAC item: its id is %s, not text", kindOf(m["id"]))
+	case id == "":
 		return nil, errors.New("not a valid STAC item: it has no id")
+	case len(id) > maxID:
+		return nil, fmt.Errorf("not a valid STAC item: its id is longer than %d bytes: %.40q", maxID, id)
 	}
-	return &i, nil
+	i.ID, i.BBox, i.Geometry, i.Assets = id, m["bbox"], m["geometry"], m["assets"]
+	i.read(m)
+	return i, nil
+}
+
+func (i *Item) ignore(format string, args ...any) {
+	i.Ignored = append(i.Ignored, fmt.Sprintf(format, args...))
+}
+
+// read reads the members that are not needed.
+func (i *Item) read(m Members) {
+	var ok bool
+	if i.Collection, ok = textOf(m["collection"]); !ok {
+		i.ignore("collection is %s, not text", kindOf(m["collection"]))
+	}
+	if i.Version, ok = textOf(m["stac_version"]); !ok {
+		i.ignore("stac_version is %s, not text", kindOf(m["stac_version"]))
+	}
+	if properties := m["properties"]; !isMissing(properties) && json.Unmarshal(properties, &i.Properties) != nil {
+		i.ignore("properties is %s, not an object", kindOf(properties))
+	}
+	for _, name := range []string{"datetime", "start_datetime", "end_datetime", "created", "updated", "published"} {
+		if value := i.Properties[name]; !isMissing(value) && i.Properties.Time(name) == "" {
+			i.ignore("properties.%s is not a time in RFC 3339", name)
+		}
+	}
+	links, err := decodeLinks(m["links"])
+	if err != nil {
+		i.ignore("%v", err)
+	}
+	for n := range links {
+		i.Links = append(i.Links, ItemLink{links[n].Rel, links[n].Href})
+	}
+}
+
+// IDOf returns the id of an item, also of one that is not valid otherwise; "" if it cannot be found.
+func IDOf(raw json.RawMessage) (id string) {
+	_ = splitObject(raw, func(name string, value []byte) { // as far as it goes
+		if text, ok := textOf(value); ok && name == "id" {
+			id = text
+		}
+	})
+	return id
+}
+
+// nameOf names an item in messages.
+func nameOf(raw json.RawMessage) string {
+	if id := IDOf(raw); id != "" {
+		return fmt.Sprintf("item %.80q", id)
+	}
+	return "an item without an id"
 }
 
 // Updated returns when the item says that it was last changed. An offset other than UTC is kept.
@@ -87,15 +158,15 @@ func (i *Item) IsUndated() bool {
 
 // Href returns the address of the item: its self link, else its canonical link, else the file that it came from, else
 // the address that the API should have for it. The specification recommends a self link and does not require it. page
-// is where the item was read, which relative links refer to.
+// is where the item was read, which relative links refer to. If the API is https, an address of its host with http is
+// the name that a server behind a proxy has for itself, and becomes https.
 func (i *Item) Href(api *url.URL, collection string, page *url.URL) string {
 	for _, rel := range []string{"self", "canonical"} {
 		for _, l := range i.Links {
-			if l.Rel != rel || l.Href == "" {
-				continue
-			}
-			if target, err := ResolveLink(page, l.Href); err == nil {
-				return target.String()
+			if (&Link{Rel: l.Rel}).Is(rel) && l.Href != "" {
+				if target, err := ResolveLink(page, l.Href); err == nil {
+					return asSecure(api, target).String()
+				}
 			}
 		}
 	}

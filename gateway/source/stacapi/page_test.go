@@ -1,12 +1,10 @@
 package stacapi
 
 import (
-	"bytes"
 	"encoding/json"
 	"net/url"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 )
 
@@ -29,7 +27,7 @@ func TestPages(t *testing.T) {
 		"cut off":          {`{"features":[{"id":"a"},`, 0, 0, "", true},
 		"features no list": {`{"features":{}}`, 0, 0, "", true},
 	} {
-		p, err := decodePage(strings.NewReader(c.text), &answer{from: &url.URL{}})
+		p, err := decodePage([]byte(c.text), &answer{from: &url.URL{}})
 		switch {
 		case (err != nil) != c.fails:
 			t.Errorf("%s: error %v", name, err)
@@ -71,7 +69,7 @@ func TestPagesOfRealServers(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p, err := decodePage(bytes.NewReader(recorded.Response), &answer{from: from})
+		p, err := decodePage(recorded.Response, &answer{from: from})
 		if err != nil || len(p.Items) == 0 || p.next == nil {
 			t.Fatalf("%s: %+v, %v", file, p, err)
 		}
@@ -87,7 +85,7 @@ func FuzzPage(f *testing.F) {
 	f.Add(`{"features":[{"id":"a","links":[{"rel":"self","href":"::"}],"properties":{"updated":"2020-01-01T00:00:00Z"}}]}`)
 	f.Fuzz(func(t *testing.T, text string) {
 		from := &url.URL{Scheme: "https", Host: "example.com", Path: "/search"}
-		page, err := decodePage(strings.NewReader(text), &answer{from: from})
+		page, err := decodePage([]byte(text), &answer{from: from})
 		if err != nil {
 			return
 		}

@@ -1,7 +1,6 @@
 package stacapi
 
 import (
-	"bytes"
 	"net/http"
 	"sync"
 )
@@ -38,23 +37,10 @@ type documents struct {
 	byAddress map[string]*document
 }
 
-// document is a copy of a body, which does not change once it is kept.
+// document is a copy of a text, which does not change once it is kept.
 type document struct {
 	validator Validator
-	body      bytes.Buffer
-	isLarge   bool
-}
-
-// Write implements io.Writer.
-func (d *document) Write(p []byte) (int, error) {
-	if d.body.Len()+len(p) > maxDocumentBytes {
-		d.isLarge = true
-		d.body = bytes.Buffer{}
-	}
-	if !d.isLarge {
-		_, _ = d.body.Write(p) // a Buffer does not fail
-	}
-	return len(p), nil
+	text      []byte
 }
 
 func (d *documents) find(r *request) *document {
@@ -71,40 +57,20 @@ func (d *documents) validator(r *request) Validator {
 	return Validator{}
 }
 
-// record returns where the body is to be copied to; nil if the server gives nothing to ask by the next time.
-func (d *documents) record(r *request, a *answer) *document {
-	if !a.validator.IsZero() {
-		return &document{validator: a.validator}
+// keep takes over a text that was decoded, if the server has given something to ask by the next time.
+func (d *documents) keep(r *request, state Validator, text []byte) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if state.IsZero() || len(text) > maxDocumentBytes {
+		delete(d.byAddress, r.url.String())
+		return
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	delete(d.byAddress, r.url.String())
-	return nil
-}
-
-// keep takes over a copy that was read to its end and decoded.
-func (d *documents) keep(r *request, copied *document) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	kept := copied.body.Len()
+	kept := len(text)
 	for _, one := range d.byAddress {
-		kept += one.body.Len()
+		kept += len(one.text)
 	}
 	if d.byAddress == nil || len(d.byAddress) >= maxDocuments || kept > maxKeptBytes {
 		d.byAddress = map[string]*document{}
 	}
-	if copied.isLarge {
-		delete(d.byAddress, r.url.String())
-	} else {
-		d.byAddress[r.url.String()] = copied
-	}
-}
-
-// replay decodes what is kept.
-func (d *documents) replay(r *request, response *http.Response, a *answer, decode decoder) error {
-	known := d.find(r)
-	if known == nil {
-		return newStatusError(response) // the request was not conditional
-	}
-	return decode(bytes.NewReader(known.body.Bytes()), a)
+	d.byAddress[r.url.String()] = &document{state, text}
 }

@@ -2,11 +2,10 @@ package stacapi
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/maphash"
-	"io"
+	"math"
 	"net/http"
 	"time"
 )
@@ -33,7 +32,7 @@ func (c *Client) Search(
 		return q.Limit, err
 	}
 	s := newSearch(c, q, handle)
-	err = s.searchWindow(ctx, q.Window)
+	err = s.searchWindow(ctx, q.Window, math.MaxInt)
 	return s.limit, err
 }
 
@@ -47,8 +46,8 @@ func (c *Client) FirstPage(ctx context.Context, q Query) (*Page, error) {
 }
 
 func (c *Client) getPage(ctx context.Context, r *request, shrinkable bool) (p *Page, err error) {
-	err = c.get(ctx, r, shrinkable, func(body io.Reader, a *answer) (err error) {
-		p, err = decodePage(body, a)
+	err = c.get(ctx, r, shrinkable, func(text []byte, a *answer) (err error) {
+		p, err = decodePage(text, a)
 		return err
 	})
 	return p, err
@@ -62,7 +61,7 @@ type search struct {
 	handle func(ctx context.Context, p *Page) error
 
 	maxPages int
-	isAgain  bool // walkAgain has begun it
+	isAgain  bool // walkAgain has begun it: the number of items that the server tells does not count
 
 	seed  maphash.Seed
 	limit int // current page size
@@ -79,26 +78,47 @@ func newSearch(c *Client, q Query, handle func(ctx context.Context, p *Page) err
 	return s
 }
 
-// searchWindow searches one window. Where the server's last page is suspiciously full, it searches the two halves
-// instead.
-func (s *search) searchWindow(ctx context.Context, w Interval) error {
-	suspicious, err := s.walk(ctx, w)
+// searchWindow searches one window. Where the server's last page is suspiciously full, or the server says that there
+// are too many items, but fewer than most, it searches the two halves instead.
+func (s *search) searchWindow(ctx context.Context, w Interval, most int) error {
+	older, newer, canHalve := w.halves(s.now())
+	if !canHalve {
+		most = 0
+	}
+	suspicious, err := s.walk(ctx, w, most)
+	if tooMany, ok := errors.AsType[*tooManyError](err); ok && s.maxPages == maxPages {
+		most, suspicious, err = tooMany.items, true, nil
+	} else {
+		most = math.MaxInt
+	}
 	if err != nil || !suspicious {
 		return err
 	}
-	older, newer, ok := w.halves(s.now())
-	if !ok {
+	if !canHalve {
 		return fmt.Errorf("the server gives fewer items than it has for %s, which cannot be made shorter; "+
 			"ask for larger pages with limit", w)
 	}
-	if err := s.searchWindow(ctx, older); err != nil {
+	if err := s.searchWindow(ctx, older, most); err != nil {
 		return err
 	}
-	return s.searchWindow(ctx, newer)
+	return s.searchWindow(ctx, newer, most)
 }
 
-// walk follows the next links of one window. suspicious means that there may be more than the server gave.
-func (s *search) walk(ctx context.Context, w Interval) (suspicious bool, err error) {
+// tooManyError is the error of a window of which the first pages tell that it has more items than a search may read. A
+// number is believed once: if the halves of a window are said to have as many, it is wrong.
+type tooManyError struct{ items int }
+
+// Error implements error.
+func (e *tooManyError) Error() string {
+	return fmt.Sprintf("%v: %d items; use smaller windows", ErrTooManyPages, e.items)
+}
+
+// Is makes it an [ErrTooManyPages].
+func (e *tooManyError) Is(target error) bool { return target == ErrTooManyPages }
+
+// walk follows the next links of one window. suspicious means that there may be more than the server gave. A number of
+// items that is not below most is not believed.
+func (s *search) walk(ctx context.Context, w Interval, most int) (suspicious bool, err error) {
 	q := s.query
 	q.Window, q.Limit = w, s.limit
 	e, err := s.client.searchEndpoints()
@@ -125,11 +145,11 @@ func (s *search) walk(ctx context.Context, w Interval) (suspicious bool, err err
 		if err := s.handle(ctx, p); err != nil {
 			return false, err
 		}
-		if p.Matched > s.maxPages*s.query.Limit {
-			return s.tooMany(p)
-		}
 		if p.next == nil {
 			return s.mayHaveMore(ctx, &q, r, p, seen)
+		}
+		if p.Matched > s.maxPages*s.query.Limit && p.Matched < most {
+			return false, &tooManyError{p.Matched}
 		}
 		s.full = max(s.full, len(p.Items))
 		if idle > maxIdlePages {
@@ -145,15 +165,6 @@ func (s *search) walk(ctx context.Context, w Interval) (suspicious bool, err err
 // errCircle is the error of a list whose next links lead in a circle.
 var errCircle = errors.New("the next link of the server leads back to a page that was read before")
 
-// tooMany decides about a window of which the first page tells that it is too large: it may be read in halves, unless
-// the caller has bounded the pages.
-func (s *search) tooMany(p *Page) (suspicious bool, err error) {
-	if s.maxPages == maxPages {
-		return true, nil
-	}
-	return false, fmt.Errorf("%w: %d items; use smaller windows", ErrTooManyPages, p.Matched)
-}
-
 func (s *search) follow(q *Query, r *request, p *Page) (*request, error) {
 	next, err := p.next.follow(r, p.From)
 	if err != nil {
@@ -164,34 +175,60 @@ func (s *search) follow(q *Query, r *request, p *Page) (*request, error) {
 	return next, nil
 }
 
-// mayHaveMore reports whether the last page of a walk leaves doubt that it is the last: there are fewer items than the
-// server says, or it does not say how many there are and the page is as full as a page can be. Servers have lost their
-// next links before. So a full page is asked for again, one item smaller, where a server that pages must show a next
-// link, and that must lead to nothing new.
+// mayHaveMore reports whether the last page of a walk leaves doubt that it is the last: it is as full as a page can be,
+// or there are fewer items than the server says. Servers have lost their next links before, and have told numbers that
+// were wrong. So the page is asked for again, one item smaller, where a server that pages must show a next link, and
+// that must lead to nothing new. A number that has proved to be too high raises no doubt for an hour.
 func (s *search) mayHaveMore(
 	ctx context.Context, q *Query, r *request, p *Page, seen map[uint64]struct{},
-) (bool, error) {
+) (more bool, err error) {
 	n := len(p.Items)
+	isFull := n >= s.limit || s.full > 0 && n >= s.full
+	isShort := p.Matched > len(seen) && !s.isAgain && !s.client.countsAreWrong(s.now())
 	switch {
-	case p.Matched >= len(seen): // a smaller number is an estimate
-		return p.Matched > len(seen), nil
-	case n < s.limit && (s.full == 0 || n < s.full):
+	case !isFull && !isShort:
 		return false, nil
+	case n == 0:
+		more, err = s.walkAgain(ctx, q.Window, len(seen))
+	default:
+		more, err = s.probeEnd(ctx, q, r, p, lastPage{seen: seen, isFull: isFull})
 	}
+	if err == nil && !more && isShort {
+		s.client.noteWrongCount(s.now())
+	}
+	return more, err
+}
+
+// lastPage is what is known at the end of a walk.
+type lastPage struct {
+	seen   map[uint64]struct{}
+	isFull bool
+}
+
+// probeEnd asks for the last page of a walk again, one item smaller.
+func (s *search) probeEnd(ctx context.Context, q *Query, r *request, p *Page, end lastPage) (more bool, err error) {
+	n, isConfirmed := len(p.Items), p.Matched == len(end.seen)
 	size := n - 1
 	if n == 1 {
 		size = 2
 	}
 	smaller, ok := r.withLimit(size)
-	if !ok {
-		return s.walkAgain(ctx, q.Window, len(seen))
+	switch {
+	case !ok && isConfirmed:
+		return false, nil
+	case !ok:
+		return s.walkAgain(ctx, q.Window, len(end.seen))
 	}
 	probe, err := s.client.getPage(ctx, smaller, false)
-	if err != nil {
+	switch {
+	case err != nil:
 		return false, err
-	}
-	if probe.next == nil {
-		return n > 1 || s.note(seen, probe) > 0, nil
+	case isConfirmed && probe.Matched == p.Matched: // the number is not that of the items on the page
+		return false, nil
+	case probe.next == nil && !end.isFull && len(probe.Items) > size: // the server does not page, but gives everything
+		return s.note(end.seen, probe) > 0, nil
+	case probe.next == nil:
+		return n > 1 || s.note(end.seen, probe) > 0, nil
 	}
 	after, err := s.follow(q, smaller, probe)
 	if err != nil {
@@ -201,7 +238,7 @@ func (s *search) mayHaveMore(
 	if err != nil {
 		return false, err
 	}
-	return s.note(seen, probe)+s.note(seen, rest) > 0, nil
+	return s.note(end.seen, probe)+s.note(end.seen, rest) > 0, nil
 }
 
 // walkAgain searches a window once more, where the page size is part of the server's tokens, in pages of which the last
@@ -212,21 +249,19 @@ func (s *search) walkAgain(ctx context.Context, w Interval, items int) (suspicio
 	}
 	again := *s
 	again.isAgain, again.full = true, 0
-	for again.limit++; items%again.limit == 0; again.limit++ {
+	for again.limit++; items > 0 && items%again.limit == 0; again.limit++ {
 	}
-	return again.walk(ctx, w)
+	return again.walk(ctx, w, 0)
 }
 
 // note counts the items of a page that this walk has not brought before.
 func (s *search) note(seen map[uint64]struct{}, p *Page) (added int) {
 	for _, raw := range p.Items {
-		var id struct {
-			ID string `json:"id"`
+		id := IDOf(raw)
+		if id == "" { // ParseItem reports it; it is an item nevertheless
+			id = "\x00" + string(raw)
 		}
-		if json.Unmarshal(raw, &id) != nil {
-			continue // ParseItem reports it
-		}
-		digest := maphash.String(s.seed, id.ID)
+		digest := maphash.String(s.seed, id)
 		if _, known := seen[digest]; !known {
 			seen[digest] = struct{}{}
 			added++

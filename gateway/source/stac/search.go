@@ -21,6 +21,7 @@ type searcher struct {
 	polls    polls
 
 	pageSizes map[string]int // that worked, by collection
+	found     int            // items of the last poll or crawl, of all collections
 	skipped   map[string]int // items that no event could be made of, in the last complete search, by collection
 }
 
@@ -91,6 +92,9 @@ func (s *search) run(ctx context.Context, done func() []source.Save) error {
 	}
 	s.pageSizes[s.collection] = min(size+size/4+1, s.config.Limit) // a page size that failed is not tried again at once
 	s.reportSkipped()
+	if s.tier == tierPoll {
+		s.found += s.counts.items
+	}
 	undo, err := s.states.find(s.collection).snapshot()
 	if err != nil {
 		return err

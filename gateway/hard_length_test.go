@@ -168,7 +168,7 @@ func TestDeployedMetricsExist(t *testing.T) {
 		m := regexp.MustCompile(`fqName: "([^"]+)".*constLabels: \{([^}]*)\}, variableLabels: \{([^}]*)\}`).FindStringSubmatch(d.String())
 		labels[m[1]] = m[2] + "," + m[3]
 	}
-	for file, want := range map[string]int{"prometheus-alerts.yaml": 7, "keda-scaledobject.yaml": 1} {
+	for file, want := range map[string]int{"prometheus-alerts.yaml": 8, "keda-scaledobject.yaml": 1} {
 		text, err := os.ReadFile("../deploy/" + file)
 		if err != nil {
 			t.Fatal(err)

@@ -127,11 +127,12 @@ func newSourcesList() *cobra.Command {
 // printSource writes the state of a source as text.
 func printSource(w io.Writer, s *source.Status) error {
 	var b strings.Builder
-	running := "not running"
-	if s.Running {
-		running = "running"
+	state := s.State
+	if state == source.StateStopped {
+		state = "not running"
 	}
-	fmt.Fprintf(&b, "%s (%s) -> %s: %s, %d seen items\n", s.Name, s.Type, s.Stream, running, s.SeenItems)
+	fmt.Fprintf(&b, "%s (%s) -> %s: %s, %d seen items\n", s.Name, s.Type, s.Stream, state, s.SeenItems)
+	printHealth(&b, s, time.Now())
 	for _, one := range s.Watched {
 		fmt.Fprintf(&b, "  %s: engine %s (%s)\n", one.Name, orUnknown(one.Engine), orUnknown(one.Reason))
 		for _, t := range slices.Sorted(maps.Keys(one.Complete)) {
@@ -154,6 +155,38 @@ func printSource(w io.Writer, s *source.Status) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// printHealth tells what a source has last succeeded and failed in.
+func printHealth(b *strings.Builder, s *source.Status, now time.Time) {
+	h, when := &s.Health, func(t time.Time) string {
+		return fmt.Sprintf("%s (%s)", t.Format(time.RFC3339), distance(now, t))
+	}
+	if h.LastSuccess.IsZero() {
+		b.WriteString("  last success: never")
+	} else {
+		fmt.Fprintf(b, "  last success: %s, %d items", when(h.LastSuccess), h.Items)
+	}
+	if s.Running && h.Next.After(now) {
+		fmt.Fprintf(b, "; next: %s", when(h.Next))
+	}
+	if s.StaleSeconds > 0 {
+		fmt.Fprintf(b, "; overdue for %s", time.Duration(s.StaleSeconds)*time.Second)
+	}
+	b.WriteString("\n")
+	if h.LastError != "" {
+		fmt.Fprintf(b, "  last error: %s, %d failures since the last success, %d in all: %s\n",
+			when(h.LastErrorAt), h.Failures, h.TotalFailures, h.LastError)
+	}
+}
+
+// distance says how far a time is from now.
+func distance(now, t time.Time) string {
+	d := now.Sub(t).Round(time.Second)
+	if d < 0 {
+		return "in " + (-d).String()
+	}
+	return d.String() + " ago"
 }
 
 // orUnknown returns s, or a phrase that stands for an unknown value.

@@ -68,6 +68,16 @@ type figures struct {
 func (m *Metrics) of(subscription string) *figures {
 	deliveries := func(result string) prometheus.Counter { return m.deliveries.WithLabelValues(subscription, result) }
 	attempts := func(result string) prometheus.Counter { return m.attempts.WithLabelValues(subscription, result) }
+	// Every series begins with 0: increase() does not see the first occurrence of one that begins with it.
+	for _, vec := range []*prometheus.CounterVec{
+		m.malformed, m.reclaimed, m.groupRecreated, m.transformErrors, m.filterErrors,
+	} {
+		vec.WithLabelValues(subscription)
+	}
+	for _, result := range []string{"published", "dropped"} {
+		m.replies.WithLabelValues(subscription, result)
+	}
+	m.circuit.WithLabelValues(subscription)
 	return &figures{
 		delivered: deliveries("delivered"), filtered: deliveries("filtered"), deadLettered: deliveries("deadlettered"),
 		success: attempts("success"), retry: attempts("retry"), failure: attempts("failure"),

@@ -85,6 +85,7 @@ func New(c Config, env Env) (*Subscription, error) {
 		config: c, env: env, circuit: newCircuit(c.Delivery.Retry), log: env.Logger.With("subscription", c.Name),
 		metrics: env.Metrics, figures: env.Metrics.of(c.Name), left: env.Stopped,
 	}
+	env.StreamMetrics.Begin(c.Name)
 	if c.RateLimit > 0 {
 		s.limiter = rate.NewLimiter(rate.Limit(c.RateLimit), max(1, min(c.Concurrency, int(c.RateLimit))))
 	}

@@ -39,7 +39,7 @@ type Handler struct {
 func New(c *Config, publisher *stream.Publisher, registry prometheus.Registerer) *Handler {
 	return &Handler{
 		publisher: publisher, maxEventBytes: c.MaxEventBytes, maxBatchBytes: c.MaxBatchBytes, budget: maxBodies,
-		webHook: webhook.NewReceiver(c.WebHook), metrics: newMetrics(registry),
+		webHook: webhook.NewReceiver(c.WebHook), metrics: newMetrics(registry, publisher.Streams()),
 	}
 }
 

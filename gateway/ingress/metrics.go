@@ -1,6 +1,9 @@
 package ingress
 
 import (
+	"net/http"
+	"strconv"
+
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 )
@@ -12,15 +15,34 @@ type metrics struct {
 	refused  *prometheus.CounterVec // status
 }
 
-func newMetrics(registry prometheus.Registerer) *metrics {
+// refusals are the statuses that requests are refused with.
+func refusals() []int {
+	return []int{
+		http.StatusBadRequest, http.StatusForbidden, http.StatusNotFound, http.StatusMethodNotAllowed,
+		http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType, http.StatusUnprocessableEntity,
+		http.StatusTooManyRequests, http.StatusServiceUnavailable,
+	}
+}
+
+// newMetrics registers the metrics. Every series begins with 0: increase() does not see the first occurrence of one that
+// begins with it.
+func newMetrics(registry prometheus.Registerer, streams []string) *metrics {
 	make := promauto.With(registry)
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
 		return make.NewCounterVec(prometheus.CounterOpts{Namespace: "streamgate", Name: name, Help: help}, labels)
 	}
-	return &metrics{
+	m := &metrics{
 		accepted: counter("events_accepted_total", "Events stored from HTTP requests.", "stream"),
 		mended: counter("requests_mended_total",
 			"HTTP requests with invalid events that were corrected (validation: lenient).", "stream"),
 		refused: counter("requests_refused_total", "HTTP requests that were not accepted, by status.", "status"),
 	}
+	for _, stream := range streams {
+		m.accepted.WithLabelValues(stream)
+		m.mended.WithLabelValues(stream)
+	}
+	for _, status := range refusals() {
+		m.refused.WithLabelValues(strconv.Itoa(status))
+	}
+	return m
 }

@@ -39,6 +39,10 @@ type Hooks struct {
 	Failed         func()            // a run of the source ended with an error
 	NotTransformed func()            // an event was published as its source made it
 	SeenItems      func(items int64) // how many there are now
+	// Checked is told the health after each success and failure, and with isFailure false when the source begins to run.
+	// Stopped is told that the source does not run here any more.
+	Checked func(h Health, isFailure bool)
+	Stopped func()
 }
 
 // Capacity says how much a stream may still take.
@@ -52,6 +56,7 @@ func (r *Runner) Run(ctx context.Context) error {
 	l := state.Lease{Redis: r.Redis, Key: state.LeaseKey(r.Block.Stream, r.Block.Name), Length: leaseLength, Logger: r.Logger}
 	l.WhileHeld(ctx, func(ctx context.Context, token string) {
 		r.Logger.Info("running the source")
+		defer r.Hooks.Stopped()
 		r.runSource(ctx, token)
 	})
 	return nil
@@ -60,9 +65,11 @@ func (r *Runner) Run(ctx context.Context) error {
 // runSource runs the source, again and again with growing pauses where it fails, until ctx ends or the lease is lost.
 func (r *Runner) runSource(ctx context.Context, token string) {
 	pauses := backoff.Policy{First: minPause, Max: maxPause}.Pauses()
+	monitor := newMonitor(r.link(token), r.Hooks.Checked)
+	monitor.load(ctx)
 	for ctx.Err() == nil {
 		started := time.Now()
-		err := r.runOnce(ctx, token)
+		err := r.runOnce(ctx, token, monitor)
 		switch {
 		case ctx.Err() != nil:
 			return
@@ -77,18 +84,20 @@ func (r *Runner) runSource(ctx context.Context, token string) {
 		}
 		pause := pauses.Next()
 		r.Hooks.Failed()
+		monitor.Failed(ctx, err, time.Now().Add(pause))
 		r.Logger.Warn("the source failed and is started again", "pause", pause, "err", err)
 		backoff.Sleep(ctx, pause)
 	}
 }
 
-func (r *Runner) runOnce(ctx context.Context, token string) error {
+func (r *Runner) runOnce(ctx context.Context, token string, monitor *Monitor) error {
 	outbox, err := r.newOutbox(token)
 	if err != nil {
 		return fmt.Errorf("build source %q: %w", r.Block.Name, err)
 	}
 	source, err := r.Block.Config.NewSource(Env{
 		Name: r.Block.Name, Stream: r.Block.Stream, Redis: r.Redis, Logger: r.Logger, UserAgent: r.UserAgent, Outbox: outbox,
+		Monitor: monitor,
 	})
 	if err != nil {
 		return fmt.Errorf("build source %q: %w", r.Block.Name, err)
@@ -96,12 +105,16 @@ func (r *Runner) runOnce(ctx context.Context, token string) error {
 	return source.Run(ctx)
 }
 
+func (r *Runner) link(token string) *link {
+	return &link{client: r.Redis, stream: r.Block.Stream, source: r.Block.Name, token: token, log: r.Logger}
+}
+
 func (r *Runner) newOutbox(token string) (*RedisOutbox, error) {
 	change, err := transform.New(r.Block.Transform)
 	if err != nil {
 		return nil, err
 	}
-	at := &link{client: r.Redis, stream: r.Block.Stream, source: r.Block.Name, token: token, log: r.Logger}
+	at := r.link(token)
 	return &RedisOutbox{
 		link: at, seen: newSeenItems(at, r.Hooks.SeenItems), write: r.Sender, capacity: r.Capacity,
 		transform: transformer{change: change, log: r.Logger, failed: r.Hooks.NotTransformed}, published: r.Hooks.Published,

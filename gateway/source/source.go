@@ -111,6 +111,8 @@ type Env struct {
 	Outbox Outbox
 	Redis  redis.UniversalClient // for sources that read Redis; owned by the gateway
 	Logger *slog.Logger
+	// Monitor is told what succeeds and what fails; nil if nobody wants to know.
+	Monitor *Monitor
 	// UserAgent is what a source calls itself towards servers.
 	UserAgent string
 }

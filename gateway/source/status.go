@@ -2,6 +2,7 @@ package source
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -51,9 +52,35 @@ type Status struct {
 	Stream string `json:"stream"`
 	// Running tells whether some replica has the source's lease.
 	Running bool `json:"running"`
+	// State says in a word how it is: see the constants.
+	State string `json:"state"`
+	// Health says whether it can do its job.
+	Health Health `json:"health"`
+	// StaleSeconds is by how much its next success is overdue; 0 if it is not.
+	StaleSeconds int64 `json:"staleSeconds"`
 	// SeenItems is how many items it keeps as seen.
 	SeenItems int64 `json:"seenItems"`
 	Report
+}
+
+// The states of a source.
+const (
+	StateStopped  = "stopped"  // no replica runs it
+	StateStarting = "starting" // it has neither succeeded nor failed yet
+	StateFailing  = "failing"  // something failed, and nothing has succeeded since
+	StateRunning  = "running"
+)
+
+func (s *Status) state() string {
+	switch {
+	case !s.Running:
+		return StateStopped
+	case s.Health.Failures > 0:
+		return StateFailing
+	case s.Health.LastSuccess.IsZero():
+		return StateStarting
+	}
+	return StateRunning
 }
 
 // Statuses reads the state of sources. It blocks until Redis answers or ctx ends.
@@ -64,12 +91,20 @@ func Statuses(ctx context.Context, client redis.UniversalClient, blocks []Block)
 		lease := pipe.Exists(ctx, state.LeaseKey(b.Stream, b.Name))
 		items := pipe.HGet(ctx, state.SeenKey(b.Stream, b.Name), "items")
 		saved := pipe.HGetAll(ctx, state.CheckpointKey(b.Stream, b.Name))
+		health := pipe.Get(ctx, state.HealthKey(b.Stream, b.Name))
 		if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
 			return nil, fmt.Errorf("read the state of source %q: %w", b.Name, err)
 		}
 		status := Status{Name: b.Name, Type: b.Type, Stream: b.Stream, Running: lease.Val() > 0}
 		if n, err := items.Int64(); err == nil {
 			status.SeenItems = n
+		}
+		if data, err := health.Bytes(); err == nil {
+			_ = json.Unmarshal(data, &status.Health) // only a replica writes it
+		}
+		status.State = status.state()
+		if status.Running {
+			status.StaleSeconds = int64(status.Health.Staleness(time.Now()).Seconds())
 		}
 		report, err := b.Config.Report(checkpointParts(saved.Val()))
 		if err != nil {

@@ -44,6 +44,9 @@ func CheckpointKey(stream, source string) string {
 	return streamKey(stream, "source:"+source+":checkpoint")
 }
 
+// HealthKey is whether a source can do its job, in JSON, as the replica that runs it last knew.
+func HealthKey(stream, source string) string { return streamKey(stream, "source:"+source+":health") }
+
 // CommandsKey is a hash of what operators ask of a source.
 func CommandsKey(stream, source string) string { return streamKey(stream, "source:"+source+":orders") }
 

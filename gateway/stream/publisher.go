@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync/atomic"
 
 	"github.com/redis/go-redis/v9"
@@ -102,6 +104,9 @@ func (p *Publisher) Resolve(path string) (stream string, known bool) {
 	stream, known = p.paths[path]
 	return stream, known
 }
+
+// Streams returns the names of the configured streams, sorted.
+func (p *Publisher) Streams() []string { return slices.Sorted(maps.Keys(p.streams)) }
 
 // IsLenient reports whether a stream takes events that are not valid and can be corrected.
 func (p *Publisher) IsLenient(stream string) bool {

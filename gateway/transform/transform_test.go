@@ -107,17 +107,17 @@ func TestWrapOfAnyData(t *testing.T) {
 func TestWrongTransformations(t *testing.T) {
 	t.Parallel()
 	for want, c := range map[string]Config{
-		": the transformation changes nothing":             {},
-		"schemas[0]: there must be one of file and schema": {Schemas: []schema.Config{{Type: "t"}}},
+		": the transformation changes nothing":                 {},
+		"schemas[0]: there must be one of file and schema":     {Schemas: []schema.Config{{Type: "t"}}},
 		"set.specversion: \"specversion\" is not an attribute": {Set: map[string]string{"specversion": "1.0"}},
 		"set.data: \"data\" is not an attribute":               {Set: map[string]string{"data": "x"}},
 		"set.a_b: \"a_b\" is not an attribute":                 {Set: map[string]string{"a_b": "x"}},
-		"set.subject: {stored} is not a known placeholder": {Set: map[string]string{"subject": "{stored}"}},
-		"set.subject: {region} is not a known placeholder": {Set: map[string]string{"subject": "{region}"}},
-		"delete[0]: every event must have type":            {Delete: []string{"type"}},
-		"delete[0]: subject is set as well":                {Set: map[string]string{"subject": "x"}, Delete: []string{"subject"}},
-		"delete[0]: \"A\" is not a valid attribute name":            {Delete: []string{"A"}},
-		": the data is to be wrapped and unwrapped":        {Wrap: "a", Unwrap: "b"},
+		"set.subject: {stored} is not a known placeholder":     {Set: map[string]string{"subject": "{stored}"}},
+		"set.subject: {region} is not a known placeholder":     {Set: map[string]string{"subject": "{region}"}},
+		"delete[0]: every event must have type":                {Delete: []string{"type"}},
+		"delete[0]: subject is set as well":                    {Set: map[string]string{"subject": "x"}, Delete: []string{"subject"}},
+		"delete[0]: \"A\" is not a valid attribute name":       {Delete: []string{"A"}},
+		": the data is to be wrapped and unwrapped":            {Wrap: "a", Unwrap: "b"},
 	} {
 		problems := c.Validate(Placeholders())
 		if len(problems) != 1 || !strings.HasPrefix(problems[0].Path+": "+problems[0].Message, want) {

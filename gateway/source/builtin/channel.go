@@ -67,6 +67,7 @@ func (s *channelSource) Run(ctx context.Context) error {
 		if errors.Is(err, source.ErrFenced) || ctx.Err() != nil {
 			return err
 		}
+		s.env.Monitor.Failed(ctx, err, time.Time{})
 		if !s.down {
 			s.down = true
 			pauses.Reset()
@@ -87,6 +88,7 @@ func (s *channelSource) listen(ctx context.Context) error {
 	if _, err := subscription.Receive(ctx); err != nil {
 		return err
 	}
+	s.env.Monitor.Succeeded(ctx, 0, time.Time{})
 	if s.down {
 		s.down = false
 		s.env.Logger.Info("listening to the channel again", "channel", s.config.Channel)
@@ -146,6 +148,9 @@ func (s *channelSource) publish(ctx context.Context, payload string, more <-chan
 		break
 	}
 	_, err := s.env.Outbox.Publish(ctx, emissions)
+	if err == nil {
+		s.env.Monitor.Succeeded(ctx, len(emissions), time.Time{})
+	}
 	return err
 }
 

@@ -71,7 +71,7 @@ func (c *FileConfig) Report(map[string][]byte) (source.Report, error) {
 
 // NewSource implements source.Config.
 func (c *FileConfig) NewSource(env source.Env) (source.Source, error) {
-	return &fileSource{config: c, outbox: env.Outbox, log: env.Logger}, nil
+	return &fileSource{config: c, outbox: env.Outbox, log: env.Logger, health: env.Monitor}, nil
 }
 
 // fileSource remembers its place in the file, which it saves in the step that publishes what is before it.
@@ -79,6 +79,8 @@ type fileSource struct {
 	config *FileConfig
 	outbox source.Outbox
 	log    *slog.Logger
+	health *source.Monitor
+	found  int  // events of the last read
 	failed bool // that the file cannot be read was logged
 }
 
@@ -114,6 +116,11 @@ func (s *fileSource) Run(ctx context.Context) error {
 			return err
 		}
 		s.report(err)
+		if next := time.Now().Add(s.config.Interval.Std()); err != nil {
+			s.health.Failed(ctx, err, next)
+		} else {
+			s.health.Succeeded(ctx, s.found, next)
+		}
 		backoff.Sleep(ctx, s.config.Interval.Std())
 	}
 	return nil
@@ -131,6 +138,7 @@ func (s *fileSource) report(err error) {
 
 // read publishes what the file holds behind a place, and returns the place behind it.
 func (s *fileSource) read(ctx context.Context, at *place) (*place, error) {
+	s.found = 0
 	f, err := os.Open(s.config.Path)
 	if err != nil {
 		return at, err
@@ -163,6 +171,7 @@ func (s *fileSource) read(ctx context.Context, at *place) (*place, error) {
 			return at, err
 		}
 		at = &next
+		s.found += len(emissions)
 		if !more {
 			return at, nil
 		}

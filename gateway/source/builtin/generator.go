@@ -136,19 +136,28 @@ func (c *GeneratorConfig) Report(map[string][]byte) (source.Report, error) {
 	return source.Report{}, nil
 }
 
+// pause returns the longest time that is expected between two events.
+func (c *GeneratorConfig) pause() time.Duration {
+	if c.Rate == 0 {
+		return time.Second
+	}
+	return time.Second + time.Duration(min(float64(time.Second)/c.Rate, float64(math.MaxInt64/2)))
+}
+
 // NewSource implements source.Config.
 func (c *GeneratorConfig) NewSource(env source.Env) (source.Source, error) {
 	m, problems := c.maker(env.Name)
 	if len(problems) > 0 {
 		return nil, fmt.Errorf("configure the events: %w", problems)
 	}
-	return &generator{maker: m, outbox: env.Outbox}, nil
+	return &generator{maker: m, outbox: env.Outbox, health: env.Monitor}, nil
 }
 
 // generator remembers how many events it has made, which it saves in the step that publishes them.
 type generator struct {
 	maker  *maker
 	outbox source.Outbox
+	health *source.Monitor
 }
 
 var _ source.Source = (*generator)(nil)
@@ -196,7 +205,9 @@ func (g *generator) Run(ctx context.Context) error {
 		if _, err := g.outbox.Publish(ctx, emissions); err != nil {
 			return err
 		}
+		g.health.Succeeded(ctx, len(emissions), time.Now().Add(config.pause()))
 	}
+	g.health.Succeeded(ctx, 0, time.Time{}) // it waits for nothing
 	<-ctx.Done()
 	return nil
 }

@@ -151,6 +151,7 @@ type feed struct {
 	eventType, subject template.Template
 	etag, modified     string // of the last document, when all of it was published
 	forgot             time.Time
+	found              int // elements of the last document
 	failed             bool
 }
 
@@ -178,6 +179,11 @@ func (f *feed) Run(ctx context.Context) error {
 		} else { // it is left in peace for a while
 			pause = min(pause+rand.N(pause+1), max(maxFeedPause, f.config.Interval.Std()))
 		}
+		if err != nil {
+			f.env.Monitor.Failed(ctx, err, began.Add(pause))
+		} else {
+			f.env.Monitor.Succeeded(ctx, f.found, began.Add(pause))
+		}
 		backoff.Sleep(ctx, time.Until(began.Add(pause)))
 	}
 	return nil
@@ -194,6 +200,9 @@ func (f *feed) poll(ctx context.Context) error {
 	elements, validators, err := f.fetch(ctx)
 	if err != nil {
 		return err
+	}
+	if elements != nil { // else it has not changed
+		f.found = len(elements)
 	}
 	var skipped error // the last of what makes no event; it does not keep the others back
 	var pointers []*source.Emission

@@ -119,7 +119,7 @@ func (c *RedisConfig) NewSource(env source.Env) (source.Source, error) {
 	if c.Channel != "" {
 		return newChannelSource(c, env)
 	}
-	s := &redisSource{config: c, client: env.Redis, outbox: env.Outbox, log: env.Logger}
+	s := &redisSource{config: c, client: env.Redis, outbox: env.Outbox, health: env.Monitor, log: env.Logger}
 	var err error
 	if s.layout, err = c.layout(c.Layout); err == nil && c.Layout == layout.Auto {
 		s.flat, err = c.layout(layout.Fields)
@@ -139,9 +139,11 @@ type redisSource struct {
 	config *RedisConfig
 	client redis.UniversalClient
 	outbox source.Outbox
+	health *source.Monitor
 	log    *slog.Logger
 	layout *layout.Layout
 	flat   *layout.Layout // for entries that layout does not know; nil if a layout is named
+	found  int            // entries of the last read
 	down   bool
 }
 
@@ -164,10 +166,12 @@ func (s *redisSource) Run(ctx context.Context) error {
 		case err == nil:
 			pauses.Reset()
 			s.report(nil)
+			s.health.Succeeded(ctx, s.found, time.Now().Add(redisTimeout))
 		case errors.Is(err, source.ErrFenced) || ctx.Err() != nil:
 			return err
 		default:
 			s.report(err)
+			s.health.Failed(ctx, err, time.Time{})
 			backoff.Sleep(ctx, pauses.Next())
 		}
 	}
@@ -199,6 +203,7 @@ func (s *redisSource) step(ctx context.Context, cursor *string) error {
 	readCtx, cancel := context.WithTimeout(ctx, redisTimeout)
 	defer cancel()
 	entries, err := redisstreams.ReadAfter(readCtx, s.client, s.config.From, *cursor, redisPage, redisBlock)
+	s.found = len(entries)
 	if err != nil || len(entries) == 0 {
 		return err
 	}

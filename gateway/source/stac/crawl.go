@@ -76,6 +76,7 @@ func (c *crawl) fail(address *url.URL, err error) {
 
 // finish saves the state of each collection that was found, and looks for deletions if everything was read.
 func (c *crawl) finish(ctx context.Context) error {
+	c.searcher.found = 0
 	c.collections.crawled(slices.Sorted(maps.Keys(c.searches)))
 	for name, s := range c.searches {
 		if c.failed == 0 {
@@ -89,6 +90,7 @@ func (c *crawl) finish(ctx context.Context) error {
 		if err := s.publish(ctx, save); err != nil {
 			return err
 		}
+		c.searcher.found += s.counts.items
 		c.health.mark(name)
 		if c.failed > 0 {
 			continue

@@ -17,4 +17,6 @@ type env struct {
 	mapper mapper
 	log    *slog.Logger
 	now    func() time.Time
+
+	monitor *source.Monitor // nil: nobody wants to know
 }

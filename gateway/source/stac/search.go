@@ -24,6 +24,7 @@ type searcher struct {
 	pageSizes map[string]int    // that worked, by collection
 	skipped   map[string]string // what was logged of the items that no event could be made of, by collection
 	told      map[string]bool   // members that were ignored and logged, by collection
+	found     int               // items of the last poll or crawl, of all collections
 }
 
 // polls is what slow work gives way to.
@@ -93,6 +94,9 @@ func (s *search) run(ctx context.Context, done func() []source.Save) error {
 	}
 	s.pageSizes[s.collection] = min(size+size/4+1, s.config.Limit) // a page size that failed is not tried again at once
 	s.reportSkipped()
+	if s.tier == tierPoll {
+		s.found += s.counts.items
+	}
 	undo, err := s.states.find(s.collection).snapshot()
 	if err != nil {
 		return err

@@ -28,6 +28,7 @@ type watcher struct {
 	states      *states
 	health      *health
 	collections *collections
+	searcher    *searcher
 	poller      *poller
 	tiers       *tiers
 	crawler     *crawler
@@ -48,7 +49,7 @@ var (
 
 // newSource wires the parts.
 func newSource(c *Config, e source.Env) (*watcher, error) {
-	api, err := newClient(c, e.UserAgent)
+	api, err := newWatchedClient(c, e.UserAgent, e.Monitor)
 	if err != nil {
 		return nil, err
 	}
@@ -56,7 +57,9 @@ func newSource(c *Config, e source.Env) (*watcher, error) {
 	if err != nil {
 		return nil, err
 	}
-	shared := &env{config: c, plan: plan{c}, api: api, outbox: e.Outbox, mapper: m, log: e.Logger, now: time.Now}
+	shared := &env{
+		config: c, plan: plan{c}, api: api, outbox: e.Outbox, mapper: m, log: e.Logger, now: time.Now, monitor: e.Monitor,
+	}
 	s := &watcher{env: shared}
 
 	s.states = &states{env: shared, byName: map[string]*collectionState{}}
@@ -71,6 +74,7 @@ func newSource(c *Config, e source.Env) (*watcher, error) {
 		env: shared, states: s.states, alarms: alarm, seen: s.seen, detector: detector{shared}, polls: s,
 		pageSizes: map[string]int{}, skipped: map[string]string{}, told: map[string]bool{},
 	}
+	s.searcher = searches
 	s.poller = &poller{
 		env: shared, engines: chooser, states: s.states, searcher: searches, slices: map[string]sliced{},
 	}
@@ -106,6 +110,7 @@ func (s *watcher) Run(ctx context.Context) error {
 		}
 		if err != nil {
 			s.health.report(err)
+			s.monitor.Failed(ctx, err, s.nextPoll)
 			continue // the collection is left alone until the next poll
 		}
 		if !worked {
@@ -134,7 +139,21 @@ func (s *watcher) runDue(ctx context.Context) error {
 	if isFinal(ctx, err) {
 		return err
 	}
+	s.tell(ctx, err)
 	return nil
+}
+
+// tell keeps for operators what came of a poll.
+func (s *watcher) tell(ctx context.Context, err error) {
+	next := s.nextPoll
+	if s.kind == stacapi.KindCatalog {
+		next = laterOf(next, s.crawler.next)
+	}
+	if err != nil {
+		s.monitor.Failed(ctx, err, next)
+		return
+	}
+	s.monitor.Succeeded(ctx, s.searcher.found, next)
 }
 
 // untilDue implements polls.
@@ -189,6 +208,9 @@ func (s *watcher) poll(ctx context.Context) (err error) {
 		}
 	}()
 	s.health.reset()
+	if s.kind != stacapi.KindCatalog { // a crawl counts for itself; most polls make none
+		s.searcher.found = 0
+	}
 	if s.kind == "" {
 		if s.kind, err = s.api.Discover(ctx); err != nil {
 			return err

@@ -20,7 +20,7 @@ type worker struct {
 	deliveryTime atomic.Int64 // recently, in ns
 }
 
-func newWorker(s *session) *worker { return &worker{session: s, dead: &deadLetterWriter{session: s}} }
+func newWorker(s *session) *worker { return &worker{session: s, dead: newDeadLetterWriter(s)} }
 
 // work makes one attempt to deliver, and settles what follows from it.
 func (w *worker) work(ctx context.Context, j *job) {
@@ -59,9 +59,12 @@ func (w *worker) work(ctx context.Context, j *job) {
 	took := time.Since(started)
 	w.deliveryTime.Add((took.Nanoseconds() - w.deliveryTime.Load()) / 8)
 	w.figures.seconds.Observe(took.Seconds())
-	counts, changed := w.circuit.settle(j.Entry, &o, j.probe)
-	if changed {
-		w.noteCircuit(&o)
+	counts := true
+	if w.config.Delivery.Outages != outagesCount { // else the circuit stays closed, because nothing is reported to it
+		var changed bool
+		if counts, changed = w.circuit.settle(j.Entry, &o, j.probe); changed {
+			w.noteCircuit(&o)
+		}
 	}
 	w.settle(ctx, j, &o, ttl, counts)
 }

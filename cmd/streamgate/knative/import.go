@@ -20,6 +20,8 @@ type File struct {
 type Result struct {
 	YAML  []byte   // always valid; the notes stand in it as comments
 	Notes []string // what has no equivalent, or is to be looked at, one line each
+	// Skipped is how many manifests, or settings of them, have no equivalent and are not in the result.
+	Skipped int
 }
 
 // Import translates manifests. An error means that a file holds none.
@@ -50,7 +52,7 @@ func Import(files []File) (*Result, error) {
 	}
 	for i := range all {
 		if all[i].Kind != "" {
-			im.note(&all[i], "there is no equivalent of this kind")
+			im.skip(&all[i], "there is no equivalent of this kind")
 		}
 	}
 	return im.result()
@@ -60,6 +62,7 @@ func Import(files []File) (*Result, error) {
 type importer struct {
 	out      document
 	notes    []string
+	skipped  int                      // manifests and settings that were left out
 	streams  map[string]string        // names of the streams, by kind/namespace/name of a broker or channel
 	defaults map[string]*deliverySpec // of brokers and channels, by stream
 	owners   map[string]string        // their namespaces, by stream
@@ -70,6 +73,12 @@ func (im *importer) note(m *manifest, format string, args ...any) {
 	im.notes = append(im.notes, oneLine(m.String()+": "+fmt.Sprintf(format, args...)))
 }
 
+// skip notes that a manifest, or a setting of it, is not in the result.
+func (im *importer) skip(m *manifest, format string, args ...any) {
+	im.skipped++
+	im.note(m, format, args...)
+}
+
 // unique drops what cannot be named, and what is there twice.
 func (im *importer) unique(all []manifest) []manifest {
 	seen := map[string]bool{}
@@ -77,10 +86,11 @@ func (im *importer) unique(all []manifest) []manifest {
 		key := m.group() + "/" + m.String()
 		switch {
 		case !validName(m.Metadata.Name) || !validName(m.Metadata.Namespace):
+			im.skipped++
 			im.notes = append(im.notes, oneLine(fmt.Sprintf("%s %q in namespace %q: left out: this is no name of Kubernetes", m.Kind, m.Metadata.Name, m.Metadata.Namespace)))
 			return true
 		case seen[key]:
-			im.note(&m, "left out: it is there twice, and the first one counts")
+			im.skip(&m, "left out: it is there twice, and the first one counts")
 			return true
 		}
 		seen[key] = true
@@ -92,11 +102,11 @@ func (im *importer) unique(all []manifest) []manifest {
 func (im *importer) decode(m *manifest, target any) bool {
 	unknown, err := m.decode(target)
 	if err != nil {
-		im.note(m, "left out: %v", err)
+		im.skip(m, "left out: %v", err)
 		return false
 	}
 	for _, path := range unknown {
-		im.note(m, "%s has no equivalent", path)
+		im.skip(m, "%s has no equivalent", path)
 	}
 	return true
 }
@@ -174,10 +184,10 @@ func (im *importer) sink(m *manifest, d *destination, namespace, at string) (sin
 	case r == nil && d.URI != "":
 		return sink{URI: d.URI, CACerts: d.CACerts}, true
 	case r == nil:
-		im.note(m, "left out: %s has neither ref nor uri", at)
+		im.skip(m, "left out: %s has neither ref nor uri", at)
 	case isStream(r):
 		if d.URI != "" || d.CACerts != "" {
-			im.note(m, "left out: %s.ref is a stream here, which has no uri and no CACerts", at)
+			im.skip(m, "left out: %s.ref is a stream here, which has no uri and no CACerts", at)
 			return sink{}, false
 		}
 		owner := *m
@@ -185,21 +195,21 @@ func (im *importer) sink(m *manifest, d *destination, namespace, at string) (sin
 		if name := im.known(&owner, r.Kind, r.Namespace, r.Name); name != "" {
 			return sink{Stream: name}, true
 		}
-		im.note(m, "left out: %s.ref has no usable name", at)
+		im.skip(m, "left out: %s.ref has no usable name", at)
 	case r.Kind == "Service" && (r.APIVersion == "v1" || strings.HasPrefix(r.APIVersion, "serving.knative.dev/")):
 		if r.Namespace != "" {
 			namespace = r.Namespace
 		}
 		path, err := url.Parse(d.URI)
 		if err != nil || !validName(r.Name) || !validName(namespace) {
-			im.note(m, "left out: %s is no usable address", at)
+			im.skip(m, "left out: %s is no usable address", at)
 			return sink{}, false
 		}
 		base := url.URL{Scheme: "http", Host: r.Name + "." + namespace + ".svc.cluster.local", Path: "/"}
 		im.note(m, "%s is taken for %s, which resolves in the cluster alone", at, base.String())
 		return sink{URI: base.ResolveReference(path).String(), CACerts: d.CACerts}, true
 	default:
-		im.note(m, "left out: %s refers to a %s (%s), whose address only the cluster knows; name its uri", at, r.Kind, r.APIVersion)
+		im.skip(m, "left out: %s refers to a %s (%s), whose address only the cluster knows; name its uri", at, r.Kind, r.APIVersion)
 	}
 	return sink{}, false
 }
@@ -212,7 +222,9 @@ func (im *importer) trigger(m *manifest) {
 	if spec.Broker == "" {
 		spec.Broker = "default"
 	}
-	s := subscription{Stream: im.known(m, "Broker", "", spec.Broker), Filters: spec.Filters}
+	s := subscription{
+		Stream: im.known(m, "Broker", "", spec.Broker), Filters: spec.Filters, Delivery: &delivery{Replies: "strict"},
+	}
 	if len(spec.Filters) == 0 && spec.Filter != nil {
 		s.Filters = attributes(spec.Filter.Attributes)
 	}
@@ -248,7 +260,7 @@ func (im *importer) subscription(m *manifest) {
 		return
 	}
 	if !isStream(&spec.Channel) {
-		im.note(m, "left out: spec.channel is no Channel, but a %s (%s)", spec.Channel.Kind, spec.Channel.APIVersion)
+		im.skip(m, "left out: spec.channel is no Channel, but a %s (%s)", spec.Channel.Kind, spec.Channel.APIVersion)
 		return
 	}
 	s := subscription{Stream: im.known(m, spec.Channel.Kind, spec.Channel.Namespace, spec.Channel.Name), ReplyStream: "none"}
@@ -259,14 +271,14 @@ func (im *importer) subscription(m *manifest) {
 	if spec.Reply != nil {
 		reply, ok := im.sink(m, spec.Reply, namespace, "spec.reply")
 		if ok && reply.Stream == "" {
-			im.note(m, "left out: spec.reply is an address, and replies go into streams; refer to a Channel or a Broker")
+			im.skip(m, "left out: spec.reply is an address, and replies go into streams; refer to a Channel or a Broker")
 		}
 		if s.ReplyStream = reply.Stream; reply.Stream == "" {
 			return
 		}
 	}
 	if spec.Subscriber == nil {
-		im.note(m, "left out: there is neither spec.subscriber nor spec.reply")
+		im.skip(m, "left out: there is neither spec.subscriber nor spec.reply")
 		return
 	}
 	var ok bool
@@ -281,30 +293,58 @@ func (im *importer) subscribe(m *manifest, s *subscription, own *deliverySpec) {
 	if own == nil {
 		own, namespace = im.defaults[s.Stream], im.owners[s.Stream]
 	}
+	if s.Delivery == nil {
+		s.Delivery = &delivery{}
+	}
+	s.Delivery.Outages = "count"
+	if s.Sink.URI == "" { // neither concerns sinks in Redis
+		s.Delivery.Replies, s.Delivery.Outages = "", ""
+	}
+	im.order(m, s, own)
 	if own != nil {
-		s.Delivery = &delivery{
-			Retry: own.Retry, Timeout: own.Timeout, BackoffPolicy: own.BackoffPolicy, BackoffDelay: own.BackoffDelay,
-			RetryAfterMax: own.RetryAfterMax, Format: own.Format,
-		}
+		s.Delivery.Retry, s.Delivery.Timeout, s.Delivery.RetryAfterMax = own.Retry, own.Timeout, own.RetryAfterMax
+		s.Delivery.BackoffPolicy, s.Delivery.BackoffDelay, s.Delivery.Format = own.BackoffPolicy, own.BackoffDelay, own.Format
 		if own.DeadLetterSink != nil {
 			dead, ok := im.sink(m, own.DeadLetterSink, namespace, "spec.delivery.deadLetterSink")
 			if !ok {
 				return
 			}
 			if dead.CACerts != "" {
-				im.note(m, "spec.delivery.deadLetterSink.CACerts has no equivalent: the certificates of the system count")
+				im.skip(m, "spec.delivery.deadLetterSink.CACerts has no equivalent: the certificates of the system count")
 				dead.CACerts = ""
 			}
 			s.Delivery.DeadLetterSink = &dead
 		}
 	}
+	if *s.Delivery == (delivery{}) {
+		s.Delivery = nil
+	}
 	s.Name = im.freeName("subscription ", m)
 	part := document{Streams: s.streamsOf(), Subscriptions: []subscription{*s}}
 	if problems := part.check(); len(problems) > 0 {
-		im.note(m, "left out: %s", strings.Join(problems, "; "))
+		im.skip(m, "left out: %s", strings.Join(problems, "; "))
 		return
 	}
 	im.out.Subscriptions = append(im.out.Subscriptions, *s)
+}
+
+// orderAnnotation is where Triggers and Subscriptions of Knative's Kafka implementation say how they deliver.
+const orderAnnotation = "kafka.eventing.knative.dev/delivery.order"
+
+// order translates the order of delivery. Kafka's is that of a partition, which is chosen by the same attribute.
+func (im *importer) order(m *manifest, s *subscription, own *deliverySpec) {
+	wanted, at := m.annotation(orderAnnotation), orderAnnotation
+	if wanted == "" && own != nil {
+		wanted, at = own.Order, "spec.delivery.order"
+	}
+	switch wanted {
+	case "", "unordered":
+	case "ordered":
+		s.Order = "byKey"
+		im.note(m, "%s: ordered becomes order: byKey, which orders events of one partitionkey, else of one subject", at)
+	default:
+		im.skip(m, "%s: %q has no equivalent", at, wanted)
+	}
 }
 
 // ping makes a source of type cron. Where its sink is no stream, the events go through one of their own.
@@ -321,7 +361,7 @@ func (im *importer) ping(m *manifest) {
 	if spec.DataBase64 != "" {
 		data, err := base64.StdEncoding.DecodeString(spec.DataBase64)
 		if err != nil || !utf8.Valid(data) {
-			im.note(m, "left out: spec.dataBase64 is no text, which the data of a source of type cron has to be")
+			im.skip(m, "left out: spec.dataBase64 is no text, which the data of a source of type cron has to be")
 			return
 		}
 		c.Data = string(data)
@@ -329,7 +369,7 @@ func (im *importer) ping(m *manifest) {
 	c.Name, c.Stream = m.Metadata.Namespace+"."+m.Metadata.Name, "s"
 	part := document{Streams: []stream{{Name: "s"}}, Sources: []cron{c}}
 	if problems := part.check(); len(problems) > 0 {
-		im.note(m, "left out: %s", strings.Join(problems, "; "))
+		im.skip(m, "left out: %s", strings.Join(problems, "; "))
 		return
 	}
 	to, ok := im.sink(m, &spec.Sink, m.Metadata.Namespace, "spec.sink")
@@ -362,5 +402,5 @@ func (im *importer) result() (*Result, error) {
 		text.WriteString("# " + note + "\n")
 	}
 	text.Write(body)
-	return &Result{YAML: []byte(text.String()), Notes: im.notes}, nil
+	return &Result{YAML: []byte(text.String()), Notes: im.notes, Skipped: im.skipped}, nil
 }

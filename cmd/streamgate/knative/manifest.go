@@ -28,8 +28,9 @@ type manifest struct {
 	APIVersion string `yaml:"apiVersion"`
 	Kind       string `yaml:"kind"`
 	Metadata   struct {
-		Name      string `yaml:"name"`
-		Namespace string `yaml:"namespace"`
+		Name        string               `yaml:"name"`
+		Namespace   string               `yaml:"namespace"`
+		Annotations map[string]yaml.Node `yaml:"annotations"`
 	} `yaml:"metadata"`
 	Spec  yaml.Node   `yaml:"spec"`
 	Items []yaml.Node `yaml:"items"`
@@ -89,6 +90,7 @@ type (
 		BackoffDelay   string       `yaml:"backoffDelay"`
 		RetryAfterMax  string       `yaml:"retryAfterMax"`
 		Format         string       `yaml:"format"`
+		Order          string       `yaml:"order"`
 	}
 	destination struct {
 		Ref     *reference `yaml:"ref"`
@@ -184,6 +186,12 @@ func unknownKeys(node *yaml.Node, t reflect.Type, at string) (unknown []string) 
 	}
 	slices.Sort(unknown)
 	return unknown
+}
+
+// annotation returns an annotation of the manifest; "" if there is none.
+func (m *manifest) annotation(name string) string {
+	node := m.Metadata.Annotations[name]
+	return node.Value
 }
 
 // validName: the names of Kubernetes, which are safe in paths, keys and comments.

@@ -59,6 +59,7 @@ func TestKnativeVariables(t *testing.T) {
 			}
 			want := delivery.NewConfig()
 			want.Name, want.Stream, want.StartFrom, want.Sink = "sink", "S", "earliest", c.want
+			want.ReplyStream = sink.NoReplies // a source never acts as a recipient
 			if diff := cmp.Diff([]delivery.Config{want}, got.Gateway.Subscriptions); diff != "" {
 				t.Error(diff)
 			}

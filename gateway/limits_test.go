@@ -18,6 +18,7 @@ import (
 	"github.com/streamgate/streamgate/gateway/setting"
 	"github.com/streamgate/streamgate/gateway/state"
 	"github.com/streamgate/streamgate/internal/redistest"
+	"github.com/streamgate/streamgate/protocol/rawevent"
 )
 
 // clockedSink takes everything and remembers when.
@@ -227,6 +228,85 @@ func TestMaxDelay(t *testing.T) {
 	}
 }
 
+// TestDeadLetterSinkRecovers: it is tried again, by the same policy as the sink; what it refuses for good is not.
+func TestDeadLetterSinkRecovers(t *testing.T) {
+	t.Parallel()
+	for status, want := range map[int]int64{http.StatusServiceUnavailable: 0, http.StatusBadRequest: 1} {
+		t.Run(fmt.Sprint(status), func(t *testing.T) {
+			t.Parallel()
+			client, stream := redistest.Shared(t).Client(), redistest.Stream(t)
+			s := newSink(t, func(*http.Request, int) int { return http.StatusBadRequest })
+			morgue := newSink(t, func(_ *http.Request, n int) int {
+				if n < 3 {
+					return status
+				}
+				return http.StatusNoContent
+			})
+			g := start(t, client, subscribed(oneStream(stream), s.url, func(c *delivery.Config) {
+				c.Delivery.DeadLetterSink.URI = morgue.url
+				c.Delivery.Retry = 5
+			}))
+			publish(t, g, stream, event("1"))
+			redistest.Eventually(t, "it is settled", func() bool { return nothingPending(client, stream, "sub") })
+			if n := client.XLen(context.Background(), state.DeadLetterStream(stream)).Val(); n != want {
+				t.Errorf("%d in the stream, want %d", n, want)
+			}
+			if n := len(s.all()); n != 1 {
+				t.Errorf("%d attempts at the sink, want 1", n)
+			}
+		})
+	}
+}
+
+// TestStopWhileADeadLetterWaits: the entry stays pending until its dead letter is stored, so that a stop loses nothing.
+func TestStopWhileADeadLetterWaits(t *testing.T) {
+	t.Parallel()
+	client, stream := redistest.Shared(t).Client(), redistest.Stream(t)
+	s := newSink(t, func(*http.Request, int) int { return http.StatusBadRequest })
+	morgue := newSink(t, func(*http.Request, int) int { return http.StatusServiceUnavailable })
+	c := subscribed(oneStream(stream), s.url, func(c *delivery.Config) {
+		c.Delivery.DeadLetterSink.URI = morgue.url
+		c.Delivery.BackoffDelay, c.Delivery.MaxDelay = setting.Duration(time.Hour), setting.Duration(time.Hour)
+	})
+	g := start(t, client, c)
+	publish(t, g, stream, event("1"))
+	redistest.Eventually(t, "the dead letter is refused", func() bool { return len(morgue.all()) == 1 })
+	g.stop()
+	if nothingPending(client, stream, "sub") {
+		t.Fatal("the entry is acknowledged, and its dead letter is nowhere")
+	}
+	c.Subscriptions[0].Delivery.DeadLetterSink.URI = ""
+	start(t, client, c)
+	redistest.Eventually(t, "it is settled", func() bool { return nothingPending(client, stream, "sub") })
+	if letters := readEvents(t, client, state.DeadLetterStream(stream)); len(letters) != 1 || letters[0].ID() != "1" {
+		t.Errorf("the stream holds %+v", letters)
+	}
+}
+
+// TestOutagesCount: with outages: count a sink that cannot be reached uses up the retries, as in Knative.
+func TestOutagesCount(t *testing.T) {
+	t.Parallel()
+	client, stream := redistest.Shared(t).Client(), redistest.Stream(t)
+	s := newSink(t, func(*http.Request, int) int { return http.StatusServiceUnavailable })
+	g := start(t, client, subscribed(oneStream(stream), s.url, func(c *delivery.Config) {
+		c.Delivery.Outages, c.Delivery.Retry = "count", 2
+	}))
+	var events []rawevent.Event
+	for i := range 20 {
+		events = append(events, event(fmt.Sprint(i)))
+	}
+	publish(t, g, stream, events...)
+	redistest.Eventually(t, "all are dead-lettered", func() bool {
+		return client.XLen(context.Background(), state.DeadLetterStream(stream)).Val() == 20 && nothingPending(client, stream, "sub")
+	})
+	if n := len(s.all()); n != 60 {
+		t.Errorf("%d attempts, want 3 for each of 20 events", n)
+	}
+	if strings.Contains(g.logs.String(), "does not take events") {
+		t.Error("the circuit has opened")
+	}
+}
+
 // TestDeadLettersArePosted: to deadLetterSink.uri, and where that does not take them, they go into the stream.
 func TestDeadLettersArePosted(t *testing.T) {
 	t.Parallel()
@@ -242,6 +322,7 @@ func TestDeadLettersArePosted(t *testing.T) {
 	})
 	g := start(t, client, subscribed(oneStream(stream), s.url, func(c *delivery.Config) {
 		c.Delivery.DeadLetterSink.URI = morgue.url + "/?token=secret"
+		c.Delivery.Retry = 2
 	}))
 	publish(t, g, stream, event("1"))
 	redistest.Eventually(t, "it is settled", func() bool { return nothingPending(client, stream, "sub") })
@@ -267,6 +348,9 @@ func TestDeadLettersArePosted(t *testing.T) {
 	}
 	if n := len(s.all()); n != 2 {
 		t.Errorf("%d attempts, want 2", n)
+	}
+	if n := len(morgue.all()); n != 4 {
+		t.Errorf("%d posts to the dead-letter sink, want 1 and then 3", n)
 	}
 	if strings.Contains(g.logs.String(), "secret") {
 		t.Error("the log holds the secret of the address")

@@ -24,7 +24,8 @@ func newImport() *cobra.Command {
 }
 
 func newImportKnative() *cobra.Command {
-	return &cobra.Command{
+	var strict bool
+	c := &cobra.Command{
 		Use:   "knative FILE...",
 		Short: "Convert manifests of Knative Eventing into a configuration",
 		Long: "Convert Broker, Trigger, Channel, InMemoryChannel, Subscription and PingSource manifests into a " +
@@ -51,10 +52,17 @@ func newImportKnative() *cobra.Command {
 			for _, note := range result.Notes {
 				_, _ = fmt.Fprintln(c.ErrOrStderr(), note) // the result contains it as well
 			}
-			_, err = c.OutOrStdout().Write(result.YAML)
-			return failed(err)
+			if _, err = c.OutOrStdout().Write(result.YAML); err != nil {
+				return failed(err)
+			}
+			if strict && result.Skipped > 0 {
+				return failed(fmt.Errorf("%d manifests or settings have no equivalent and were left out (--strict)", result.Skipped))
+			}
+			return nil
 		},
 	}
+	c.Flags().BoolVar(&strict, "strict", false, "exit with 1 if anything had to be left out")
+	return c
 }
 
 // readManifests reads a file, or stdin if its name is -.

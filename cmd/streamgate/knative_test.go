@@ -83,6 +83,25 @@ func TestImportKnativeErrors(t *testing.T) {
 	}
 }
 
+// TestImportStrict: the result is written all the same, and the exit code tells scripts that it is not complete.
+func TestImportStrict(t *testing.T) {
+	t.Parallel()
+	complete := "apiVersion: eventing.knative.dev/v1\nkind: Broker\nmetadata: { name: b }\n"
+	for manifests, want := range map[string]int{
+		complete: exitDone,
+		complete + "---\napiVersion: v1\nkind: Service\nmetadata: { name: s }\n":                                    exitFailed,
+		"apiVersion: eventing.knative.dev/v1\nkind: Broker\nmetadata: { name: b }\nspec: { config: { kind: x } }\n": exitFailed,
+	} {
+		stdout, stderr, code := call(t, manifests, "import", "knative", "--strict", "-")
+		if code != want || !strings.Contains(stdout, "path: /default/b\n") || (want == exitFailed) != strings.Contains(stderr, "(--strict)") {
+			t.Errorf("%s: %d, want %d: %s", manifests, code, want, stderr)
+		}
+		if _, _, code := call(t, manifests, "import", "knative", "-"); code != exitDone {
+			t.Errorf("without --strict: %d", code)
+		}
+	}
+}
+
 // workload is the part of a manifest with containers that the test checks.
 type workload struct {
 	APIVersion string                `yaml:"apiVersion"`

@@ -79,6 +79,10 @@ type Spec struct {
 	// Replies says what the body of a 2xx may be, unless replyStream is none: lenient (default) takes a CloudEvent for a reply
 	// and ignores any other body; strict is the rule of Knative's Triggers, for which any other body is a failure.
 	Replies string `mapstructure:"replies"`
+	// Outages says what happens while the sink is down: pause (default) opens the circuit, which pauses reading and keeps the
+	// attempts of every event; count is Knative's rule, by which each failure counts, so that an outage that is longer than
+	// the retries ends in dead letters.
+	Outages string `mapstructure:"outages"`
 	// Batch is for format batch.
 	Batch sink.BatchConfig `mapstructure:"batch"`
 	// DeadLetterSink is where events go that cannot be delivered; default is a stream beside the subscription's.
@@ -101,8 +105,8 @@ func NewConfig() Config {
 		Delivery: Spec{
 			Retry: 10, BackoffPolicy: "exponential", BackoffDelay: setting.Duration(time.Second), MaxDelay: setting.Duration(5 * time.Minute),
 			RetryAfterMax: setting.Duration(15 * time.Minute), Timeout: setting.Duration(30 * time.Second), Format: sink.FormatBinary,
-			Replies: sink.RepliesLenient,
-			Batch:   sink.BatchConfig{MaxEvents: 100, MaxDelay: setting.Duration(100 * time.Millisecond)},
+			Replies: sink.RepliesLenient, Outages: outagesPause,
+			Batch: sink.BatchConfig{MaxEvents: 100, MaxDelay: setting.Duration(100 * time.Millisecond)},
 		},
 	}
 }
@@ -180,6 +184,9 @@ func (c *Spec) validate() setting.Problems {
 	if c.Replies != sink.RepliesLenient && c.Replies != sink.RepliesStrict {
 		p.Add("replies", fmt.Sprintf("%q is not a way to read replies", c.Replies), "write lenient or strict")
 	}
+	if c.Outages != outagesPause && c.Outages != outagesCount {
+		p.Add("outages", fmt.Sprintf("%q is not a way to treat outages", c.Outages), "write pause or count")
+	}
 	if n := c.Batch.MaxEvents; n < 1 || n > sink.MaxBatchEvents {
 		p.Add("batch.maxEvents", fmt.Sprintf("%d is not between 1 and %d", n, sink.MaxBatchEvents), "set how many events one request may have, like 100")
 	}
@@ -208,6 +215,12 @@ func (c *Config) workers() int {
 }
 
 const maxConcurrency = 10_000
+
+// What happens while the sink is down.
+const (
+	outagesPause = "pause"
+	outagesCount = "count"
+)
 
 // Orders of delivery.
 const (

@@ -20,7 +20,7 @@ type Metrics struct {
 	inFlight        *prometheus.GaugeVec   // subscription
 	waiting         *prometheus.GaugeVec   // subscription
 	heldBack        *prometheus.GaugeVec   // subscription
-	replies         *prometheus.CounterVec // subscription, result: published, dropped
+	replies         *prometheus.CounterVec // subscription, result: published, dropped, invalid
 }
 
 // NewMetrics registers the metrics.

@@ -20,7 +20,7 @@ type worker struct {
 	deliveryTime atomic.Int64 // recently, in ns
 }
 
-func newWorker(s *session) *worker { return &worker{session: s, dead: &deadLetterWriter{session: s}} }
+func newWorker(s *session) *worker { return &worker{session: s, dead: newDeadLetterWriter(s)} }
 
 // work makes one attempt to deliver, and settles what follows from it.
 func (w *worker) work(ctx context.Context, j *job) {
@@ -63,7 +63,10 @@ func (w *worker) work(ctx context.Context, j *job) {
 	took := time.Since(started)
 	w.deliveryTime.Add((took.Nanoseconds() - w.deliveryTime.Load()) / 8)
 	w.figures.seconds.Observe(took.Seconds())
-	counts, changed := w.circuit.settle(j.Entry, &o, j.probe)
+	counts, changed := true, false
+	if w.config.Delivery.Outages != outagesCount { // else the circuit stays closed, because nothing is reported to it
+		counts, changed = w.circuit.settle(j.Entry, &o, j.probe)
+	}
 	if o.Code == http.StatusTooManyRequests && o.RetryAfter > 0 { // "no further requests until then": web hooks, section 2.2
 		w.askedToWait(o.RetryAfter)
 		w.recorder.noteAsked(time.Now().Add(o.RetryAfter))

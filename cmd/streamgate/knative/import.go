@@ -20,6 +20,8 @@ type File struct {
 type Result struct {
 	YAML  []byte   // a valid configuration, with the notes as comments at its beginning
 	Notes []string // one line for each thing that has no equivalent or needs attention
+	// Skipped is how many manifests, or settings of them, have no equivalent and are not in the result.
+	Skipped int
 }
 
 // Import translates manifests into one configuration. References between files resolve in any order. An error means
@@ -53,7 +55,7 @@ func Import(files []File) (*Result, error) {
 	}
 	for i := range all {
 		if all[i].Kind != "" {
-			im.note(&all[i], "this kind has no equivalent")
+			im.skip(&all[i], "this kind has no equivalent")
 		}
 	}
 	return im.result()
@@ -63,6 +65,7 @@ func Import(files []File) (*Result, error) {
 type importer struct {
 	out      document
 	notes    []string
+	skipped  int                      // manifests and settings that were left out
 	streams  map[string]string        // names of the streams, by kind/namespace/name of a broker or channel
 	defaults map[string]*deliverySpec // delivery of brokers and channels, by stream
 	owners   map[string]string        // namespaces of brokers and channels, by stream
@@ -74,6 +77,12 @@ func (im *importer) note(m *manifest, format string, args ...any) {
 	im.notes = append(im.notes, oneLine(m.String()+": "+fmt.Sprintf(format, args...)))
 }
 
+// skip notes that a manifest, or a setting of it, is not in the result.
+func (im *importer) skip(m *manifest, format string, args ...any) {
+	im.skipped++
+	im.note(m, format, args...)
+}
+
 // unique removes manifests whose name is not valid, and repeated ones.
 func (im *importer) unique(all []manifest) []manifest {
 	seen := map[string]bool{}
@@ -81,11 +90,12 @@ func (im *importer) unique(all []manifest) []manifest {
 		key := m.group() + "/" + m.String()
 		switch {
 		case !validName(m.Metadata.Name) || !validName(m.Metadata.Namespace):
+			im.skipped++
 			im.notes = append(im.notes, oneLine(fmt.Sprintf("%s %q in namespace %q: left out: not a valid Kubernetes "+
 				"name", m.Kind, m.Metadata.Name, m.Metadata.Namespace)))
 			return true
 		case seen[key]:
-			im.note(&m, "left out: it is a duplicate, and the first one is used")
+			im.skip(&m, "left out: it is a duplicate, and the first one is used")
 			return true
 		}
 		seen[key] = true
@@ -98,11 +108,11 @@ func (im *importer) unique(all []manifest) []manifest {
 func (im *importer) decode(m *manifest, target any) bool {
 	unknown, err := m.decode(target)
 	if err != nil {
-		im.note(m, "left out: %v", err)
+		im.skip(m, "left out: %v", err)
 		return false
 	}
 	for _, path := range unknown {
-		im.note(m, "%s has no equivalent", path)
+		im.skip(m, "%s has no equivalent", path)
 	}
 	return true
 }
@@ -180,10 +190,10 @@ func (im *importer) sink(m *manifest, d *destination, namespace, at string) (sin
 	case r == nil && d.URI != "":
 		return sink{URI: d.URI, CACerts: d.CACerts}, true
 	case r == nil:
-		im.note(m, "left out: %s has neither ref nor uri", at)
+		im.skip(m, "left out: %s has neither ref nor uri", at)
 	case isStream(r):
 		if d.URI != "" || d.CACerts != "" {
-			im.note(m, "left out: %s.ref is a stream, which has neither uri nor CACerts", at)
+			im.skip(m, "left out: %s.ref is a stream, which has neither uri nor CACerts", at)
 			return sink{}, false
 		}
 		owner := *m
@@ -191,21 +201,21 @@ func (im *importer) sink(m *manifest, d *destination, namespace, at string) (sin
 		if name := im.known(&owner, r.Kind, r.Namespace, r.Name); name != "" {
 			return sink{Stream: name}, true
 		}
-		im.note(m, "left out: %s.ref has no valid name", at)
+		im.skip(m, "left out: %s.ref has no valid name", at)
 	case r.Kind == "Service" && (r.APIVersion == "v1" || strings.HasPrefix(r.APIVersion, "serving.knative.dev/")):
 		if r.Namespace != "" {
 			namespace = r.Namespace
 		}
 		path, err := url.Parse(d.URI)
 		if err != nil || !validName(r.Name) || !validName(namespace) {
-			im.note(m, "left out: %s is not a valid address", at)
+			im.skip(m, "left out: %s is not a valid address", at)
 			return sink{}, false
 		}
 		base := url.URL{Scheme: "http", Host: r.Name + "." + namespace + ".svc.cluster.local", Path: "/"}
 		im.note(m, "%s is taken for %s, which resolves in the cluster alone", at, base.String())
 		return sink{URI: base.ResolveReference(path).String(), CACerts: d.CACerts}, true
 	default:
-		im.note(m, "left out: %s refers to a %s (%s), whose address only the cluster knows; give its uri instead", at,
+		im.skip(m, "left out: %s refers to a %s (%s), whose address only the cluster knows; give its uri instead", at,
 			r.Kind, r.APIVersion)
 	}
 	return sink{}, false
@@ -220,7 +230,9 @@ func (im *importer) trigger(m *manifest) {
 	if spec.Broker == "" {
 		spec.Broker = "default"
 	}
-	s := subscription{Stream: im.known(m, "Broker", "", spec.Broker), Filters: spec.Filters}
+	s := subscription{
+		Stream: im.known(m, "Broker", "", spec.Broker), Filters: spec.Filters, Delivery: &delivery{Replies: "strict"},
+	}
 	if len(spec.Filters) == 0 && spec.Filter != nil {
 		s.Filters = attributes(spec.Filter.Attributes)
 	}
@@ -258,7 +270,7 @@ func (im *importer) subscription(m *manifest) {
 		return
 	}
 	if !isStream(&spec.Channel) {
-		im.note(m, "left out: spec.channel is a %s (%s), not a Channel", spec.Channel.Kind, spec.Channel.APIVersion)
+		im.skip(m, "left out: spec.channel is a %s (%s), not a Channel", spec.Channel.Kind, spec.Channel.APIVersion)
 		return
 	}
 	s := subscription{Stream: im.known(m, spec.Channel.Kind, spec.Channel.Namespace, spec.Channel.Name),
@@ -270,14 +282,14 @@ func (im *importer) subscription(m *manifest) {
 	if spec.Reply != nil {
 		reply, ok := im.sink(m, spec.Reply, namespace, "spec.reply")
 		if ok && reply.Stream == "" {
-			im.note(m, "left out: spec.reply is an address, but replies go to a stream; refer to a Channel or a Broker")
+			im.skip(m, "left out: spec.reply is an address, but replies go to a stream; refer to a Channel or a Broker")
 		}
 		if s.ReplyStream = reply.Stream; reply.Stream == "" {
 			return
 		}
 	}
 	if spec.Subscriber == nil {
-		im.note(m, "left out: it has neither spec.subscriber nor spec.reply")
+		im.skip(m, "left out: it has neither spec.subscriber nor spec.reply")
 		return
 	}
 	var ok bool
@@ -293,31 +305,59 @@ func (im *importer) subscribe(m *manifest, s *subscription, own *deliverySpec) {
 	if own == nil {
 		own, namespace = im.defaults[s.Stream], im.owners[s.Stream]
 	}
+	if s.Delivery == nil {
+		s.Delivery = &delivery{}
+	}
+	s.Delivery.Outages = "count"
+	if s.Sink.URI == "" { // neither concerns sinks in Redis
+		s.Delivery.Replies, s.Delivery.Outages = "", ""
+	}
+	im.order(m, s, own)
 	if own != nil {
-		s.Delivery = &delivery{
-			Retry: own.Retry, Timeout: own.Timeout, BackoffPolicy: own.BackoffPolicy, BackoffDelay: own.BackoffDelay,
-			RetryAfterMax: own.RetryAfterMax, Format: own.Format,
-		}
+		s.Delivery.Retry, s.Delivery.Timeout, s.Delivery.RetryAfterMax = own.Retry, own.Timeout, own.RetryAfterMax
+		s.Delivery.BackoffPolicy, s.Delivery.BackoffDelay, s.Delivery.Format = own.BackoffPolicy, own.BackoffDelay, own.Format
 		if own.DeadLetterSink != nil {
 			dead, ok := im.sink(m, own.DeadLetterSink, namespace, "spec.delivery.deadLetterSink")
 			if !ok {
 				return
 			}
 			if dead.CACerts != "" {
-				im.note(m, "spec.delivery.deadLetterSink.CACerts has no equivalent; the certificates of the system "+
+				im.skip(m, "spec.delivery.deadLetterSink.CACerts has no equivalent; the certificates of the system "+
 					"are used")
 				dead.CACerts = ""
 			}
 			s.Delivery.DeadLetterSink = &dead
 		}
 	}
+	if *s.Delivery == (delivery{}) {
+		s.Delivery = nil
+	}
 	s.Name = im.freeName("subscription ", m)
 	part := document{Streams: s.streamsOf(), Subscriptions: []subscription{*s}}
 	if problems := part.check(); len(problems) > 0 {
-		im.note(m, "left out: %s", strings.Join(problems, "; "))
+		im.skip(m, "left out: %s", strings.Join(problems, "; "))
 		return
 	}
 	im.out.Subscriptions = append(im.out.Subscriptions, *s)
+}
+
+// orderAnnotation is where Triggers and Subscriptions of Knative's Kafka implementation say how they deliver.
+const orderAnnotation = "kafka.eventing.knative.dev/delivery.order"
+
+// order translates the order of delivery. Kafka's is that of a partition, which is chosen by the same attribute.
+func (im *importer) order(m *manifest, s *subscription, own *deliverySpec) {
+	wanted, at := m.annotation(orderAnnotation), orderAnnotation
+	if wanted == "" && own != nil {
+		wanted, at = own.Order, "spec.delivery.order"
+	}
+	switch wanted {
+	case "", "unordered":
+	case "ordered":
+		s.Order = "byKey"
+		im.note(m, "%s: ordered becomes order: byKey, which orders events of one partitionkey, else of one subject", at)
+	default:
+		im.skip(m, "%s: %q has no equivalent", at, wanted)
+	}
 }
 
 // ping adds a source of type cron. If its sink is not a stream, the events go through an additional stream.
@@ -334,7 +374,7 @@ func (im *importer) ping(m *manifest) {
 	if spec.DataBase64 != "" {
 		data, err := base64.StdEncoding.DecodeString(spec.DataBase64)
 		if err != nil || !utf8.Valid(data) {
-			im.note(m, "left out: spec.dataBase64 is not text, and a source of type cron can only send text")
+			im.skip(m, "left out: spec.dataBase64 is not text, and a source of type cron can only send text")
 			return
 		}
 		c.Data = string(data)
@@ -342,7 +382,7 @@ func (im *importer) ping(m *manifest) {
 	c.Name, c.Stream = m.Metadata.Namespace+"."+m.Metadata.Name, "s"
 	part := document{Streams: []stream{{Name: "s"}}, Sources: []cron{c}}
 	if problems := part.check(); len(problems) > 0 {
-		im.note(m, "left out: %s", strings.Join(problems, "; "))
+		im.skip(m, "left out: %s", strings.Join(problems, "; "))
 		return
 	}
 	to, ok := im.sink(m, &spec.Sink, m.Metadata.Namespace, "spec.sink")
@@ -376,5 +416,5 @@ func (im *importer) result() (*Result, error) {
 		text.WriteString("# " + note + "\n")
 	}
 	text.Write(body)
-	return &Result{YAML: []byte(text.String()), Notes: im.notes}, nil
+	return &Result{YAML: []byte(text.String()), Notes: im.notes, Skipped: im.skipped}, nil
 }

@@ -28,8 +28,9 @@ type manifest struct {
 	APIVersion string `yaml:"apiVersion"`
 	Kind       string `yaml:"kind"`
 	Metadata   struct {
-		Name      string `yaml:"name"`
-		Namespace string `yaml:"namespace"`
+		Name        string               `yaml:"name"`
+		Namespace   string               `yaml:"namespace"`
+		Annotations map[string]yaml.Node `yaml:"annotations"`
 	} `yaml:"metadata"`
 	Spec  yaml.Node   `yaml:"spec"`
 	Items []yaml.Node `yaml:"items"`
@@ -90,6 +91,7 @@ type (
 		BackoffDelay   string       `yaml:"backoffDelay"`
 		RetryAfterMax  string       `yaml:"retryAfterMax"`
 		Format         string       `yaml:"format"`
+		Order          string       `yaml:"order"`
 	}
 	destination struct {
 		Ref     *reference `yaml:"ref"`
@@ -188,6 +190,12 @@ func unknownKeys(node *yaml.Node, t reflect.Type, at string) (unknown []string) 
 	}
 	slices.Sort(unknown)
 	return unknown
+}
+
+// annotation returns an annotation of the manifest; "" if there is none.
+func (m *manifest) annotation(name string) string {
+	node := m.Metadata.Annotations[name]
+	return node.Value
 }
 
 // validName reports whether name is valid in Kubernetes. Such names are safe in paths, keys and comments.

@@ -47,6 +47,7 @@ type (
 		Filters     []any     `yaml:"filters,omitempty"`
 		Sink        sink      `yaml:"sink"`
 		ReplyStream string    `yaml:"replyStream,omitempty"`
+		Order       string    `yaml:"order,omitempty"`
 		Delivery    *delivery `yaml:"delivery,omitempty"`
 	}
 	sink struct {
@@ -62,6 +63,8 @@ type (
 		BackoffDelay   string `yaml:"backoffDelay,omitempty"`
 		RetryAfterMax  string `yaml:"retryAfterMax,omitempty"`
 		Format         string `yaml:"format,omitempty"`
+		Replies        string `yaml:"replies,omitempty"`
+		Outages        string `yaml:"outages,omitempty"`
 		DeadLetterSink *sink  `yaml:"deadLetterSink,omitempty"`
 	}
 )

@@ -111,7 +111,11 @@ func (f *backfillFlags) run(c *cobra.Command, args []string) error {
 			id, f.redis.file)
 		return failed(err)
 	}
-	return f.watch(c, client, block, id)
+	r, err := f.watch(c, client, block, id)
+	if err != nil {
+		return err
+	}
+	return summarize(c, r)
 }
 
 // leave gives the order, unless the same one is there: then it returns the id of that.
@@ -135,7 +139,9 @@ func (f *backfillFlags) leave(ctx context.Context, client redis.UniversalClient,
 }
 
 // watch shows how far a backfill is, until it is done.
-func (f *backfillFlags) watch(c *cobra.Command, client redis.UniversalClient, block *source.Block, id string) error {
+func (f *backfillFlags) watch(
+	c *cobra.Command, client redis.UniversalClient, block *source.Block, id string,
+) (*source.BackfillReport, error) {
 	ctx, bar := c.Context(), newProgress(c.ErrOrStderr())
 	warned := false
 	for {
@@ -145,7 +151,7 @@ func (f *backfillFlags) watch(c *cobra.Command, client redis.UniversalClient, bl
 			if ctx.Err() != nil {
 				break
 			}
-			return f.fail(ctx, err)
+			return nil, f.fail(ctx, err)
 		}
 		if !list[0].Running && !warned {
 			warned = true
@@ -157,7 +163,7 @@ func (f *backfillFlags) watch(c *cobra.Command, client redis.UniversalClient, bl
 			bar.update(float64(r.Done)/float64(max(r.Windows, 1)), fmt.Sprintf("%d of %d windows, %d items, %d events", r.Done, r.Windows, r.Items, r.Events))
 			if !r.Finished.IsZero() {
 				bar.end()
-				return summarize(c, r)
+				return r, nil
 			}
 		}
 		if !backoff.Sleep(ctx, backfillLook) {
@@ -165,7 +171,7 @@ func (f *backfillFlags) watch(c *cobra.Command, client redis.UniversalClient, bl
 			break
 		}
 	}
-	return failed(fmt.Errorf("interrupted; backfill %[1]s goes on. To see it: streamgate sources list --config %[3]s; "+
+	return nil, failed(fmt.Errorf("interrupted; backfill %[1]s goes on. To see it: streamgate sources list --config %[3]s; "+
 		"to end it: streamgate sources cancel %[2]s %[1]s --config %[3]s", id, block.Name, f.redis.file))
 }
 

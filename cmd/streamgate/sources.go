@@ -26,7 +26,7 @@ func newSources() *cobra.Command {
 		Long:  "Look at the sources of a configuration, see what they would publish, and search windows of the past with them.",
 	}
 	c.AddCommand(newSourcesList(), newSourcesRun(), newBackfill(), newBackfillChange("pause"), newBackfillChange("resume"),
-		newBackfillChange("cancel"), newUpdates())
+		newBackfillChange("cancel"), newSourcesVerify(), newUpdates())
 	return c
 }
 

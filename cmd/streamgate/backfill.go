@@ -114,7 +114,11 @@ func (f *backfillFlags) run(c *cobra.Command, args []string) error {
 			f.redis.file)
 		return failed(err)
 	}
-	return f.watch(c, client, block, id)
+	r, err := f.watch(c, client, block, id)
+	if err != nil {
+		return err
+	}
+	return summarize(c, r)
 }
 
 // request sends the command for a backfill to the gateway and returns its id. If the same backfill is in progress
@@ -141,8 +145,10 @@ func (f *backfillFlags) request(
 	return id, source.SendCommand(ctx, client, block.Stream, block.Name, stac.OrderBackfill(id), string(text))
 }
 
-// watch shows the progress of a backfill until it is finished, and then its result.
-func (f *backfillFlags) watch(c *cobra.Command, client redis.UniversalClient, block *source.Block, id string) error {
+// watch shows the progress of a backfill until it is finished, and returns its result.
+func (f *backfillFlags) watch(
+	c *cobra.Command, client redis.UniversalClient, block *source.Block, id string,
+) (*source.BackfillReport, error) {
 	ctx, bar := c.Context(), newProgress(c.ErrOrStderr())
 	var finished *source.BackfillReport
 	warned := false
@@ -169,12 +175,12 @@ func (f *backfillFlags) watch(c *cobra.Command, client redis.UniversalClient, bl
 	bar.end()
 	switch {
 	case ctx.Err() != nil && err != nil:
-		return failed(fmt.Errorf("interrupted; backfill %[1]s continues. To see its progress, run: streamgate sources list "+
+		return nil, failed(fmt.Errorf("interrupted; backfill %[1]s continues. To see its progress, run: streamgate sources list "+
 			"--config %[3]s; to cancel it, run: streamgate sources cancel %[2]s %[1]s --config %[3]s", id, block.Name, f.redis.file))
 	case err != nil:
-		return f.fail(ctx, err)
+		return nil, f.fail(ctx, err)
 	}
-	return summarize(c, finished)
+	return finished, nil
 }
 
 // summarize prints the result of a backfill. Windows that could not be searched are an error.

@@ -30,8 +30,7 @@ func newSources() *cobra.Command {
 		Example: "  streamgate sources list --config streamgate.yaml",
 	}
 	c.AddCommand(newSourcesList(), newSourcesRun(), newBackfill(), newBackfillChange("pause"),
-		newBackfillChange("resume"),
-		newBackfillChange("cancel"), newUpdates())
+		newBackfillChange("resume"), newBackfillChange("cancel"), newSourcesVerify(), newUpdates())
 	return c
 }
 

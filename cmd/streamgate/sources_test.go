@@ -69,6 +69,11 @@ func TestSourcesCommands(t *testing.T) {
 	run(1, "", "no such backfill", "sources pause watch 12345678")
 	run(0, "is requested", "", "sources backfill watch --from 2021-12-01 --to 2021-12-02 --step 6h --detach")
 
+	past := "sources verify watch --from 2021-12-01 --to 2021-12-01T06:00:00Z --step 1h"
+	run(1, "missing  scenes/2021-0", "6 items have no event", past)
+	run(1, `"missing":6,"doubled":0`, "", past+" -o json")
+	run(2, "", "not a format", past+" -o yaml")
+
 	gateway := startProcess(t, "serve", "--config", file)
 	redistest.Eventually(t, "polls find what is new", func() bool {
 		return client.XLen(context.Background(),
@@ -77,14 +82,18 @@ func TestSourcesCommands(t *testing.T) {
 	run(0, "is done: 4 of 4 windows, 6 items", "", "sources backfill watch --from 2021-12-01 --to 2021-12-02 --step 6h")
 	run(0, "6 windows, 11 items; 0 events would be published", "",
 		"sources backfill watch --from 2021-12-01 --to 2021-12-01T06:00:00Z --step 1h --dry-run")
+	run(0, "6 windows, 6 items: 0 missing, 0 doubled", "", past)
+	deleted := client.XRange(context.Background(), stream, "-", "+").Val()[11].ID
+	client.XDel(context.Background(), stream, deleted)
+	run(0, "0 missing, 0 doubled; 1 were published and have left the stream since", "", past)
 	run(0, "backfill", "", "sources list")
 	run(0, `"state":"done"`, "", "sources list -o json")
 	run(0, "engine windows (the configuration says so)", "", "sources list")
 	run(0, "", "0 events would be published", "sources run watch --once --print")
 	run(2, "", "release or discard", "sources updates watch scenes maybe")
 	run(0, "at the next poll", "", "sources updates watch scenes discard")
-	if n := client.XLen(context.Background(), stream).Val(); n != 12 {
-		t.Errorf("%d events for 12 items", n)
+	if n := client.XLen(context.Background(), stream).Val(); n != 11 {
+		t.Errorf("%d events for 12 items, one of which was deleted", n)
 	}
 	if code := gateway.end(syscall.SIGTERM); code != 0 {
 		t.Errorf("exit code %d", code)

@@ -28,8 +28,8 @@ const (
 //	KEYS[1] stream, KEYS[2] lease, KEYS[3] checkpoints, KEYS[4] last step, KEYS[5] seen items, KEYS[6...] the bucket of each
 //	  emission
 //	ARGV[1] fencing token, ARGV[2] id of this step, ARGV[3] shape of the seen items, ARGV[4] number of checkpoints, then for
-//	  each its part and data ("" to remove it), then for each emission what to do (emit, once, always, note, settle,
-//	  withdraw), the digest of its key, what to keep, the number of field arguments, the arguments
+//	  each its part and data ("" to remove it), then for each emission what to do (emit, once, again, always, note,
+//	  settle, withdraw), the digest of its key, what to keep, the number of field arguments, the arguments
 //	returns false if the token is not the lease's, -1 if the seen items have another shape, else how many there
 //	are and a list of entry ids, "" where nothing was published; no list if this very step was run before, and only
 //	its reply was lost
@@ -62,6 +62,8 @@ while at <= #ARGV do
     local known = redis.call('HGET', bucket, key)
     if known and (string.byte(known, 13) or 0) >= 192 then publish = false
     else added = added + redis.call('HSET', bucket, key, state) end
+  elseif what == 'again' then
+    added = added + redis.call('HSET', bucket, key, state)
   elseif what == 'note' then
     publish = false
     local known = redis.call('HGET', bucket, key)
@@ -91,6 +93,7 @@ type Action string
 const (
 	Emit     Action = ""         // publish the event, unless its key was seen in this version with this content
 	Once     Action = "once"     // publish the event, unless an event of the key is marked as published
+	Again    Action = "again"    // publish the event in any case, and keep the key as published: the event before was lost
 	Note     Action = "note"     // only keep the key as seen, and whether it was published; there is no event
 	Settle   Action = "settle"   // keep the key as seen and as published, without an event: an operator said that it is not new
 	Withdraw Action = "withdraw" // publish the event and forget the key; nothing if the key was not seen

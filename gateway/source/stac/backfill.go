@@ -2,6 +2,7 @@ package stac
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,6 +21,9 @@ type Backfill struct {
 	Rate float64 `json:"rate,omitempty"`
 	// Seed tells that what is found is not new: it counts as published, without events.
 	Seed bool `json:"seed,omitempty"`
+	// Again are the keys of items that are published although they were published before: their events are lost. A kill -9
+	// may publish those of one window twice.
+	Again []string `json:"again,omitempty"`
 	// Wanted is what its operator wants of it.
 	Wanted Wanted `json:"wanted"`
 	// Ordered is when it was ordered; the oldest is done first.
@@ -66,7 +70,7 @@ func (b *Backfill) Validate() error {
 // not matter.
 func (b *Backfill) IsSame(other *Backfill, anyEnd bool) bool {
 	return b.From.Equal(other.From) && (anyEnd || b.To.Equal(other.To)) && b.Step == other.Step && b.Seed == other.Seed &&
-		b.Wanted != WantedCancel
+		slices.Equal(b.Again, other.Again) && b.Wanted != WantedCancel
 }
 
 // windows returns the windows, the newest first.

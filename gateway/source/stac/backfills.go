@@ -123,7 +123,7 @@ func (b *backfills) stepConfigured(ctx context.Context, w stacapi.Interval) (wor
 		if !b.health.isHealthy(collection) || state.Covered.cover(w) {
 			continue
 		}
-		s := b.begin(collection, w, false)
+		s := b.begin(collection, w, &Backfill{})
 		err := s.run(ctx, func() []source.Save {
 			state.Covered = state.Covered.with(w)
 			state.Past.add(s, b.now().UTC())
@@ -137,12 +137,12 @@ func (b *backfills) stepConfigured(ctx context.Context, w stacapi.Interval) (wor
 	return false, nil
 }
 
-// begin begins the search of a window; a seed publishes nothing that was not published before.
-func (b *backfills) begin(collection string, w stacapi.Interval, isSeed bool) *search {
+// begin begins the search of a window, by the rules of an order.
+func (b *backfills) begin(collection string, w stacapi.Interval, order *Backfill) *search {
 	q := b.plan.query(collection, w)
 	q.Background = true
 	s := b.searcher.begin(collection, "", q)
-	s.inBackfill, s.isSeed = true, isSeed
+	s.inBackfill, s.isSeed = true, order.Seed
 	return s
 }
 
@@ -194,6 +194,12 @@ func (b *backfills) open(id string) *ledger {
 		l = &ledger{Started: b.now().UTC(), State: backfillRunning}
 		b.ledgers[id] = l
 	}
+	if l.again == nil {
+		l.again = map[string]bool{}
+		for _, key := range b.ordered[id].Again {
+			l.again[key] = true
+		}
+	}
 	if l.Finished.IsZero() && l.Covered == nil {
 		l.Covered = map[string]spans{}
 	}
@@ -203,7 +209,8 @@ func (b *backfills) open(id string) *ledger {
 
 func (b *backfills) searchWindow(ctx context.Context, id, collection string, w stacapi.Interval) error {
 	l := b.ledgers[id]
-	s := b.begin(collection, w, l.Backfill.Seed)
+	s := b.begin(collection, w, l.Backfill)
+	s.again = l.again
 	s.pace = func(ctx context.Context, events int) error { return b.pace(ctx, l.Backfill.Rate, events) }
 	var saveErr error
 	undo := l.snapshot()

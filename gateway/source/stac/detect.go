@@ -27,6 +27,7 @@ type rules struct {
 	noteOnly   func(*stacapi.Item) bool // which of the unseen items are only noted; nil: none
 	deep       bool                     // changed content counts, even if the version says that nothing changed
 	inBackfill bool                     // the items are of the past, so that an unseen one is new whenever it was created
+	again      map[string]bool          // keys of items whose events are lost
 	isSeed     bool                     // an operator said that nothing of what is found is news
 	started    time.Time                // of a pass or a crawl
 }

@@ -37,7 +37,8 @@ type ledger struct {
 	State    string           `json:"state"` // running, paused, canceled, done
 	Failed   []failedWindow   `json:"failed,omitempty"`
 
-	attempts map[string]int // by collection and window
+	attempts map[string]int  // by collection and window
+	again    map[string]bool // keys of the order that are not published again yet; an item may be in two windows
 }
 
 type failedWindow struct {

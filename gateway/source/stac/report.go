@@ -86,34 +86,48 @@ type Estimate struct {
 func estimate(
 	ctx context.Context, s *watcher, b *Backfill, progress func(e Estimate, total int),
 ) (e Estimate, err error) {
+	err = s.eachWindow(ctx, b, func(collection string, w stacapi.Interval, total int) error {
+		s.states.begin(collection)
+		one := s.backfills.begin(collection, w, b)
+		if err := one.run(ctx, func() []source.Save { return nil }); err != nil {
+			return err
+		}
+		e.Items += one.counts.items
+		e.Events += one.counts.events
+		e.Windows++
+		progress(e, total)
+		return nil
+	})
+	return e, err
+}
+
+// eachWindow calls do for each collection in each window of a backfill, the newest window first. s has a preview for an
+// outbox, and is used for nothing else.
+func (s *watcher) eachWindow(
+	ctx context.Context, b *Backfill, do func(collection string, w stacapi.Interval, total int) error,
+) error {
 	if err := s.load(ctx); err != nil {
-		return e, err
+		return err
 	}
-	s.isPolling = true // no poll comes between: this is all that the watcher is for
+	s.isPolling = true // no poll comes between
 	kind, err := s.api.Discover(ctx)
 	if err != nil {
-		return e, err
+		return err
 	}
 	if kind == stacapi.KindCatalog {
-		return e, errStaticCatalog
+		return errStaticCatalog
 	}
 	watched, err := s.collections.refresh(ctx)
 	if err != nil {
-		return e, err
+		return err
 	}
 	windows := b.windows()
 	for _, w := range windows {
 		for _, collection := range watched {
-			s.states.begin(collection)
-			one := s.backfills.begin(collection, w, b.Seed)
-			if err := one.run(ctx, func() []source.Save { return nil }); err != nil {
-				return e, fmt.Errorf("collection %q, %s: %w", collection, w, err)
+			if err := do(collection, w, len(windows)*len(watched)); err != nil {
+				return fmt.Errorf("collection %q, %s: %w", collection, w, err)
 			}
-			e.Items += one.counts.items
-			e.Events += one.counts.events
-			e.Windows++
-			progress(e, len(windows)*len(watched))
 		}
 	}
-	return e, nil
+	return nil
 }

@@ -227,6 +227,10 @@ func (s *search) checkBound(i *stacapi.Item) error {
 func (s *search) decide(one *sighting, known source.Known, p *stacapi.Page) error {
 	state := s.states.find(s.collection)
 	change := s.classify(one.item, known, state)
+	isLost := s.again[one.emission.Key]
+	if isLost {
+		change = changeCreate
+	}
 	if !known.Exists {
 		s.unseen++
 	}
@@ -265,7 +269,11 @@ func (s *search) decide(one *sighting, known source.Known, p *stacapi.Page) erro
 	if s.inBackfill {
 		event.Set("backfill", "true")
 	}
-	if s.inBackfill && change == changeCreate {
+	switch {
+	case isLost:
+		one.emission.Action = source.Again
+		delete(s.again, one.emission.Key) // the next window may have it as well
+	case s.inBackfill && change == changeCreate:
 		one.emission.Action = source.Once
 	}
 	one.emission.Event = event

@@ -148,7 +148,7 @@ func (s *search) walk(ctx context.Context, w Interval, most int) (suspicious boo
 		if p.next == nil {
 			return s.mayHaveMore(ctx, &q, r, p, seen)
 		}
-		if p.Matched > s.maxPages*s.query.Limit && p.Matched < most {
+		if p.Matched > s.maxPages*s.query.Limit && p.Matched < most && !s.client.countsAreWrong(s.now()) {
 			return false, &tooManyError{p.Matched}
 		}
 		s.full = max(s.full, len(p.Items))

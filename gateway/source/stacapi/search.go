@@ -258,8 +258,8 @@ func (s *search) walkAgain(ctx context.Context, w Interval, items int) (suspicio
 func (s *search) note(seen map[uint64]struct{}, p *Page) (added int) {
 	for _, raw := range p.Items {
 		id := IDOf(raw)
-		if id == "" { // ParseItem reports it; it is an item nevertheless
-			id = "\x00" + string(raw)
+		if id == "" {
+			continue // ParseItem reports it
 		}
 		digest := maphash.String(s.seed, id)
 		if _, known := seen[digest]; !known {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -93,22 +92,9 @@ func (f *sendFlags) run(c *cobra.Command) error {
 		}
 		return failed(f.sendOne(c, deliver, &event))
 	}
-	lines := bufio.NewScanner(c.InOrStdin())
-	lines.Buffer(nil, maxLine)
-	for n := 1; lines.Scan(); n++ {
-		if len(bytes.TrimSpace(lines.Bytes())) == 0 {
-			continue
-		}
-		event, err := rawevent.FromJSON(bytes.Clone(lines.Bytes()))
-		if err == nil {
-			err = f.sendOne(c, deliver, &event)
-		}
-		if err != nil {
-			return failed(fmt.Errorf("line %d: %w", n, err))
-		}
-	}
-	if err := lines.Err(); err != nil {
-		return failed(fmt.Errorf("read stdin: %w", err))
+	err = eachLine(c.InOrStdin(), func(event *rawevent.Event) error { return f.sendOne(c, deliver, event) })
+	if err != nil {
+		return failed(err)
 	}
 	return nil
 }

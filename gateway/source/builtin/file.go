@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/streamgate/streamgate/gateway/backoff"
+	"github.com/streamgate/streamgate/gateway/foreign"
 	"github.com/streamgate/streamgate/gateway/setting"
 	"github.com/streamgate/streamgate/gateway/source"
 	"github.com/streamgate/streamgate/protocol/rawevent"
@@ -227,38 +228,59 @@ func fingerprint(f *os.File, most int64) (length int64, sum string, err error) {
 	return int64(n), hex.EncodeToString(hash[:8]), nil
 }
 
-// batch reads whole lines. A line without an end may still be being written.
+// batch reads whole lines. A line without an end may still be being written, unless it is a whole event already: a JSON
+// object cannot go on after its last brace.
 func (s *fileSource) batch(lines *bufio.Reader, at place) (emissions []source.Emission, next place, more bool, err error) {
 	next = at
 	for range fileBatch {
 		line, err := readLine(lines)
-		if errors.Is(err, io.EOF) {
-			return emissions, next, false, nil
-		}
-		if err != nil {
+		isLast := errors.Is(err, io.EOF)
+		if err != nil && !isLast {
 			return nil, at, false, err
 		}
 		begin := next.Offset
+		event, isBlank, err := parseLine(line, begin == 0)
+		switch refused, ok := errors.AsType[*foreign.Error](err); {
+		case isLast && (isBlank || err != nil):
+			return emissions, next, false, nil // it is read again when it has grown
+		case ok && refused.Reason == foreign.Unsupported:
+			return nil, at, false, err // that is the file, and not a line of it
+		}
 		next.Offset += line.length
-		text := bytes.TrimSpace(line.text)
-		if len(text) == 0 && !line.isLong {
+		if isBlank {
 			continue
 		}
-		event, err := rawevent.FromJSON(text)
-		if err == nil && line.isLong {
-			err = fmt.Errorf("it is longer than %d bytes", maxLine)
-		}
 		if err != nil {
-			s.log.Error("a line is no valid event and is left out", "path", s.config.Path, "offset", begin, "err", err)
+			s.log.Error("a line is not a valid event and is left out", "path", s.config.Path, "offset", begin, "err", err)
 			continue
 		}
 		data, err := json.Marshal(next)
 		if err != nil {
 			return nil, at, false, err
 		}
-		emissions = append(emissions, source.Emission{Event: event, Checkpoint: data})
+		if emissions = append(emissions, source.Emission{Event: event, Checkpoint: data}); isLast {
+			return emissions, next, false, nil
+		}
 	}
 	return emissions, next, true, nil
+}
+
+// parseLine reads the event of a line; isFirst says that it is the first of the file, which may have a byte order mark.
+func parseLine(l line, isFirst bool) (event rawevent.Event, isBlank bool, err error) {
+	if isFirst && bytes.HasPrefix(l.text, []byte{0x1f, 0x8b}) {
+		return event, false, &foreign.Error{Reason: foreign.Unsupported, Text: "the file is compressed; unpack it"}
+	}
+	text, err := foreign.Line(l.text, isFirst)
+	switch text = bytes.TrimSpace(text); {
+	case err != nil:
+		return event, false, err
+	case l.isLong:
+		return event, false, fmt.Errorf("it is longer than %d bytes", maxLine)
+	case len(text) == 0:
+		return event, true, nil
+	}
+	event, err = rawevent.FromJSON(text)
+	return event, false, err
 }
 
 // line is a line of a file, or the beginning of one that is too long.

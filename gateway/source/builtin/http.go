@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
@@ -275,32 +274,15 @@ func (f *feed) fetch(ctx context.Context) ([]json.RawMessage, validators, error)
 		if inner, ok := errors.AsType[*url.Error](err); ok {
 			err = inner.Err // without the address, which may hold a key
 		}
-		return nil, validators{}, fmt.Errorf("no answer: %w", err)
+		return nil, validators{}, fmt.Errorf("no answer from %s: %w", r.URL.Host, err)
 	}
 	defer func() { _ = response.Body.Close() }()
 	now := validators{response.Header.Get("ETag"), response.Header.Get("Last-Modified")}
-	switch {
-	case response.StatusCode == http.StatusNotModified && f.etag+f.modified != "":
+	if response.StatusCode == http.StatusNotModified && f.etag+f.modified != "" {
 		return nil, validators{f.etag, f.modified}, nil
-	case response.StatusCode != http.StatusOK:
-		return nil, now, fmt.Errorf("the server answered %d", response.StatusCode)
 	}
-	body, err := io.ReadAll(io.LimitReader(response.Body, maxFeedBytes+1))
-	if err != nil {
-		return nil, now, fmt.Errorf("read the answer: %w", err)
-	}
-	if len(body) > maxFeedBytes {
-		return nil, now, fmt.Errorf("the document is larger than %d bytes", maxFeedBytes)
-	}
-	raw, err := member(body, f.config.Items)
-	if err != nil {
-		return nil, now, err
-	}
-	var list []json.RawMessage
-	if err := json.Unmarshal(raw, &list); err != nil {
-		return nil, now, fmt.Errorf("there is no list at items: %q", f.config.Items)
-	}
-	return list, now, nil
+	list, err := readFeed(response, f.config.Items)
+	return list, now, err
 }
 
 // member returns the part of a document at a path of names and numbers between dots.
@@ -317,7 +299,7 @@ func member(document json.RawMessage, path string) (json.RawMessage, error) {
 	}
 	var object map[string]json.RawMessage
 	if err := json.Unmarshal(document, &object); err != nil || object[name] == nil {
-		return nil, fmt.Errorf("there is no %q", name)
+		return nil, fmt.Errorf("there is no %q in %s", name, kindOf(document))
 	}
 	return member(object[name], rest)
 }

@@ -85,8 +85,9 @@ func TestLinksIntoThePrivateNetwork(t *testing.T) {
 		allowed []string
 		want    bool
 	}{
-		"public": {"https://earth-search.example.com/v1", nil, false}, "allowed": {"https://earth-search.example.com/v1", []string{"127.0.0.0/8"}, true},
-		"private": {"http://10.1.2.3/", nil, true}, "this machine": {"http://localhost:1/", nil, true},
+		"public": {"http://earth-search.example.com/v1", nil, false}, "allowed": {"http://earth-search.example.com/v1", []string{"127.0.0.0/8"}, true},
+		"from https to http": {"https://earth-search.example.com/v1", []string{"127.0.0.0/8"}, false},
+		"private":            {"http://10.1.2.3/", nil, true}, "this machine": {"http://localhost:1/", nil, true},
 	} {
 		config := NewConfig()
 		config.URL, config.AllowHosts, config.pace = c.base, c.allowed, pace{perSecond: rate.Inf, pause: time.Millisecond}

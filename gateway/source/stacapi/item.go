@@ -56,7 +56,7 @@ func (m Members) Time(names ...string) string {
 // maxID bounds the id of an item, in bytes.
 const maxID = 1024
 
-// ParseItem reads an item. Only the id is needed, which may be a number; any other member that cannot be read is treated
+// ParseItem reads an item. Only the id is needed; any other member that cannot be read is treated
 // as missing, and noted in Ignored. The error of an item that cannot be read names its id, if that can be found.
 func ParseItem(raw json.RawMessage) (*Item, error) {
 	var m Members
@@ -72,12 +72,12 @@ func ParseItem(raw json.RawMessage) (*Item, error) {
 			i.ignore("NaN or Infinity, which is not JSON, is read as null (%d)", replaced)
 		}
 	}
-	id, ok := textOf(m["id"])
+	id := m.Text("id") // a number is none: another notation of it would make another item
 	switch {
 	case m == nil:
 		return nil, fmt.Errorf("not a valid STAC item: it is %s, not an object", kindOf(i.Raw[skipSpace(i.Raw, 0):]))
-	case !ok:
-		return nil, fmt.Errorf("not a valid STAC item: its id is %s, not text", kindOf(m["id"]))
+	case !isMissing(m["id"]) && m["id"][0] != '"':
+		return nil, fmt.Errorf("not a valid STAC item: its id is %s, not text: %.40s", kindOf(m["id"]), m["id"])
 	case id == "":
 		return nil, errors.New("not a valid STAC item: it has no id")
 	case len(id) > maxID:
@@ -121,8 +121,8 @@ func (i *Item) read(m Members) {
 // IDOf returns the id of an item, also of one that is not valid otherwise; "" if it cannot be found.
 func IDOf(raw json.RawMessage) (id string) {
 	_ = splitObject(raw, func(name string, value []byte) { // as far as it goes
-		if text, ok := textOf(value); ok && name == "id" {
-			id = text
+		if name == "id" && value[0] == '"' {
+			id, _ = textOf(value)
 		}
 	})
 	return id

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"unicode/utf8"
 )
 
 func TestPages(t *testing.T) {
@@ -83,6 +84,12 @@ func TestPagesOfRealServers(t *testing.T) {
 func FuzzPage(f *testing.F) {
 	f.Add(`{"numberMatched":1,"features":[{"id":"a"}],"links":[{"rel":"next","href":"?x=1","method":"POST","body":{"a":1},"headers":{"x":["1"]}}]}`)
 	f.Add(`{"features":[{"id":"a","links":[{"rel":"self","href":"::"}],"properties":{"updated":"2020-01-01T00:00:00Z"}}]}`)
+	for _, links := range []string{
+		`{"next":{"href":null,"method":"post","body":"{\"t\":1}","merge":"true"}}`, `[{"rel":["NEXT"],"headers":{"X":[1,null]}}]`,
+		`[null,7,{"rel":"next","body":[]},{"rel":"next","href":{},"method":"PUT"}]`, `"x"`, `{"rel":"next"}`, `[{"rel":"next","x":tru}]`,
+	} {
+		f.Add(`{"numberMatched":"5.0","context":{"matched":NaN},"features":[{"id":7,"x":NaN},{"id":"b","y":tru},null],"links":` + links + `}`)
+	}
 	f.Fuzz(func(t *testing.T, text string) {
 		from := &url.URL{Scheme: "https", Host: "example.com", Path: "/search"}
 		page, err := decodePage([]byte(text), &answer{from: from})
@@ -90,13 +97,18 @@ func FuzzPage(f *testing.F) {
 			return
 		}
 		if page.next != nil {
-			if r, err := page.next.follow(&request{method: "GET", url: from}, from); err == nil {
-				_ = r.key()
+			for _, method := range []string{"GET", "POST"} {
+				if r, err := page.next.follow(&request{method: method, url: from, body: map[string]any{"limit": 1}}, from); err == nil {
+					_ = r.key()
+				}
 			}
 		}
 		for _, raw := range page.Items {
 			if i, err := ParseItem(raw); err == nil {
 				_, _ = i.Href(from, "c", from), i.Begins()
+				if !json.Valid(i.Raw) || !utf8.Valid(i.Raw) {
+					t.Errorf("%q was read as an item", i.Raw)
+				}
 			}
 		}
 	})

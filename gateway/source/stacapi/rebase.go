@@ -88,7 +88,9 @@ func (c *Client) place(r *request) (placed *request, other *url.URL, err error) 
 	case isDown && strings.EqualFold(c.base.Hostname(), r.url.Hostname()):
 		target = asSecure(c.base, r.url)
 	case isDown:
-		target = rebased
+		secure := *r.url
+		secure.Scheme = "https"
+		target = &secure
 	}
 	if c.links != LinksAsGiven && !known.isUsable && known.failed < maxFailedRebases && rebased.String() != target.String() {
 		other = c.withBaseQuery(rebased)

@@ -148,7 +148,7 @@ func (s *search) walk(ctx context.Context, w Interval, most int) (suspicious boo
 		if p.next == nil {
 			return s.mayHaveMore(ctx, &q, r, p, seen)
 		}
-		if p.Matched > s.maxPages*s.query.Limit && p.Matched < most {
+		if p.Matched > s.maxPages*s.query.Limit && p.Matched < most && !s.client.countsAreWrong(s.now()) {
 			return false, &tooManyError{p.Matched}
 		}
 		s.full = max(s.full, len(p.Items))
@@ -258,8 +258,8 @@ func (s *search) walkAgain(ctx context.Context, w Interval, items int) (suspicio
 func (s *search) note(seen map[uint64]struct{}, p *Page) (added int) {
 	for _, raw := range p.Items {
 		id := IDOf(raw)
-		if id == "" { // ParseItem reports it; it is an item nevertheless
-			id = "\x00" + string(raw)
+		if id == "" {
+			continue // ParseItem reports it
 		}
 		digest := maphash.String(s.seed, id)
 		if _, known := seen[digest]; !known {

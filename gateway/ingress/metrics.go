@@ -10,6 +10,8 @@ type metrics struct {
 	accepted *prometheus.CounterVec // stream
 	mended   *prometheus.CounterVec // stream
 	refused  *prometheus.CounterVec // status
+	closed   *prometheus.CounterVec // reason
+	open     prometheus.Gauge
 }
 
 func newMetrics(registry prometheus.Registerer) *metrics {
@@ -17,10 +19,19 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
 		return make.NewCounterVec(prometheus.CounterOpts{Namespace: "streamgate", Name: name, Help: help}, labels)
 	}
-	return &metrics{
+	m := &metrics{
 		accepted: counter("events_accepted_total", "Events stored from HTTP requests.", "stream"),
 		mended: counter("requests_mended_total",
 			"HTTP requests with invalid events that were corrected (validation: lenient).", "stream"),
 		refused: counter("requests_refused_total", "HTTP requests that were not accepted, by status.", "status"),
+		closed: counter("connections_closed_total",
+			"Connections for events that were closed before their request was answered, by reason.", "reason"),
+		open: make.NewGauge(prometheus.GaugeOpts{
+			Namespace: "streamgate", Name: "connections", Help: "Connections for events that are open.",
+		}),
 	}
+	for _, reason := range []string{closedSlow, closedAddress, closedTotal, closedRefused} {
+		m.closed.WithLabelValues(reason) // so that an alert sees the first one
+	}
+	return m
 }

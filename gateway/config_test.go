@@ -81,7 +81,7 @@ func TestConfigRules(t *testing.T) {
 		"a batch of one":           {func(c *config) { c.Server.MaxBatchBytes = c.Server.MaxEventBytes }, nil},
 		"a batch below an event":   {func(c *config) { c.Server.MaxBatchBytes = c.Server.MaxEventBytes - 1 }, []string{"server.maxBatchBytes"}},
 		"no time to shut down":     {func(c *config) { c.Server.ShutdownTimeout = 0 }, []string{"server.shutdownTimeout"}},
-		"several things at once":   {func(c *config) { c.Server = ingress.Config{Address: "x"} }, []string{"server.address", "server.maxEventBytes", "server.shutdownTimeout"}},
+		"several things at once":   {func(c *config) { c.Server = ingress.Config{Address: "x"} }, []string{"server.address", "server.maxConnections", "server.maxEventBytes", "server.shutdownTimeout"}},
 		"no stream":                {func(c *config) { c.Streams = nil }, []string{"streams", "sources[0].stream", "subscriptions[0].stream"}},
 		"two streams of one name":  {func(c *config) { c.Streams = append(c.Streams, c.Streams[0]) }, []string{"streams[1].name"}},
 		"a stream without a name":  {func(c *config) { c.Streams = append(c.Streams, stream.NewConfig()) }, []string{"streams[1].name"}},

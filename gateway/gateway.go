@@ -13,7 +13,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
-	"golang.org/x/net/netutil"
 
 	"github.com/streamgate/streamgate/gateway/backoff"
 	"github.com/streamgate/streamgate/gateway/delivery"
@@ -23,15 +22,6 @@ import (
 	"github.com/streamgate/streamgate/gateway/state"
 	"github.com/streamgate/streamgate/gateway/stream"
 	"github.com/streamgate/streamgate/protocol/redisstreams"
-)
-
-// Limits of the event listener on what a stranger can hold open.
-const (
-	readHeaderTimeout = 5 * time.Second
-	requestTimeout    = time.Minute
-	idleTimeout       = 2 * time.Minute
-	maxConnections    = 10_000
-	maxHeaderBytes    = 256 << 10 // an event of 64 KiB may be all attributes, percent-encoded
 )
 
 // Env is what a [Gateway] lives on.
@@ -58,7 +48,7 @@ type Gateway struct {
 	hubs        map[string]*redisstreams.Hub // by stream
 	areas       map[string]*filter.Board     // by stream
 	maintainers []*stream.Maintainer
-	listener    net.Listener
+	server      *ingress.Server
 	running     atomic.Bool
 
 	deliveryMetrics *delivery.Metrics
@@ -78,6 +68,7 @@ func New(config Config, env Env) (*Gateway, error) {
 	}
 	stream.ExposeDuplicates(env.Registry, g.publisher)
 	g.ingress = ingress.New(&config.Server, g.publisher, env.Registry)
+	g.server = ingress.NewServer(&config.Server, g.ingress, env.Logger)
 	for i := range config.Streams {
 		st := &config.Streams[i]
 		g.areas[st.Name] = filter.NewBoard()
@@ -140,16 +131,7 @@ func (g *Gateway) Handler() http.Handler { return g.ingress }
 func (g *Gateway) Publisher() *stream.Publisher { return g.publisher }
 
 // Listen opens the event listener, so that an address in use is known before anything runs. Run does so by itself.
-func (g *Gateway) Listen(ctx context.Context) (net.Addr, error) {
-	if g.listener == nil {
-		listener, err := new(net.ListenConfig).Listen(ctx, "tcp", g.config.Server.Address)
-		if err != nil {
-			return nil, fmt.Errorf("listen for events (server.address): %w", err)
-		}
-		g.listener = listener
-	}
-	return g.listener.Addr(), nil
-}
+func (g *Gateway) Listen(ctx context.Context) (net.Addr, error) { return g.server.Listen(ctx) }
 
 // Ready returns nil when Redis answers and the group of every subscription exists, and otherwise what is missing.
 func (g *Gateway) Ready(ctx context.Context) error {
@@ -239,10 +221,6 @@ func (g *Gateway) Run(ctx context.Context) error {
 	if _, err := g.Listen(ctx); err != nil {
 		return err
 	}
-	server := &http.Server{
-		Handler: g.ingress, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: requestTimeout, IdleTimeout: idleTimeout,
-		MaxHeaderBytes: maxHeaderBytes, ErrorLog: slog.NewLogLogger(g.env.Logger.Handler(), slog.LevelDebug),
-	}
 	runCtx, stop := context.WithCancel(ctx)
 	defer stop()
 	workCtx, stopWork := context.WithCancel(context.WithoutCancel(ctx))
@@ -253,8 +231,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	defer stopHubs()
 	var serving, sources, subscriptions, hubs sync.WaitGroup
 	serving.Go(func() {
-		if err := server.Serve(netutil.LimitListener(g.listener, maxConnections)); !errors.Is(err, http.ErrServerClosed) {
-			serveErr = fmt.Errorf("serve events: %w", err)
+		if serveErr = g.server.Run(runCtx, workCtx); serveErr != nil {
 			stop()
 		}
 	})
@@ -281,9 +258,6 @@ func (g *Gateway) Run(ctx context.Context) error {
 
 	grace := time.AfterFunc(g.config.Server.ShutdownTimeout.Std(), stopWork)
 	defer grace.Stop()
-	if err := server.Shutdown(workCtx); err != nil {
-		_ = server.Close() // requests that took too long
-	}
 	serving.Wait()
 	sources.Wait()
 	subscriptions.Wait()

@@ -53,7 +53,7 @@ func BenchmarkIngest(b *testing.B) {
 }
 
 func withBody(contentType string, body []byte) []byte {
-	head := fmt.Appendf(nil, "POST /%s HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n", benchStream, contentType, len(body))
+	head := fmt.Appendf(nil, "POST /%s HTTP/1.1\r\nHost: localhost\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n", benchStream, contentType, len(body))
 	return append(head, body...)
 }
 
@@ -61,7 +61,7 @@ const benchStream = "bench"
 
 func rawRequest(e *rawevent.Event) []byte {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "POST /%s HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n", benchStream, len(e.Data))
+	fmt.Fprintf(&b, "POST /%s HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n", benchStream, len(e.Data))
 	header := http.Header{}
 	e.WriteHTTP(header)
 	if err := header.Write(&b); err != nil {

@@ -55,7 +55,7 @@ func TestAnswers(t *testing.T) {
 		"attribute missing":           {"POST", "/", "Ce-Specversion: 1.0\nCe-Id: 1\nCe-Source: /s\n", "", 400, `"type"`, 0},
 		"broken JSON":                 {"POST", "/", structured, "{", 400, "not valid JSON", 0},
 		"the request that kills SDKs": {"POST", "/", structured, `{"data_base64":1,"specversion":"1.0"}`, 400, "data_base64", 0},
-		"the header that kills SDKs":  {"POST", "/", binary + "Ce-: x\n", "", 400, "the name of an attribute is empty", 0},
+		"the header that kills SDKs":  {"POST", "/", binary + "Ce-: x\n", "", 400, "an attribute has an empty name", 0},
 		"unknown stream":              {"POST", "/nosuch", binary, "", 404, "no such stream", 0},
 		"path below a stream":         {"POST", "/" + stream + "/x", binary, "", 404, "no such stream", 0},
 		"wrong method":                {"GET", "/", "", "", 405, "POST", 0},

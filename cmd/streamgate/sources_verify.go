@@ -99,7 +99,7 @@ func (f *verifyFlags) compare(
 
 // repair has the gateway publish what is missing, and waits until it has.
 func (f *verifyFlags) repair(c *cobra.Command, client redis.UniversalClient, block *source.Block, b *stac.Backfill) error {
-	id, err := f.leave(c.Context(), client, block, b)
+	id, err := f.request(c.Context(), client, block, b)
 	if err != nil {
 		return f.fail(c.Context(), err)
 	}

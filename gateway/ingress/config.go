@@ -18,6 +18,12 @@ type Config struct {
 	MaxEventBytes int `mapstructure:"maxEventBytes"`
 	// MaxBatchBytes is the size of the largest batch that is accepted; default 8 MiB.
 	MaxBatchBytes int `mapstructure:"maxBatchBytes"`
+	// MaxConnections is how many connections there may be at once; default 10000. At this number the slowest one makes room for
+	// a new one.
+	MaxConnections int `mapstructure:"maxConnections"`
+	// MaxConnectionsPerAddress is how many of them may come from one IPv4 address or from one IPv6 network of 64 bits; default
+	// 5000, 0 is any number. All clients behind a proxy come from its address.
+	MaxConnectionsPerAddress int `mapstructure:"maxConnectionsPerAddress"`
 	// ShutdownTimeout is how long deliveries in work may take to finish when the gateway stops; default 20s.
 	ShutdownTimeout setting.Duration `mapstructure:"shutdownTimeout"`
 	// WebHook is the handshake with senders that want to be asked for it.
@@ -28,6 +34,7 @@ type Config struct {
 func NewConfig() Config {
 	return Config{
 		Address: "127.0.0.1:8080", MaxEventBytes: 1 << 20, MaxBatchBytes: 8 << 20,
+		MaxConnections: 10_000, MaxConnectionsPerAddress: 5_000,
 		ShutdownTimeout: setting.Duration(20 * time.Second),
 	}
 }
@@ -48,6 +55,13 @@ func (c *Config) Validate() setting.Problems {
 	}
 	if c.MaxBatchBytes < c.MaxEventBytes {
 		p.Add("maxBatchBytes", fmt.Sprintf("%d is less than maxEventBytes (%d)", c.MaxBatchBytes, c.MaxEventBytes), "make it at least as large")
+	}
+	if c.MaxConnections < 1 {
+		p.Add("maxConnections", fmt.Sprintf("%d is less than 1", c.MaxConnections), "set a number like 10000")
+	}
+	if c.MaxConnectionsPerAddress < 0 || c.MaxConnectionsPerAddress > c.MaxConnections {
+		p.Add("maxConnectionsPerAddress", fmt.Sprintf("%d is not between 0 and maxConnections (%d)", c.MaxConnectionsPerAddress, c.MaxConnections),
+			"set a number like half of maxConnections, or 0 for any")
 	}
 	p.AddAll("webHook", c.WebHook.Validate())
 	if c.ShutdownTimeout <= 0 {

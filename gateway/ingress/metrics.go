@@ -13,6 +13,8 @@ type metrics struct {
 	accepted *prometheus.CounterVec // stream
 	mended   *prometheus.CounterVec // stream
 	refused  *prometheus.CounterVec // status
+	closed   *prometheus.CounterVec // reason
+	open     prometheus.Gauge
 }
 
 // refusals are the statuses that requests are refused with.
@@ -36,6 +38,11 @@ func newMetrics(registry prometheus.Registerer, streams []string) *metrics {
 		mended: counter("requests_mended_total",
 			"HTTP requests with invalid events that were corrected (validation: lenient).", "stream"),
 		refused: counter("requests_refused_total", "HTTP requests that were not accepted, by status.", "status"),
+		closed: counter("connections_closed_total",
+			"Connections for events that were closed before their request was answered, by reason.", "reason"),
+		open: make.NewGauge(prometheus.GaugeOpts{
+			Namespace: "streamgate", Name: "connections", Help: "Connections for events that are open.",
+		}),
 	}
 	for _, stream := range streams {
 		m.accepted.WithLabelValues(stream)
@@ -43,6 +50,9 @@ func newMetrics(registry prometheus.Registerer, streams []string) *metrics {
 	}
 	for _, status := range refusals() {
 		m.refused.WithLabelValues(strconv.Itoa(status))
+	}
+	for _, reason := range []string{closedSlow, closedAddress, closedTotal, closedRefused} {
+		m.closed.WithLabelValues(reason) // so that an alert sees the first one
 	}
 	return m
 }

@@ -411,6 +411,10 @@ func TestStopFinishesWorkAndHandsOverTheRest(t *testing.T) {
 	mu.Lock()
 	failing = false
 	mu.Unlock()
+	if waiting := client.HLen(context.Background(), state.RetriesKey(stream, "sub")).Val(); waiting != 1 {
+		t.Errorf("%d records of retries that wait, want 1", waiting)
+	}
+	c.Subscriptions[0].Delivery.BackoffDelay = setting.Duration(time.Millisecond) // brings the attempt forward
 	start(t, client, c)
 	redistest.Eventually(t, "the second gateway delivers the rest", func() bool { return nothingPending(client, stream, "sub") })
 	slow := 0

@@ -59,6 +59,7 @@ type circuitRow struct {
 	pause    time.Duration
 	until    time.Time
 	openedBy string // how the attempt failed that opened it
+	outage   bool   // it was opened by failures of the sink's own
 }
 
 func newCircuit(retry int) *circuit { return &circuit{threshold: max(1, min(circuitFailures, retry))} }
@@ -142,12 +143,13 @@ func (c *circuit) askedFor() time.Duration {
 	return time.Until(c.asked)
 }
 
-// snapshot returns what a replica that starts should know.
+// snapshot returns what a replica that starts should know: an outage of the sink. A row of failures that may be those of
+// the events opens the circuit, too, but is no reason to begin with an open one.
 func (c *circuit) snapshot() state.Pause {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return state.Pause{
-		Open: c.state != circuitClosed, Left: max(time.Until(c.until), 0), Several: c.several, Reason: c.openedBy,
+		Open: c.state != circuitClosed && c.outage, Left: max(time.Until(c.until), 0), Reason: c.openedBy,
 	}
 }
 
@@ -159,7 +161,7 @@ func (c *circuit) restore(from state.Pause) bool {
 		return false
 	}
 	c.state, c.until, c.pause = circuitOpen, time.Now().Add(from.Left), minCircuitPause
-	c.several, c.openedBy = from.Several, from.Reason
+	c.outage, c.openedBy = true, from.Reason
 	return true
 }
 
@@ -190,8 +192,9 @@ func (c *circuit) note(event string, o *sink.Outcome) {
 	c.several = c.several || c.first != event
 }
 
-// open opens the circuit for a pause, of which the upper half is random.
+// open opens the circuit after a failure for a pause, of which the upper half is random.
 func (c *circuit) open(retryAfter time.Duration) {
+	c.outage = c.outage || c.down > 0
 	c.pause = min(max(2*c.pause, minCircuitPause), maxCircuitPause)
 	c.state, c.until = circuitOpen, time.Now().Add(max(c.pause/2+rand.N(c.pause/2), retryAfter))
 }

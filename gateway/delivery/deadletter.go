@@ -116,6 +116,6 @@ func (w *deadLetterWriter) rejectMalformed(ctx context.Context, d *redisstreams.
 	event := deadletter.MalformedEvent(&d.Entry)
 	if w.store(ctx, d, &event, &sink.Outcome{Code: sink.NoResponse, Detail: []byte(reason.Error())}) {
 		w.metrics.malformed.WithLabelValues(w.config.Name).Inc()
-		w.log.Error("an entry does not hold a valid CloudEvent and was dead-lettered", "stream", d.Stream, "entry_id", d.ID, "err", reason)
+		w.deadLog.error(w.log, "an entry does not hold a valid CloudEvent and was dead-lettered", "stream", d.Stream, "entry_id", d.ID, "err", reason)
 	}
 }

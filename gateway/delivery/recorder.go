@@ -30,11 +30,11 @@ type recorder struct {
 	stop  func()                                // writes what is outstanding, if Redis answers; nothing may come after it
 
 	mu       sync.Mutex
-	known    map[string]progress               // entries of which there is, or soon will be, a record
-	waiting  map[string]bool                   // whose record is to be written
-	finished map[string]*redisstreams.Delivery // to acknowledge with their records; nil for those that are trimmed
-	asked    time.Time                         // until when the sink asked to wait, if that is to be written
-	circuit  bool                              // the state of the circuit is to be written
+	known    map[string]progress // entries of which there is, or soon will be, a record
+	waiting  map[string]bool     // whose record is to be written
+	finished map[string]bool     // whose record is to be removed
+	asked    time.Time           // until when the sink asked to wait, if that is to be written
+	circuit  bool                // the state of the circuit is to be written
 	flushing bool
 	stopped  bool
 	tidied   time.Time // by the goroutine that flushes
@@ -55,7 +55,7 @@ func (s *Subscription) newRecorder(stream, key string) *recorder {
 			Redis: s.env.Redis, Key: key, Stream: stream, Group: state.GroupName(s.config.Name),
 		},
 		pauses: &state.Pauses{Redis: s.env.Redis, Stream: s.config.Stream}, s: s, log: s.log,
-		known: map[string]progress{}, waiting: map[string]bool{}, finished: map[string]*redisstreams.Delivery{},
+		known: map[string]progress{}, waiting: map[string]bool{}, finished: map[string]bool{},
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	var flushing sync.WaitGroup
@@ -80,28 +80,21 @@ func (r *recorder) fail(id string, p progress) {
 	})
 }
 
-// finish acknowledges an entry together with its record. It reports false if there is none, and then does nothing.
-func (r *recorder) finish(d *redisstreams.Delivery) bool {
-	r.mu.Lock()
-	_, found := r.known[d.ID]
-	r.mu.Unlock()
-	if found {
-		r.change(func() {
-			delete(r.known, d.ID)
-			delete(r.waiting, d.ID)
-			r.finished[d.ID] = d
-		})
+// finish removes the record of an entry that is acknowledged, if there is one. The acknowledgement comes first: without
+// the record, an entry that is still pending would begin with its first attempt again.
+func (r *recorder) finish(id string) {
+	if _, found := r.of(id); found {
+		r.remove([]string{id})
 	}
-	return found
 }
 
-// trimmed removes the records of entries that were removed from the stream.
-func (r *recorder) trimmed(ids []string) {
+// remove removes the records of entries that are acknowledged, or were removed from the stream.
+func (r *recorder) remove(ids []string) {
 	r.change(func() {
 		for _, id := range ids {
 			delete(r.known, id)
 			delete(r.waiting, id)
-			r.finished[id] = nil
+			r.finished[id] = true
 		}
 	})
 }
@@ -237,26 +230,17 @@ func (r *recorder) writeBatch(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, state.StepTimeout)
 	defer cancel()
-	ids := make([]string, 0, len(finished))
-	for id := range finished {
-		ids = append(ids, id)
-	}
-	now, err := r.store.Write(ctx, waiting, ids)
+	now, err := r.store.Write(ctx, waiting, finished)
 	if err != nil {
 		r.putBack(waiting, finished)
 		return err
 	}
 	r.s.clock.note(now)
-	for _, d := range finished {
-		if d != nil {
-			d.Ack() // it is acknowledged already; this ends its lease
-		}
-	}
 	return nil
 }
 
 // batch takes what one call may write.
-func (r *recorder) batch() (waiting []state.Retry, finished map[string]*redisstreams.Delivery) {
+func (r *recorder) batch() (waiting []state.Retry, finished []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for id := range r.waiting {
@@ -266,19 +250,18 @@ func (r *recorder) batch() (waiting []state.Retry, finished map[string]*redisstr
 		delete(r.waiting, id)
 		waiting = append(waiting, r.known[id].retry(id))
 	}
-	finished = map[string]*redisstreams.Delivery{}
-	for id, d := range r.finished {
+	for id := range r.finished {
 		if len(waiting)+len(finished) == state.MaxRetries {
 			break
 		}
 		delete(r.finished, id)
-		finished[id] = d
+		finished = append(finished, id)
 	}
 	return waiting, finished
 }
 
 // putBack undoes batch, except where something newer has come up.
-func (r *recorder) putBack(waiting []state.Retry, finished map[string]*redisstreams.Delivery) {
+func (r *recorder) putBack(waiting []state.Retry, finished []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for i := range waiting {
@@ -286,8 +269,8 @@ func (r *recorder) putBack(waiting []state.Retry, finished map[string]*redisstre
 			r.waiting[waiting[i].Entry] = true
 		}
 	}
-	for id, d := range finished {
-		r.finished[id] = d
+	for _, id := range finished {
+		r.finished[id] = true
 	}
 }
 

@@ -62,9 +62,8 @@ func (s *session) run(readCtx, workCtx context.Context) {
 
 // finish acknowledges an entry.
 func (s *session) finish(d *redisstreams.Delivery, result prometheus.Counter) {
-	if !s.recorder.finish(d) {
-		d.Ack()
-	}
+	d.Ack()
+	s.recorder.finish(d.ID)
 	s.retries.takeVerdict(d.ID) // no worker has asked for the verdict of an entry that does not hold a valid event
 	if s.keys != nil {
 		s.keys.leave(d.ID)

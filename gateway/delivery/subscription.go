@@ -41,6 +41,7 @@ type Subscription struct {
 	regrouped atomic.Bool // the group was created again: what is read for the first time may have been tried before
 
 	left     <-chan struct{} // closed when it stops before the gateway does; nil: it does not
+	deadLog  summary         // of dead letters
 	deadDown atomic.Bool     // that dead letters cannot be stored was logged
 
 	mu       sync.Mutex
@@ -143,7 +144,7 @@ func (s *Subscription) newMember(stream, retries string, opts ...redisstreams.Co
 		redisstreams.WithHooks(redisstreams.Hooks{
 			Trimmed: func(ids []string) {
 				count(trimmed, len(ids))
-				recorder.trimmed(ids)
+				recorder.remove(ids)
 			},
 			Reclaimed: func(n int) { count(s.metrics.reclaimed, n) },
 			GroupRecreated: func(string) {
@@ -216,6 +217,7 @@ func (s *Subscription) Ensure(ctx context.Context) error {
 // the subscription's goroutines are gone, those of its inbox included, and closes it.
 func (s *Subscription) Run(readCtx, workCtx context.Context) {
 	defer s.Close()
+	defer s.deadLog.flush(s.log)
 	defer s.awaitSessions()
 	context.AfterFunc(readCtx, s.sink.Finish) // a stop must not wait until batches are full
 	if s.config.Order != orderByKey {

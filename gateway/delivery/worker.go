@@ -98,7 +98,7 @@ func (w *worker) transformed(ctx context.Context, j *job) (*sink.Item, bool) {
 	}
 	if w.dead.store(ctx, j.delivery, &j.Event, &o) {
 		w.metrics.transformErrors.WithLabelValues(w.config.Name).Inc()
-		w.log.Error("an event could not be transformed and was dead-lettered", "event_id", j.Event.ID(), "event_type", j.Event.Type(),
+		w.deadLog.error(w.log, "an event could not be transformed and was dead-lettered", "event_id", j.Event.ID(), "event_type", j.Event.Type(),
 			"entry_id", j.Entry, "err", err)
 	}
 	return nil, false
@@ -141,7 +141,7 @@ func (w *worker) settle(ctx context.Context, j *job, o *sink.Outcome, ttl int, c
 		w.retry(j, progress{attempts: made, at: time.Now().Add(delay), asked: o.RetryAfter > 0})
 	default:
 		w.figures.failure.Inc()
-		w.log.Error("an event could not be delivered and will be dead-lettered", "event_id", j.Event.ID(), "event_type", j.Event.Type(),
+		w.deadLog.error(w.log, "an event could not be delivered and will be dead-lettered", "event_id", j.Event.ID(), "event_type", j.Event.Type(),
 			"entry_id", j.Entry, "sink", w.config.Sink.Describe(), "attempt", attempt, "reason", o.Describe())
 		w.dead.store(ctx, j.delivery, &j.Event, o)
 	}

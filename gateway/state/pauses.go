@@ -31,7 +31,7 @@ return now`)
 
 // noteOpenScript notes that a circuit is open.
 //
-//	KEYS[1] pauses; ARGV[1] field, ARGV[2] pause in ms, ARGV[3] the rest of the record
+//	KEYS[1] pauses; ARGV[1] field, ARGV[2] pause in ms, ARGV[3] reason
 //
 // It is a script because the pause counts from the time of Redis.
 var noteOpenScript = redis.NewScript(`
@@ -65,12 +65,11 @@ return out`)
 // Pause is what is known in Redis about the sink of a subscription.
 type Pause struct {
 	Asked time.Duration // what is left of a pause that the sink asked for
-	// Open says that the circuit of a replica was open when it last wrote; Left is the rest of its pause then, Several
-	// that failures concerned more than one event, and Reason how the attempt failed that opened it.
-	Open    bool
-	Left    time.Duration
-	Several bool
-	Reason  string
+	// Open says that the circuit of a replica was open when it last wrote; Left is the rest of its pause, and
+	// Reason how the attempt failed that opened it.
+	Open   bool
+	Left   time.Duration
+	Reason string
 }
 
 // Pauses is the hash of the pauses of the sinks of a stream's subscriptions.
@@ -91,8 +90,7 @@ func (p *Pauses) NoteCircuit(ctx context.Context, subscription string, c Pause) 
 	if !c.Open {
 		return p.Redis.HDel(ctx, PausesKey(p.Stream), openField+subscription).Err()
 	}
-	rest := strconv.FormatBool(c.Several) + " " + c.Reason
-	return noteOpenScript.Run(ctx, p.Redis, p.keys(), openField+subscription, c.Left.Milliseconds(), rest).Err()
+	return noteOpenScript.Run(ctx, p.Redis, p.keys(), openField+subscription, c.Left.Milliseconds(), c.Reason).Err()
 }
 
 // Read returns what is known about a subscription, and the time of Redis.
@@ -104,10 +102,9 @@ func (p *Pauses) Read(ctx context.Context, subscription string) (found Pause, no
 	if until, err := strconv.ParseInt(values[0], 10, 64); err == nil {
 		found.Asked = max(time.UnixMilli(until).Sub(now), 0)
 	}
-	if parts := strings.SplitN(values[1], " ", 3); len(parts) == 3 {
-		until, err := strconv.ParseInt(parts[0], 10, 64)
-		found.Open, found.Left = err == nil, max(time.UnixMilli(until).Sub(now), 0)
-		found.Several, found.Reason = parts[1] == "true", parts[2]
+	if due, reason, ok := strings.Cut(values[1], " "); ok {
+		until, err := strconv.ParseInt(due, 10, 64)
+		found.Open, found.Left, found.Reason = err == nil, max(time.UnixMilli(until).Sub(now), 0), reason
 	}
 	return found, now, nil
 }

@@ -14,20 +14,19 @@ import (
 // MaxRetries is how many retries one call of Retries reads or writes at most, so that no script blocks Redis for long.
 const MaxRetries = 100
 
-// writeRetriesScript notes retries that wait, and acknowledges entries that need none any more.
+// writeRetriesScript notes retries that wait, and removes the records of finished entries.
 //
 //	KEYS[1] stream, KEYS[2] retries; ARGV[1] group, ARGV[2] consumer, ARGV[3] how many finished entries follow, ARGV[4...]
 //	their ids; then for each retry its id, its delay in ms and the rest of its record
 //	returns the time of Redis in ms
 //
 // It is a script because a record must not outlive the entry: between the check and the HSET another replica could take
-// the entry over and acknowledge it. Acknowledgements come first, because a full Redis refuses the rest. XPENDING fails if the group is gone; what is pending after it was created again has
+// the entry over and acknowledge it. Removals come first, because a full Redis refuses the rest. XPENDING fails if the group is gone; what is pending after it was created again has
 // no record until its next attempt.
 var writeRetriesScript = redis.NewScript(`
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 local first = 4 + ARGV[3]
-for i = 4, first - 1 do redis.call('XACK', KEYS[1], ARGV[1], ARGV[i]) end
 for i = 4, first - 1 do redis.call('HDEL', KEYS[2], ARGV[i]) end
 for i = first, #ARGV, 3 do
   local p = redis.pcall('XPENDING', KEYS[1], ARGV[1], ARGV[i], ARGV[i], 1, ARGV[2])
@@ -75,7 +74,7 @@ type Retry struct {
 }
 
 // Retries is the hash of the retries that wait in a consumer group. A record belongs to the member that has the entry
-// pending; it is removed in the step that acknowledges the entry. It is safe for concurrent use.
+// pending; it is removed after the entry is acknowledged. It is safe for concurrent use.
 type Retries struct {
 	Redis           redis.UniversalClient
 	Key             string
@@ -83,8 +82,8 @@ type Retries struct {
 	Group, Consumer string
 }
 
-// Write notes retries, as far as their entries are pending for the consumer, and acknowledges finished entries together
-// with their records. It returns the time of Redis. At most [MaxRetries] of both are allowed in one call.
+// Write notes retries, as far as their entries are pending for the consumer, and removes the records of
+// finished ones. It returns the time of Redis. At most [MaxRetries] of both are allowed in one call.
 func (r *Retries) Write(ctx context.Context, waiting []Retry, finished []string) (now time.Time, err error) {
 	args := make([]any, 0, 3+3*len(waiting)+len(finished))
 	args = append(args, r.Group, r.Consumer, len(finished))

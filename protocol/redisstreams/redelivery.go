@@ -74,6 +74,9 @@ type redelivery struct {
 
 // again hands out entries again. Those that are not pending for this member any more are no longer in work.
 func (r *redelivery) again(ctx context.Context, ids []string, count int) ([]*Delivery, error) {
+	if r.ownAttempts {
+		count = countNothing
+	}
 	var batch []*Delivery
 	for left := ids; len(left) > 0; {
 		next := left[:min(len(left), scriptIDs)]
@@ -160,9 +163,6 @@ func (r *redelivery) unseen(ctx context.Context, n int) ([]*Delivery, error) {
 	}
 	if len(ids) == 0 {
 		return nil, nil
-	}
-	if r.ownAttempts {
-		return r.again(ctx, ids, countNothing)
 	}
 	return r.again(ctx, ids, countOneMore)
 }

@@ -116,13 +116,15 @@ func compareDirs(a, b string) error {
 	files := [2]map[string]fixture{}
 	for i, dir := range []string{a, b} {
 		files[i] = map[string]fixture{}
-		paths, err := filepath.Glob(filepath.Join(dir, "*.json"))
-		if err != nil {
-			return err
-		}
-		for _, path := range paths {
-			if files[i][filepath.Base(path)], err = readFixture(path); err != nil {
+		for _, pattern := range []string{"*.json", filepath.Join(rulesDir, "*.json")} {
+			paths, err := filepath.Glob(filepath.Join(dir, pattern))
+			if err != nil {
 				return err
+			}
+			for _, path := range paths {
+				if files[i][filepath.Base(path)], err = readFixture(path); err != nil {
+					return err
+				}
 			}
 		}
 	}

@@ -3,13 +3,14 @@
 // It lets each peer publish a fixed set of messages to a redis-server of its own, reads the entries back as they are
 // there, and writes one JSON file for each peer:
 //
-//	go run . [-redis-server path] [-addr host:port] [-python path] directory
+//	go run . [-redis-server path] [-addr host:port] [-python path] [-environments path] directory
 //	go run . -compare directory directory
 //
 // README.md in this directory says which peers there are, and which of them are run and which are rebuilt.
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -29,8 +30,13 @@ type peer struct {
 	version string
 	how     string
 	cases   []string
+	stream  string // default peers.NAME
+	rules   bool   // flat entries, which rules of the layout fields read; their file goes into the directory fields
 	publish func(ctx context.Context, t target) error
 }
+
+// rulesDir is the directory of the files of peers whose entries are read by rules.
+const rulesDir = "fields"
 
 // target is where a peer publishes to.
 type target struct {
@@ -38,11 +44,13 @@ type target struct {
 	stream string
 	python string
 	client *redis.Client
+	// environments holds the virtual environments and Node packages of the peers, by name and version.
+	environments string
 }
 
 func peers() ([]peer, error) {
 	var found []peer
-	for _, newPeer := range []func() (peer, error){newWatermill, newTriggermesh, newDapr, newRedpandaConnect, newOrigin} {
+	for _, newPeer := range []func() (peer, error){newWatermill, newTriggermesh, newDapr, newRedpandaConnect, newOrigin, newFastStream, newDebezium, newTaskiq, newBullMQ} {
 		p, err := newPeer()
 		if err != nil {
 			return nil, err
@@ -70,6 +78,7 @@ func run(ctx context.Context, args []string) error {
 	server := flags.String("redis-server", "redis-server", "the `program` to start")
 	addr := flags.String("addr", "", "`host:port` of a server to use instead of starting one; streams named peers.* are deleted there")
 	python := flags.String("python", "python3", "a Python `program` that has redis-py")
+	environments := flags.String("environments", ".", "the `directory` of the environments that run.sh makes")
 	compare := flags.Bool("compare", false, "compare two directories, record nothing")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -83,25 +92,37 @@ func run(ctx context.Context, args []string) error {
 	if flags.NArg() != 1 {
 		return errors.New("want one directory to write to")
 	}
+	t := target{addr: *addr, python: *python, environments: *environments}
 	if *addr != "" {
-		return recordAll(ctx, *addr, *python, flags.Arg(0))
+		return recordAll(ctx, t, flags.Arg(0))
 	}
-	return withServer(ctx, *server, func(addr string) error { return recordAll(ctx, addr, *python, flags.Arg(0)) })
+	return withServer(ctx, *server, func(addr string) error {
+		t.addr = addr
+		return recordAll(ctx, t, flags.Arg(0))
+	})
 }
 
-func recordAll(ctx context.Context, addr, python, dir string) error {
+func recordAll(ctx context.Context, t target, dir string) error {
 	all, err := peers()
 	if err != nil {
 		return err
 	}
-	client := redis.NewClient(&redis.Options{Addr: addr})
-	defer func() { _ = client.Close() }()
+	t.client = redis.NewClient(&redis.Options{Addr: t.addr})
+	defer func() { _ = t.client.Close() }()
+	if err := os.MkdirAll(filepath.Join(dir, rulesDir), 0o755); err != nil {
+		return err
+	}
 	for _, p := range all {
-		f, err := record(ctx, p, target{addr: addr, stream: "peers." + p.name, python: python, client: client})
+		t.stream = cmp.Or(p.stream, "peers."+p.name)
+		f, err := record(ctx, p, t)
 		if err != nil {
 			return fmt.Errorf("record %s: %w", p.name, err)
 		}
-		if err := f.write(filepath.Join(dir, p.name+".json")); err != nil {
+		path := filepath.Join(dir, p.name+".json")
+		if p.rules {
+			path = filepath.Join(dir, rulesDir, p.name+".json")
+		}
+		if err := f.write(path); err != nil {
 			return fmt.Errorf("record %s: %w", p.name, err)
 		}
 		fmt.Printf("peers: %s: %d entries of %s\n", p.name, len(f.Entries), p.version)

@@ -106,10 +106,11 @@ func (l *Layout) debezium(e *redisstreams.Entry) (rawevent.Event, error) {
 		event.Data = bytesOf(r.value)
 		event.DataContentType = l.dataType(event.Data)
 	}
+	key := compactJSON(string(payloadOf(r.key)))
 	if change := changeOf(r.value); change != nil {
-		change.describe(&event, r.key)
+		change.describe(&event, key)
 	}
-	if key := compactJSON(r.key); key != "" {
+	if key != "" {
 		setExtension(&event, partitionKey, key)
 	}
 	for i := 0; i+1 < len(r.headers) && len(event.Attributes) <= maxAttributes; i += 2 {
@@ -130,23 +131,28 @@ type debeziumChange struct {
 	After  json.RawMessage            `json:"after"`
 }
 
-// changeOf returns the envelope in a value, which the JSON converter wraps in an object of schema and payload unless its
-// schemas are disabled. It returns nil unless there is an operation, which is a single letter, and the source block of a
-// connector.
-func changeOf(value string) *debeziumChange {
-	if !isJSONObject(value) {
-		return nil
-	}
+// payloadOf returns the payload of a key or a value, which the JSON converter wraps in an object of schema and payload
+// unless its schemas are disabled.
+func payloadOf(text string) []byte {
 	var wrapped struct {
 		Schema  json.RawMessage `json:"schema"`
 		Payload json.RawMessage `json:"payload"`
 	}
-	text := bytesOf(value)
-	if json.Unmarshal(text, &wrapped) == nil && len(wrapped.Schema) > 0 && len(wrapped.Payload) > 0 {
-		text = wrapped.Payload
+	if json.Unmarshal(bytesOf(text), &wrapped) == nil && len(wrapped.Schema) > 0 && len(wrapped.Payload) > 0 {
+		return wrapped.Payload
+	}
+	return bytesOf(text)
+}
+
+// changeOf returns the envelope in a value, or nil unless there is an operation, which is a single letter, and the source
+// block of a connector.
+func changeOf(value string) *debeziumChange {
+	if !isJSONObject(value) {
+		return nil
 	}
 	var c debeziumChange
-	if json.Unmarshal(text, &c) != nil || len(c.Op) != 1 || valueText(c.Source["connector"]) == "" || valueText(c.Source["name"]) == "" {
+	if json.Unmarshal(payloadOf(value), &c) != nil || len(c.Op) != 1 ||
+		valueText(c.Source["connector"]) == "" || valueText(c.Source["name"]) == "" {
 		return nil
 	}
 	return &c

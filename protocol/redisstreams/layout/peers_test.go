@@ -55,9 +55,14 @@ const peerDir = "testdata/peers"
 // readPeers returns the files of entries by their layout, which is also their name.
 func readPeers(t testing.TB) map[string]peerFile {
 	t.Helper()
-	paths, err := filepath.Glob(filepath.Join(peerDir, "*.json"))
+	return readPeersIn(t, peerDir)
+}
+
+func readPeersIn(t testing.TB, dir string) map[string]peerFile {
+	t.Helper()
+	paths, err := filepath.Glob(filepath.Join(dir, "*.json"))
 	if err != nil || len(paths) == 0 {
-		t.Fatalf("there are no entries of peers in %s (%v)", peerDir, err)
+		t.Fatalf("there are no entries of peers in %s (%v)", dir, err)
 	}
 	files := map[string]peerFile{}
 	for _, path := range paths {
@@ -112,6 +117,34 @@ func TestPeers(t *testing.T) {
 				case !errors.Is(err, redisstreams.ErrUnknownEncoding):
 					t.Errorf("%s: auto says %v", p.Name, err)
 				}
+			}
+			compareGolden(t, filepath.Join(peerDir, "golden", peer+".txt"), got.String())
+		})
+	}
+}
+
+// TestPeersByRules reads the entries of peers that write flat fields by the rules that docs/sources.md gives for them.
+func TestPeersByRules(t *testing.T) {
+	t.Parallel()
+	rules := map[string]layout.FieldRules{
+		"taskiq": {Data: "data", ID: "data.task_id", Type: "data.task_name", Extensions: []layout.FieldExtension{{Name: "tenant", Field: "data.labels.tenant"}}},
+		"bullmq": {Type: "event", JSON: []string{"returnvalue", "data"}, Extensions: []layout.FieldExtension{{Name: "jobid", Field: "jobId"}}},
+	}
+	files := readPeersIn(t, filepath.Join(peerDir, "fields"))
+	if len(files) != len(rules) {
+		t.Errorf("%d files for %d rules", len(files), len(rules))
+	}
+	for peer, file := range files {
+		t.Run(peer, func(t *testing.T) {
+			t.Parallel()
+			l := newLayout(t, layout.Config{Name: layout.Fields, Fields: rules[peer]})
+			var got strings.Builder
+			for i := range file.Entries {
+				text, err := readPeerEntry(l, &file.Entries[i])
+				if err != nil {
+					t.Errorf("%s: %v", file.Entries[i].Name, err)
+				}
+				fmt.Fprintf(&got, "-- %s --\n%s\n", file.Entries[i].Name, text)
 			}
 			compareGolden(t, filepath.Join(peerDir, "golden", peer+".txt"), got.String())
 		})

@@ -34,10 +34,35 @@ type Config struct {
 	// WebHook makes uri a web hook, which has to agree before events are delivered to it.
 	WebHook *webhook.SenderConfig `mapstructure:"webHook"`
 
+	// Headers go with every request to uri, like the key of an API.
+	Headers []HeaderConfig `mapstructure:"headers"`
+
 	// Header goes with every request to uri. It may hold secrets, and comes from the subscriptions API alone.
 	Header map[string]string `mapstructure:"-"`
 	// Guard says which addresses uri may lead to; nil for any. It is for addresses that do not come from the file.
 	Guard *guard.Guard `json:"-" mapstructure:"-"`
+}
+
+// HeaderConfig is a header of every request to a sink.
+type HeaderConfig struct {
+	// Name is the name of the header. Those of HTTP itself and of events are not allowed.
+	Name string `mapstructure:"name"`
+	// Value is its value.
+	Value string `mapstructure:"value"`
+	// ValueFile is a file with the value instead. It is read again for every request: its owner may replace it.
+	ValueFile string `mapstructure:"valueFile"`
+}
+
+// MayHaveHeader reports whether a configuration may set a header. The others are those of the event, or of the connection.
+func MayHaveHeader(name string) bool {
+	lower := strings.ToLower(name)
+	isToken := name != "" && !strings.ContainsFunc(name, func(r rune) bool {
+		return r <= ' ' || r > '~' || strings.ContainsRune(`()<>@,;:\"/[]?={}`, r)
+	})
+	return isToken && !strings.HasPrefix(lower, "ce-") && !slices.Contains([]string{
+		"content-type", "content-length", "content-encoding", "transfer-encoding", "connection", "host", "upgrade", "te", "trailer",
+		"expect", "prefer", "keep-alive", "proxy-authorization", "proxy-connection", "user-agent", "webhook-request-origin",
+	}, lower)
 }
 
 // Describe names the sink for events, logs and documents, without secrets.
@@ -79,7 +104,7 @@ func (c *Config) validateHTTP() setting.Problems {
 	if c.Stream+c.Channel == "" {
 		return c.validateRequests()
 	}
-	for key, given := range map[string]bool{"extensions": len(c.Extensions) > 0, "caCerts": c.CACerts != "", "tokenFile": c.TokenFile != "", "webHook": c.WebHook != nil} {
+	for key, given := range map[string]bool{"extensions": len(c.Extensions) > 0, "caCerts": c.CACerts != "", "tokenFile": c.TokenFile != "", "webHook": c.WebHook != nil, "headers": len(c.Headers) > 0} {
 		if given {
 			p.Add(key, "this is for sinks with a uri", "remove it")
 		}
@@ -106,12 +131,46 @@ func (c *Config) validateRequests() setting.Problems {
 	if c.WebHook != nil {
 		p.AddAll("webHook", c.WebHook.Check())
 	}
+	p = append(p, c.validateHeaders()...)
 	u, err := url.Parse(c.URI)
 	if err == nil && u.User != nil && c.TokenFile != "" {
 		p.Add("tokenFile", "the address has a user, and there can be one Authorization only", "keep one of them")
 	}
 	slices.SortStableFunc(p, func(a, b setting.Problem) int { return strings.Compare(a.Path, b.Path) })
 	return p
+}
+
+func (c *Config) validateHeaders() setting.Problems {
+	var p setting.Problems
+	seen := map[string]bool{}
+	u, err := url.Parse(c.URI)
+	hasUser := err == nil && u.User != nil
+	for i := range c.Headers {
+		h, at := &c.Headers[i], fmt.Sprintf("headers[%d]", i)
+		name := strings.ToLower(h.Name)
+		switch {
+		case !MayHaveHeader(h.Name):
+			p.Add(at+".name", fmt.Sprintf("%q cannot be set", h.Name), "name a header that belongs neither to HTTP itself nor to events, like X-Api-Key")
+		case seen[name]:
+			p.Add(at+".name", fmt.Sprintf("%q is given twice", h.Name), "keep one of them")
+		case name == "authorization" && (hasUser || c.TokenFile != ""):
+			p.Add(at+".name", "the sink has a user or a token already, and there can be only one Authorization", "keep one of them")
+		}
+		seen[name] = true
+		switch {
+		case h.Value != "" && h.ValueFile != "":
+			p.Add(at, "there are two values", "keep value or valueFile")
+		case h.Value == "" && h.ValueFile == "":
+			p.Add(at+".value", "it is missing", "give a value, or valueFile with the name of a file that holds it")
+		case !validHeaderValue(h.Value):
+			p.Add(at+".value", "it has characters that a header cannot have", "give it without line breaks and control characters")
+		}
+	}
+	return p
+}
+
+func validHeaderValue(value string) bool {
+	return !strings.ContainsFunc(value, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f })
 }
 
 // isContextAttribute reports whether CloudEvents itself defines an attribute.

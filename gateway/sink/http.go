@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/streamgate/streamgate/gateway/peer"
@@ -29,18 +30,20 @@ const (
 // httpSink posts events to one address.
 type httpSink struct {
 	target    *url.URL
-	basicAuth string               // of the address's user; goes into the header, and nowhere else
-	header    http.Header          // of every request
-	tokenFile string               // of the bearer token; "" for none
-	overrides []rawevent.Attribute // of every event
-	structure bool
-	timeout   time.Duration
-	transport *http.Transport
-	fresh     *http.Transport // opens a connection for each request; see roundTrip
-	userAgent string
-	replies   string // RepliesLenient or RepliesStrict; "": answers are not read as events
-	maxAfter  time.Duration
-	webHook   *webhook.Sender // nil: it need not agree
+	basicAuth string      // of the address's user; goes into the header, and nowhere else
+	header    http.Header // of every request
+	tokenFile string      // of the bearer token; "" for none
+	// headerFiles are headers whose values are in files.
+	headerFiles []HeaderConfig
+	overrides   []rawevent.Attribute // of every event
+	structure   bool
+	timeout     time.Duration
+	transport   *http.Transport
+	fresh       *http.Transport // opens a connection for each request; see roundTrip
+	userAgent   string
+	replies     string // RepliesLenient or RepliesStrict; "": answers are not read as events
+	maxAfter    time.Duration
+	webHook     *webhook.Sender // nil: it need not agree
 }
 
 func newHTTPSink(c *Config, o *Options) (*httpSink, error) {
@@ -65,6 +68,13 @@ func newHTTPSink(c *Config, o *Options) (*httpSink, error) {
 	}
 	for name, value := range c.Header {
 		s.header = setHeader(s.header, name, value)
+	}
+	for _, h := range c.Headers {
+		if h.ValueFile != "" {
+			s.headerFiles = append(s.headerFiles, h)
+		} else {
+			s.header = setHeader(s.header, h.Name, h.Value)
+		}
 	}
 	if user := target.User; user != nil {
 		password, _ := user.Password()
@@ -233,8 +243,10 @@ func parseRetryAfter(value string, now time.Time, bound time.Duration) time.Dura
 		return 0
 	}
 	var wait time.Duration
-	if seconds, err := strconv.ParseUint(value, 10, 32); err == nil {
-		wait = time.Duration(seconds) * time.Second
+	value = strings.TrimSpace(value)
+	if seconds, err := strconv.ParseUint(value, 10, 64); err == nil || errors.Is(err, strconv.ErrRange) {
+		// On a value out of range ParseUint returns the largest number: it means "long", and is bounded like any other.
+		wait = time.Duration(min(seconds, uint64(bound/time.Second)+1)) * time.Second //nolint:gosec // it is small
 	} else if at, err := http.ParseTime(value); err == nil {
 		wait = at.Sub(now)
 	}

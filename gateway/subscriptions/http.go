@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"mime"
 	"net/http"
 	"net/url"
@@ -20,11 +21,8 @@ import (
 	"github.com/streamgate/streamgate/gateway/setting"
 )
 
-// Sizes of a page.
-const (
-	defaultPage = 100
-	maxPage     = 1000
-)
+// maxPage bounds the pages of a list.
+const maxPage = 1000
 
 //go:embed openapi.json
 var openAPI []byte
@@ -43,6 +41,9 @@ func (s *Service) Handler() http.Handler {
 	})
 	// A page that is open in the operator's browser must not be able to change anything.
 	guard := http.NewCrossOriginProtection()
+	guard.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		refuse(w, http.StatusForbidden, "the request comes from a page of another site", nil)
+	}))
 	mux.Handle("POST /subscriptions", guard.Handler(http.HandlerFunc(s.create)))
 	mux.Handle("PUT /subscriptions/{id}", guard.Handler(http.HandlerFunc(s.update)))
 	mux.Handle("DELETE /subscriptions/{id}", guard.Handler(http.HandlerFunc(s.remove)))
@@ -60,12 +61,13 @@ func allow(methods string) http.HandlerFunc {
 	}
 }
 
-// list answers with a page of the subscriptions: those of the configuration, then those of the API, both sorted by id.
+// list answers with those of the configuration, and then those of the API, each by id: with all of them, or with a page
+// where a limit is given. A client that knows nothing of pages must not miss any.
 func (s *Service) list(w http.ResponseWriter, r *http.Request) {
-	limit, err := strconv.Atoi(or(r.URL.Query().Get("limit"), strconv.Itoa(defaultPage)))
-	if err != nil || limit < 1 || limit > maxPage {
-		refuse(w, http.StatusBadRequest, fmt.Sprintf("limit is not between 1 and %d; write a number like %d", maxPage,
-			defaultPage), nil)
+	asked := r.URL.Query().Get("limit")
+	limit, err := strconv.Atoi(or(asked, strconv.Itoa(math.MaxInt32)))
+	if err != nil || limit < 1 || limit > maxPage && asked != "" {
+		refuse(w, http.StatusBadRequest, fmt.Sprintf("limit is not between 1 and %d", maxPage), nil)
 		return
 	}
 	objects, err := s.store.all(r.Context())

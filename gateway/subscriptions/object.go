@@ -23,8 +23,10 @@ import (
 
 	"github.com/streamgate/streamgate/gateway/delivery"
 	"github.com/streamgate/streamgate/gateway/filter"
+	"github.com/streamgate/streamgate/gateway/foreign"
 	"github.com/streamgate/streamgate/gateway/schema"
 	"github.com/streamgate/streamgate/gateway/setting"
+	"github.com/streamgate/streamgate/gateway/sink"
 	"github.com/streamgate/streamgate/gateway/transform"
 	"github.com/streamgate/streamgate/gateway/webhook"
 )
@@ -93,29 +95,93 @@ const (
 	maxDepth   = 16  // levels of filters
 )
 
-// parse reads an object. It refuses unknown members, because one of them may be a misspelled filter.
+// parse reads an object and refuses what it does not know: a member that is skipped would be a filter that does not hold.
+// Go's decoder takes null for "left out" and ignores the case of names; neither is in the OpenAPI document.
 func parse(body []byte) (*Object, error) {
 	decoder := json.NewDecoder(bytes.NewReader(body))
 	decoder.DisallowUnknownFields()
 	var o Object
 	if err := decoder.Decode(&o); err != nil {
-		return nil, fmt.Errorf("the body is not a valid subscription: %s", strings.TrimPrefix(err.Error(), "json: "))
+		return nil, fmt.Errorf("the body is not a subscription: %s", decodingError(body, err))
 	}
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return nil, errors.New("the body is not a valid subscription: text follows the object")
+		return nil, errors.New("the body is not a subscription: something follows it")
+	}
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(body, &members); err != nil || members == nil {
+		return nil, errors.New("the body is not a subscription: it is not a JSON object")
+	}
+	for _, name := range slices.Sorted(maps.Keys(members)) {
+		if !slices.Contains(memberNames(), name) {
+			return nil, fmt.Errorf("the body is not a subscription: %q is not a member; names are in lower case", name)
+		}
+		if at := findNull(name, members[name]); at != "" {
+			return nil, fmt.Errorf("the body is not a subscription: %s is null; leave it out", at)
+		}
+	}
+	if source, given := members["source"]; given && string(bytes.TrimSpace(source)) == `""` {
+		return nil, errors.New("the body is not a subscription: source is empty; leave it out, or name the source of the events")
 	}
 	return &o, nil
 }
 
-// withoutSecrets returns a copy that answers may contain.
+// decodingError says what a decoder did not like, without its own words.
+func decodingError(body []byte, err error) string {
+	var wrongType *json.UnmarshalTypeError
+	switch {
+	case errors.As(err, &wrongType) && wrongType.Field != "":
+		return fmt.Sprintf("%s cannot be a JSON %s", wrongType.Field, wrongType.Value)
+	case errors.As(err, &wrongType):
+		return fmt.Sprintf("it is a JSON %s instead of an object", wrongType.Value)
+	}
+	if err := foreign.CheckJSON(body); err != nil {
+		return err.Error()
+	}
+	return strings.TrimPrefix(err.Error(), "json: ")
+}
+
+func memberNames() []string {
+	return []string{"id", "source", "types", "config", "filters", "sink", "sinkcredential", "protocol", "protocolsettings"}
+}
+
+// findNull returns the path of a null in a valid JSON value, or "". In GeoJSON null has a meaning.
+func findNull(at string, value json.RawMessage) string {
+	value = bytes.TrimSpace(value)
+	switch value[0] {
+	case 'n':
+		return at
+	case '{':
+		var members map[string]json.RawMessage
+		_ = json.Unmarshal(value, &members) // it is valid
+		for _, name := range slices.Sorted(maps.Keys(members)) {
+			if name == "intersects" {
+				continue
+			}
+			if found := findNull(at+"."+name, members[name]); found != "" {
+				return found
+			}
+		}
+	case '[':
+		var items []json.RawMessage
+		_ = json.Unmarshal(value, &items) // it is valid
+		for i, item := range items {
+			if found := findNull(fmt.Sprintf("%s[%d]", at, i), item); found != "" {
+				return found
+			}
+		}
+	}
+	return ""
+}
+
+// withoutSecrets returns what may be shown.
 func (o *Object) withoutSecrets() *Object {
 	shown := *o
 	shown.SinkCredential = nil
-	if u, err := url.Parse(o.Sink); err == nil && u.User != nil {
-		u.User = nil
-		shown.Sink = u.String()
+	if o.Protocol == protocolHTTP {
+		shown.Sink = shownAddress(o.Sink)
 	}
-	if o.ProtocolSettings != nil { // the values of headers may be API keys
+	shown.Config = mapAddresses(o.Config, shownAddress)
+	if o.ProtocolSettings != nil { // header values may be keys
 		settings := *o.ProtocolSettings
 		settings.Headers = make(map[string]string, len(o.ProtocolSettings.Headers))
 		for name := range o.ProtocolSettings.Headers {
@@ -132,6 +198,14 @@ func (o *Object) withoutSecrets() *Object {
 func (o *Object) keepSecrets(old *Object) {
 	if o.SinkCredential == nil && o.Sink == old.withoutSecrets().Sink {
 		o.SinkCredential, o.Sink = old.SinkCredential, old.Sink
+	}
+	if was := addressIn(old.Config); was != "" { // of dead letters
+		o.Config = mapAddresses(o.Config, func(address string) string {
+			if address == shownAddress(was) {
+				return was
+			}
+			return address
+		})
 	}
 	if o.ProtocolSettings == nil || old.ProtocolSettings == nil || o.Sink != old.Sink {
 		return
@@ -165,6 +239,9 @@ func (o *Object) configuration(stream string) (delivery.Config, setting.Problems
 		}
 	}
 	o.sink(&c, &p)
+	if _, err := url.Parse(o.Source); err != nil {
+		p.Add("source", fmt.Sprintf("%q is not a URI reference", o.Source), "write the source of the events as they have it")
+	}
 	if o.Source != "" {
 		c.Filters = append(c.Filters, filter.Config{Exact: map[string]string{"source": o.Source}})
 	}
@@ -231,7 +308,11 @@ func anyType(types []string, p *setting.Problems) filter.Config {
 		p.Add("types", "the list is empty", "name at least one type, or leave types out")
 	}
 	var any filter.Config
-	for _, t := range types {
+	for i, t := range types {
+		if strings.HasSuffix(t, "*") {
+			p.Add(fmt.Sprintf("types[%d]", i), fmt.Sprintf("%q is not a type: types are compared as a whole", t),
+				fmt.Sprintf(`use a filter instead, like {"prefix": {"type": %q}}`, strings.TrimRight(t, "*")))
+		}
 		any.Any = append(any.Any, filter.Config{Exact: map[string]string{"type": t}})
 	}
 	return any
@@ -250,8 +331,7 @@ func (o *Object) sink(c *delivery.Config, p *setting.Problems) {
 		case kind == "channel" && name != "":
 			c.Sink.Channel = name
 		default:
-			p.Add("sink", fmt.Sprintf("%q is not a sink of the protocol REDIS", o.Sink),
-				"write stream:NAME or channel:NAME")
+			p.Add("sink", fmt.Sprintf("%q is not a sink of protocol REDIS", o.Sink), "write stream:NAME or channel:NAME")
 		}
 		if o.ProtocolSettings != nil || o.SinkCredential != nil {
 			p.Add("protocolsettings", "the protocol REDIS has neither settings nor credentials",
@@ -273,10 +353,8 @@ func (o *Object) httpSink(c *delivery.Config, p *setting.Problems) {
 				"write POST, or leave it out")
 		}
 		for _, name := range slices.Sorted(maps.Keys(s.Headers)) {
-			if !httpguts.ValidHeaderFieldName(name) || !httpguts.ValidHeaderFieldValue(s.Headers[name]) ||
-				isReserved(name) {
-				p.Add("protocolsettings.headers."+name, "this header cannot be set",
-					"leave out headers of HTTP and CloudEvents, and line breaks in values")
+			if !httpguts.ValidHeaderFieldValue(s.Headers[name]) || !sink.MayHaveHeader(name) {
+				p.Add("protocolsettings.headers."+name, "this header cannot be set", "leave out what belongs to HTTP or CloudEvents, and line breaks")
 				continue
 			}
 			c.Sink.Header[name] = s.Headers[name]
@@ -287,17 +365,6 @@ func (o *Object) httpSink(c *delivery.Config, p *setting.Problems) {
 	}
 }
 
-// isReserved reports whether a header belongs to the event or to the connection.
-func isReserved(name string) bool {
-	name = strings.ToLower(name)
-	return strings.HasPrefix(name, "ce-") || slices.Contains([]string{
-		"content-type", "content-length", "content-encoding", "transfer-encoding", "connection", "host", "upgrade",
-		"te", "trailer",
-		"expect", "prefer", "keep-alive", "proxy-authorization", "proxy-connection",
-	}, name)
-}
-
-// authorize sets the header Authorization.
 func (k *Credential) authorize(header map[string]string, p *setting.Problems) {
 	value := ""
 	switch k.CredentialType {
@@ -312,9 +379,7 @@ func (k *Credential) authorize(header map[string]string, p *setting.Problems) {
 				"write a bearer token")
 		}
 		if t, err := time.Parse(time.RFC3339, k.AccessTokenExpiresUTC); k.AccessTokenExpiresUTC != "" && err != nil {
-			p.Add("sinkcredential.accesstokenexpiresutc",
-				fmt.Sprintf("%q is not a valid time", k.AccessTokenExpiresUTC),
-				"write a time like 2026-11-23T00:00:00Z")
+			p.Add("sinkcredential.accesstokenexpiresutc", "this is not a valid time", "write a time like 2026-11-23T00:00:00Z")
 		} else if err == nil && t.Before(time.Now()) {
 			p.Add("sinkcredential.accesstokenexpiresutc", "the token has expired", "write a valid token")
 		}

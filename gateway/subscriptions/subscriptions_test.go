@@ -277,7 +277,75 @@ func TestLists(t *testing.T) {
 	}
 }
 
-// TestRefused: each answer is a problem document with the problem and its remedy.
+// TestListIsComplete: a client that knows nothing of pages gets all.
+func TestListIsComplete(t *testing.T) {
+	t.Parallel()
+	r := startReplica(t, redistest.Start(t).Client())
+	for range 120 {
+		if status, answer, _ := r.call("POST", "/subscriptions", object{"sink": "stream:other", "protocol": "REDIS", "config": object{"stream": "events"}}); status != http.StatusCreated {
+			t.Fatal(status, answer)
+		}
+	}
+	_, text, header := r.raw("GET", "/subscriptions", nil)
+	var all []object
+	if err := json.Unmarshal(text, &all); err != nil || len(all) != 121 || header.Get("Link") != "" {
+		t.Errorf("%d of 121, %v, Link %q", len(all), err, header.Get("Link"))
+	}
+}
+
+// TestSecretsAreNotShown: neither those of the sink nor those of dead letters, whatever the spelling of the keys; and an
+// update with what was shown keeps them.
+func TestSecretsAreNotShown(t *testing.T) {
+	t.Parallel()
+	client := redistest.Start(t).Client()
+	r := startReplica(t, client)
+	status, created, _ := r.call("POST", "/subscriptions", object{
+		"sink": "https://u:SINKPW@example.com/p?token=SINKQUERY", "protocol": "HTTP",
+		"config": object{"delivery": object{"DeadLetterSink": object{"URI": "https://u:DEADPW@example.com/d?token=DEADQUERY"}, "retry": 3}},
+	})
+	if status != http.StatusCreated {
+		t.Fatal(status, created)
+	}
+	path := "/subscriptions/" + created["id"].(string)
+	stored := func() string {
+		var all strings.Builder
+		for _, object := range client.HGetAll(context.Background(), "streamgate:{subscriptions}:objects").Val() {
+			all.WriteString(object)
+		}
+		return all.String()
+	}
+	check := func(when string, text []byte) {
+		t.Helper()
+		for _, secret := range []string{"SINKPW", "SINKQUERY", "DEADPW", "DEADQUERY"} {
+			if bytes.Contains(text, []byte(secret)) {
+				t.Errorf("%s: %s is shown: %s", when, secret, text)
+			}
+			if !strings.Contains(stored(), secret) {
+				t.Errorf("%s: %s was lost: %s", when, secret, stored())
+			}
+		}
+	}
+	text, _ := json.Marshal(created)
+	check("created", text)
+	_, text, _ = r.raw("GET", "/subscriptions", nil)
+	check("list", text)
+	_, text, _ = r.raw("GET", path, nil)
+	check("get", text)
+	if !bytes.Contains(text, []byte("https://example.com/d?...")) {
+		t.Errorf("the address is not shown: %s", text)
+	}
+	if status, text, _ := r.raw("PUT", path, string(text)); status != http.StatusOK {
+		t.Errorf("%d %s", status, text)
+	}
+	_, text, _ = r.raw("GET", path, nil)
+	check("updated", text)
+	status, text, _ = r.raw("DELETE", path, nil)
+	if status != http.StatusOK || bytes.Contains(text, []byte("PW")) || bytes.Contains(text, []byte("QUERY")) {
+		t.Errorf("%d %s", status, text)
+	}
+}
+
+// TestRefused: each answer is a problem document that tells what is wrong and what to do.
 func TestRefused(t *testing.T) {
 	t.Parallel()
 	r := startReplica(t, redistest.Start(t).Client())
@@ -293,47 +361,47 @@ func TestRefused(t *testing.T) {
 		status int
 		part   string
 	}{
-		"not JSON":        {"{", 400, "not a valid subscription"},
-		"two":             {`{"sink":"http://a/","protocol":"HTTP"}{}`, 400, "follows"},
-		"unknown member":  {good(object{"filter": []any{}}), 400, `"filter"`},
-		"no protocol":     {good(object{"protocol": ""}), 400, "write HTTP or REDIS"},
-		"other protocol":  {good(object{"protocol": "KAFKA"}), 400, "not supported"},
-		"no address":      {good(object{"sink": "example.com"}), 400, "sink.uri"},
-		"private address": {good(object{"sink": "http://169.254.169.254/latest"}), 400, "admin.allowSinks"},
-		"wrong template": {good(object{"config": object{"transform": object{"set": object{"subject": "{nothing}"}}}}),
-			400, "is not a known placeholder"},
-		"a file of the gateway": {good(object{"config": object{"transform": object{"schemas": []object{{"File": "/etc/passwd"}}}}}),
-			400, "files are not for"},
-		"private dead end": {good(object{"config": object{"delivery": object{"deadLetterSink": object{"uri": "http://10.0.0.1/"}}}}),
-			400, "admin.allowSinks"},
-		"method": {good(object{"protocolsettings": object{"method": "PUT"}}), 400,
-			"protocolsettings.method"},
-		"header of an event": {good(object{"protocolsettings": object{"headers": object{"Ce-Id": "1"}}}), 400,
-			"protocolsettings.headers.Ce-Id"},
-		"header with a line": {good(object{"protocolsettings": object{"headers": object{"A": "b\r\nc"}}}), 400,
-			"headers.A"},
-		"dialect": {good(object{"filters": []any{object{"sqlx": "true"}}}), 400, "the dialect"},
-		"two dialects": {good(object{"filters": []any{object{"exact": object{"type": "a"},
-			"prefix": object{"type": "a"}}}}), 400, "one member"},
-		"area": {good(object{"filters": []any{object{"intersects": object{"type": "Circle"}}}}), 400,
-			"not a GeoJSON type"},
-		"neither bbox nor geometry": {good(object{"filters": []any{object{"intersects": object{}}}}), 400,
-			"either a box or a geometry"},
-		"nested dialect": {good(object{"filters": []any{object{"all": []any{object{"not": object{"nope": 1}}}}}}),
-			400, "filters[0].all[0].not"},
-		"attribute": {good(object{"filters": []any{object{"exact": object{"Type": "a"}}}}), 400,
-			"not a valid attribute name"},
-		"no types": {good(object{"types": []string{}}), 400, "types"},
-		"credential": {good(object{"sinkcredential": object{"credentialtype": "REFRESHTOKEN"}}), 400,
-			"write PLAIN or ACCESSTOKEN"},
-		"expired": {good(object{"sinkcredential": object{"credentialtype": "ACCESSTOKEN",
-			"accesstoken": "a", "accesstokenexpiresutc": "2020-01-01T00:00:00Z"}}), 400, "expired"},
-		"config":      {good(object{"config": object{"conc": 1}}), 400, "conc"},
-		"stream":      {good(object{"config": object{"stream": "nope"}}), 400, "there is no stream"},
-		"concurrency": {good(object{"config": object{"concurrency": 0}}), 400, "concurrency"},
-		"circle": {good(object{"protocol": "REDIS", "sink": "stream:events"}), 400,
-			"back into the stream"},
-		"too large": {good(object{"source": strings.Repeat("x", 70_000)}), 413, "65536"},
+		"no JSON":               {"{", 400, "not a subscription: the content is not valid JSON: it ends too early"},
+		"two":                   {`{"sink":"http://a/","protocol":"HTTP"}{}`, 400, "follows"},
+		"unknown member":        {good(object{"filter": []any{}}), 400, `"filter"`},
+		"no protocol":           {good(object{"protocol": ""}), 400, "write HTTP or REDIS"},
+		"other protocol":        {good(object{"protocol": "KAFKA"}), 400, "not supported"},
+		"no address":            {good(object{"sink": "example.com"}), 400, "sink.uri"},
+		"private address":       {good(object{"sink": "http://169.254.169.254/latest"}), 400, "admin.allowSinks"},
+		"wrong template":        {good(object{"config": object{"transform": object{"set": object{"subject": "{nothing}"}}}}), 400, "is not a known placeholder"},
+		"a file of the gateway": {good(object{"config": object{"transform": object{"schemas": []object{{"File": "/etc/passwd"}}}}}), 400, "files are not for"},
+		"private dead end":      {good(object{"config": object{"delivery": object{"deadLetterSink": object{"uri": "http://10.0.0.1/"}}}}), 400, "admin.allowSinks"},
+		"method":                {good(object{"protocolsettings": object{"method": "PUT"}}), 400, "protocolsettings.method"},
+		"header of an event":    {good(object{"protocolsettings": object{"headers": object{"Ce-Id": "1"}}}), 400, "protocolsettings.headers.Ce-Id"},
+		"header with a line":    {good(object{"protocolsettings": object{"headers": object{"A": "b\r\nc"}}}), 400, "headers.A"},
+		"dialect":               {good(object{"filters": []any{object{"sqlx": "true"}}}), 400, "the dialect"},
+		"two dialects":          {good(object{"filters": []any{object{"exact": object{"type": "a"}, "prefix": object{"type": "a"}}}}), 400, "one member"},
+		"area":                  {good(object{"filters": []any{object{"intersects": object{"type": "Circle"}}}}), 400, "not a GeoJSON type"},
+		"no area":               {good(object{"filters": []any{object{"intersects": object{}}}}), 400, "either a box or a geometry"},
+		"nested dialect":        {good(object{"filters": []any{object{"all": []any{object{"not": object{"nope": 1}}}}}}), 400, "filters[0].all[0].not"},
+		"attribute":             {good(object{"filters": []any{object{"exact": object{"Type": "a"}}}}), 400, "not a valid attribute name"},
+		"no types":              {good(object{"types": []string{}}), 400, "types"},
+		"credential":            {good(object{"sinkcredential": object{"credentialtype": "REFRESHTOKEN"}}), 400, "write PLAIN or ACCESSTOKEN"},
+		"expired":               {good(object{"sinkcredential": object{"credentialtype": "ACCESSTOKEN", "accesstoken": "a", "accesstokenexpiresutc": "2020-01-01T00:00:00Z"}}), 400, "expired"},
+		"config":                {good(object{"config": object{"conc": 1}}), 400, "conc"},
+		"stream":                {good(object{"config": object{"stream": "nope"}}), 400, "there is no stream"},
+		"concurrency":           {good(object{"config": object{"concurrency": 0}}), 400, "concurrency"},
+		"circle":                {good(object{"protocol": "REDIS", "sink": "stream:events"}), 400, "back into the stream"},
+		"a type with a star":    {good(object{"types": []string{"a", "com.example.*"}}), 400, "types[1]"},
+		"source is empty":       {good(object{"source": ""}), 400, "source is empty"},
+		"source is no URI":      {good(object{"source": "%zz"}), 400, "not a URI reference"},
+		"config is null":        {good(object{"config": nil}), 400, "config is null"},
+		"source is null":        {good(object{"source": nil}), 400, "source is null"},
+		"null within":           {good(object{"config": object{"delivery": object{"retry": nil}}}), 400, "config.delivery.retry is null"},
+		"null in a list":        {good(object{"filters": []any{nil}}), 400, "filters[0] is null"},
+		"null alone":            {"null", 400, "not a JSON object"},
+		"a list":                {"[]", 400, "it is a JSON array instead of an object"},
+		"upper case":            {`{"Sink":"http://example.com/","protocol":"HTTP"}`, 400, `"Sink" is not a member`},
+		"a number":              {good(object{"source": 1}), 400, "source cannot be a JSON number"},
+		"dead letters anywhere": {good(object{"config": object{"delivery": object{"deadLetterSink": object{"stream": "session:42"}}}}), 400, "config.delivery.deadLetterSink.stream"},
+		"dead letters, address": {good(object{"config": object{"delivery": object{"deadLetterSink": object{"uri": "http://10.0.0.1/"}}}}), 400, `"config.delivery.deadLetterSink.uri"`},
+		"channel anywhere":      {good(object{"protocol": "REDIS", "sink": "channel:private"}), 400, "the configuration has no channel"},
+		"too large":             {good(object{"source": strings.Repeat("x", 70_000)}), 413, "65536"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -349,8 +417,7 @@ func TestRefused(t *testing.T) {
 		"text/plain"); status != http.StatusUnsupportedMediaType {
 		t.Errorf("text/plain: %d", status)
 	}
-	if status, text, _ := r.raw("POST", "/subscriptions", good(nil), "Sec-Fetch-Site",
-		"cross-site"); status != http.StatusForbidden {
+	if status, text, _ := r.raw("POST", "/subscriptions", good(nil), "Sec-Fetch-Site", "cross-site"); status != http.StatusForbidden || !bytes.HasPrefix(text, []byte(`{"type":"about:blank"`)) {
 		t.Errorf("from another site: %d %s", status, text)
 	}
 	if status, _, _ := r.call("PUT", "/subscriptions/nope",
@@ -393,7 +460,7 @@ func TestRedisAway(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t, redistest.WithAOF("always"))
 	r := startReplica(t, server.Client())
-	status, created, _ := r.call("POST", "/subscriptions", object{"sink": "channel:c", "protocol": "REDIS"})
+	status, created, _ := r.call("POST", "/subscriptions", object{"sink": "channel:channel", "protocol": "REDIS"})
 	if status != http.StatusCreated {
 		t.Fatal(status, created)
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/streamgate/streamgate/gateway/delivery"
 	"github.com/streamgate/streamgate/gateway/guard"
 	"github.com/streamgate/streamgate/gateway/setting"
+	"github.com/streamgate/streamgate/gateway/state"
 	"github.com/streamgate/streamgate/gateway/stream"
 )
 
@@ -165,15 +166,38 @@ func (s *Service) forget(ctx context.Context, r *running) error {
 func (s *Service) configuration(o *Object) (delivery.Config, setting.Problems) {
 	c, p := o.configuration(s.defaultStream())
 	c.Sink.Guard = s.guard
-	for _, address := range []string{c.Sink.URI, c.Delivery.DeadLetterSink.URI} {
-		if u, err := url.Parse(address); err == nil && u.Hostname() != "" {
+	for _, one := range []struct{ path, address string }{
+		{"sink", c.Sink.URI}, {"config.delivery.deadLetterSink.uri", c.Delivery.DeadLetterSink.URI},
+	} {
+		if u, err := url.Parse(one.address); err == nil && u.Hostname() != "" {
 			if err := s.guard.CheckHost(u.Hostname()); err != nil {
-				p.Add("sink", err.Error(), "use a public address, or add the host to admin.allowSinks of the "+
-					"configuration")
+				p.Add(one.path, err.Error(), "give a public address, or name the host in admin.allowSinks of the configuration")
 			}
 		}
 	}
+	s.checkKeys(&c, &p)
 	return c, p
+}
+
+// checkKeys keeps subscriptions of the API to the streams and channels that the configuration names: with any other name,
+// who speaks to the API could write to any key of Redis, also to those of other programs.
+func (s *Service) checkKeys(c *delivery.Config, p *setting.Problems) {
+	deadLetters, channel := c.Delivery.DeadLetterSink.Stream, c.Sink.Channel
+	deadLettersOK := deadLetters == "" || deadLetters == state.DeadLetterStream(c.Stream) || s.hasStream(deadLetters)
+	channelOK := channel == ""
+	for i := range s.config.Subscriptions {
+		known := &s.config.Subscriptions[i]
+		deadLettersOK = deadLettersOK || known.Delivery.DeadLetterSink.Stream == deadLetters
+		channelOK = channelOK || known.Sink.Channel == channel
+	}
+	if !deadLettersOK {
+		p.Add("config.delivery.deadLetterSink.stream", fmt.Sprintf("the configuration has no stream %q", deadLetters),
+			"name one of its streams, or a stream of dead letters that it uses, or leave it out")
+	}
+	if !channelOK {
+		p.Add("sink", fmt.Sprintf("the configuration has no channel %q", channel),
+			"name a channel to which a subscription of the configuration delivers")
+	}
 }
 
 func (s *Service) defaultStream() string { return s.config.Streams[0].Name }

@@ -92,10 +92,23 @@ func (h *Sender) agree(ctx context.Context, ask func(ctx context.Context, header
 		return nil, fmt.Errorf("%w: status %d", errNotAgreed, response.StatusCode)
 	}
 	h.agreed, h.limit = true, nil
-	if n, err := strconv.Atoi(response.Header.Get(headerAllowedRate)); err == nil && n > 0 {
+	if n, limited := allowedRate(response.Header.Get(headerAllowedRate)); limited {
 		h.limit = perMinute(n)
 	}
 	return h.limit, nil
+}
+
+// maxRate bounds a rate per minute that a sink grants; it is more than any replica sends.
+const maxRate = 1_000_000_000
+
+// allowedRate reads the rate per minute that a sink grants. A number out of range is bounded: a sink that means to limit
+// deliveries must not get all of them. Anything but a number, such as *, is no limit.
+func allowedRate(value string) (n int, limited bool) {
+	parsed, err := strconv.ParseInt(strings.TrimSpace(value), 10, 64)
+	if err != nil && !errors.Is(err, strconv.ErrRange) {
+		return 0, false
+	}
+	return int(min(max(parsed, 1), maxRate)), true
 }
 
 // Note takes what the sink has answered: one that is gone, or that does not agree any more, is asked before the next

@@ -9,7 +9,6 @@ import (
 	"net/url"
 	"path"
 	"slices"
-	"strings"
 
 	"github.com/streamgate/streamgate/gateway/area"
 	"github.com/streamgate/streamgate/gateway/source"
@@ -32,8 +31,11 @@ type crawl struct {
 	queue    []place
 	catalogs int
 	items    int
-	searches map[string]*search // by collection
-	failures []error            // the first of them
+	searches map[string]*search  // by collection
+	claimed  map[uint64]struct{} // digests of the keys of items that a file has given
+	repeated int                 // items that an earlier file has given already
+	example  string              // one of them
+	failures []error             // the first of them
 	failed   int
 }
 
@@ -103,8 +105,9 @@ func (c *crawl) finish(ctx context.Context) error {
 	if c.failed > 0 {
 		return fmt.Errorf("%d documents of the catalog could not be read: %w", c.failed, errors.Join(c.failures...))
 	}
+	c.reportComplete(len(c.searches) == 0, c.repeated, c.example)
 	if len(c.searches) == 0 {
-		return fmt.Errorf("the catalog has no items in collections like %s", strings.Join(c.config.Collections, ", "))
+		return nil // what was watched stays: it may be back soon
 	}
 	return c.states.dropUnwatched(ctx, c.collections.watched())
 }
@@ -210,6 +213,9 @@ func (c *crawl) renew(ctx context.Context, file *knownFile) error {
 	if len(file.noted) == 0 {
 		return nil
 	}
+	for i := range file.noted {
+		c.claim(file.noted[i].Key)
+	}
 	s := c.searchOf(file.collection)
 	s.counts.items += len(file.noted)
 	emissions := make([]*source.Emission, len(file.noted))
@@ -235,6 +241,7 @@ const batchedNotes = 100 // of unchanged files, that are published together
 
 // take makes events of the items of a file that the configuration asks for.
 func (c *crawl) take(ctx context.Context, address *url.URL, collection string, p *stacapi.Page, isWhole bool) error {
+	repeatedBefore := c.repeated
 	byCollection := c.sort(collection, p)
 	file := &knownFile{validator: p.Validator}
 	held := 0
@@ -251,14 +258,25 @@ func (c *crawl) take(ctx context.Context, address *url.URL, collection string, p
 		file.collection, file.noted = name, append(file.noted, s.kept...)
 	}
 	// A file of several collections is read anew every time: its items could not be noted for the right one. So is one of
-	// which an update is held back, which must be found again.
-	isKnown := !p.Validator.IsZero() && held == 0 && len(byCollection) <= 1 && isWhole
+	// which an update is held back, which must be found again, and one with an item that another file has given: it is
+	// the one that counts when the other file is gone.
+	isKnown := c.repeated == repeatedBefore && !p.Validator.IsZero() && held == 0 && len(byCollection) <= 1 && isWhole
 	if isKnown && len(c.files) < maxKnownFiles {
 		c.files[address.String()] = file
 	} else {
 		delete(c.files, address.String())
 	}
 	return nil
+}
+
+// claim reports whether no file of this crawl has given an item before. Catalogs have one id in several files, with
+// different content (the examples of stac-spec do): the first file in the order of the links counts, or every crawl would
+// find the item changed, to and fro.
+func (c *crawl) claim(key string) bool {
+	digest := maphash.String(c.seed, key)
+	_, isClaimed := c.claimed[digest]
+	c.claimed[digest] = struct{}{}
+	return !isClaimed
 }
 
 // sort returns the wanted items of a file by their collections.
@@ -277,6 +295,11 @@ func (c *crawl) sort(collection string, p *stacapi.Page) map[string]*stacapi.Pag
 			name = i.Collection
 		}
 		if !matchesCollection(c.config.Collections, name) || !c.isWanted(i, c.area) {
+			continue
+		}
+		if !c.claim(itemKey(name, i.ID)) {
+			c.repeated++
+			c.example = name + "/" + i.ID
 			continue
 		}
 		if byCollection[name] == nil {

@@ -27,6 +27,11 @@ type crawler struct {
 
 	files map[string]*knownFile // by address
 	next  time.Time             // when the next crawl is due
+	ran   bool                  // the last poll has made a crawl
+	last  error                 // what came of the last crawl
+
+	isEmpty  bool // as was logged last
+	repeated int  // as was logged last
 }
 
 // knownFile is what it takes to ask whether a file has changed, and to note its items if not.
@@ -39,20 +44,22 @@ type knownFile struct {
 // poll crawls the catalog if it is time.
 func (c *crawler) poll(ctx context.Context) error {
 	started := c.now()
-	if started.Before(c.next) {
+	if c.ran = !started.Before(c.next); !c.ran {
 		for _, name := range c.collections.watched() {
 			c.health.mark(name)
 		}
-		return nil
+		return c.last
 	}
 	run := &crawl{
 		crawler: c, seed: maphash.MakeSeed(), seen: map[uint64]struct{}{}, searches: map[string]*search{},
+		claimed: map[uint64]struct{}{},
 	}
 	var err error
 	if run.area, err = c.config.area(); err != nil {
 		return err
 	}
 	err = run.run(ctx)
+	c.last = err
 	switch every := c.config.Static.Every.Std(); {
 	case isFinal(ctx, err):
 	case err == nil:
@@ -61,6 +68,21 @@ func (c *crawler) poll(ctx context.Context) error {
 		c.next = c.now().Add(min(every, maxPause))
 	}
 	return err
+}
+
+// reportComplete logs what is odd in a catalog that was read completely, when that changes.
+func (c *crawler) reportComplete(isEmpty bool, repeated int, example string) {
+	switch {
+	case isEmpty && !c.isEmpty:
+		c.log.Warn("the catalog is empty: it has no items in the configured collections", "collections", c.config.Collections)
+	case !isEmpty && c.isEmpty:
+		c.log.Info("the catalog is not empty any more")
+	}
+	if repeated > 0 && repeated != c.repeated {
+		c.log.Warn("items are in several files; of each the first file in the order of the links counts",
+			"items", repeated, "item", example)
+	}
+	c.isEmpty, c.repeated = isEmpty, repeated
 }
 
 // search begins what a crawl finds in a collection.

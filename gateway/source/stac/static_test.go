@@ -287,3 +287,57 @@ func TestPagedFileOfItems(t *testing.T) {
 		}
 	})
 }
+
+// TestOneIDInSeveralFiles: the first file counts, with and without validators and over restarts; it is told once.
+func TestOneIDInSeveralFiles(t *testing.T) {
+	t.Parallel()
+	tr := newTree(t)
+	tr.catalog("/cat/catalog.json", "Collection", "a", "item 1.json", "item 2.json", "item 3.json", "items all.json")
+	for n := range 3 {
+		tr.item(fmt.Sprintf("/cat/%d.json", n+1), "same", n, "")
+	}
+	tr.put("/cat/all.json", `{"type":"FeatureCollection","features":[{"type":"Feature","id":"same","geometry":null,`+
+		`"properties":{"datetime":"2026-11-01T00:00:00Z"},"links":[],"assets":{}}]}`)
+	f := newFixture(t, 0)
+	for range 2 {
+		stop := f.run(f.treeConfig(tr))
+		var asked int
+		tr.change(func() { asked = tr.asked })
+		redistest.Eventually(t, "there were many crawls", func() (enough bool) {
+			tr.change(func() { enough = tr.asked > asked+30 })
+			return enough
+		})
+		stop()
+		if got := f.states(); !slices.Equal(got, []string{"same 0"}) {
+			t.Errorf("%v", got)
+		}
+	}
+	if n := strings.Count(f.logs.String(), "items are in several files"); n != 2 { // once for each run
+		t.Errorf("told %d times", n)
+	}
+	run := f.run(f.treeConfig(tr))
+	tr.catalog("/cat/catalog.json", "Collection", "a", "item 2.json", "item 3.json")
+	redistest.Eventually(t, "the next file counts", func() bool { return slices.Contains(f.states(), "same 1") })
+	run()
+}
+
+// TestEmptyStaticCatalogue is told once, as empty, and is no failure; what comes later is found.
+func TestEmptyStaticCatalogue(t *testing.T) {
+	t.Parallel()
+	tr := newTree(t)
+	tr.catalog("/cat/catalog.json", "Catalog", "root", "child a.json")
+	tr.catalog("/cat/a.json", "Collection", "a")
+	f := newFixture(t, 0)
+	f.run(f.treeConfig(tr))
+	redistest.Eventually(t, "there were many crawls", func() (enough bool) {
+		tr.change(func() { enough = tr.asked > 10 })
+		return enough
+	})
+	tr.item("/cat/1.json", "one", 0, "")
+	tr.catalog("/cat/a.json", "Collection", "a", "item 1.json")
+	redistest.Eventually(t, "the item is found", func() bool { return len(f.keys()) == 1 })
+	logs := f.logs.String()
+	if strings.Count(logs, "the catalog is empty") != 1 || strings.Contains(logs, "could not be searched completely") {
+		t.Errorf("%s", logs)
+	}
+}

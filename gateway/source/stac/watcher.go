@@ -147,6 +147,9 @@ func (s *watcher) runDue(ctx context.Context) error {
 func (s *watcher) tell(ctx context.Context, err error) {
 	next := s.nextPoll
 	if s.kind == stacapi.KindCatalog {
+		if !s.crawler.ran {
+			return // nothing was asked
+		}
 		next = laterOf(next, s.crawler.next)
 	}
 	if err != nil {
@@ -203,6 +206,9 @@ func (s *watcher) poll(ctx context.Context) (err error) {
 	defer func() {
 		s.isPolling = false
 		s.nextPoll = began.Add(s.config.Interval.Std())
+		if err == nil && !s.health.any() {
+			return // there is nothing to search, as in an empty catalog
+		}
 		if pause := s.health.backoff(); pause > 0 { // a poll that has failed may have taken longer than the interval
 			s.nextPoll = laterOf(s.nextPoll, s.now().Add(pause))
 		}

@@ -3,6 +3,7 @@ package config_test
 import (
 	"errors"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -135,7 +136,7 @@ func TestFindingParts(t *testing.T) {
 	t.Parallel()
 	_, err := config.Parse("f", []byte("server: { shutdownTimeout: 'a; b' }"), env())
 	want := []config.Finding{{
-		File: "f", Line: 1, Column: 28, Key: "server.shutdownTimeout", Problem: `"a; b" is no duration`,
+		File: "f", Line: 1, Column: 28, Key: "server.shutdownTimeout", Problem: `"a; b" is not a valid duration`,
 		Remedy: "write a number with a unit, like 30s, 5m, 168h or PT30S",
 	}}
 	var wrong *config.Error
@@ -157,10 +158,79 @@ func TestDeepAndWide(t *testing.T) {
 		"deeper":         {subscription(strings.Repeat("{ all: [", 20_000)), "not valid YAML"},
 		"many streams":   {"streams: [" + strings.Repeat("{ name: S },", 3000) + "]", "there are two streams"},
 		"many variables": {"streams: [" + strings.Repeat("$x,", 3000) + "]", "a single $"},
-		"aliases":        {"a: &a [x, x, x]\nb: &b [*a, *a, *a]\nc: &c [*b, *b, *b]\nstreams: *c", "alias"},
+		"aliases": {"x-0: &x0 [x, x, x, x, x, x, x, x, x, x]\n" + bomb(9) + "streams: *x9",
+			"the aliases stand for more than 20000 values"},
+		"merges": {strings.ReplaceAll("x-0: &x0 { a: 1 }\n"+bomb(9), ": [", ": [&y { <<: *x0 }, ") + "streams: *x9",
+			"the aliases stand for more than 20000 values"},
 	} {
 		if _, err := config.Parse("f", []byte(c.text), env()); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %.300v", name, err)
+		}
+	}
+}
+
+// bomb returns lists of aliases, each of which stands for ten times as many values as the one before.
+func bomb(levels int) string {
+	var b strings.Builder
+	for i := 1; i <= levels; i++ {
+		fmt.Fprintf(&b, "x-%d: &x%d [%s]\n", i, i, strings.TrimSuffix(strings.Repeat(fmt.Sprintf("*x%d, ", i-1), 10), ", "))
+	}
+	return b.String()
+}
+
+// TestAliases: an alias stands for the value of its anchor, << merges, and the keys of a mapping itself take precedence.
+func TestAliases(t *testing.T) {
+	t.Parallel()
+	c, err := config.Load("testdata/alias.good.yaml", env())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for i := range c.Gateway.Subscriptions {
+		s := &c.Gateway.Subscriptions[i]
+		got = append(got, fmt.Sprint(s.Name, s.Stream, s.Sink.URI, s.Delivery.Retry, s.Delivery.Timeout,
+			s.Delivery.BackoffDelay, s.Delivery.Deadline))
+	}
+	want := []string{
+		"aeventshttp://127.0.0.1:9/3 3s 5s 36h0m0s", "beventshttp://127.0.0.1:9/3 3s 5s 36h0m0s",
+		"ceventshttp://127.0.0.1:9/7 3s 5s 36h0m0s",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// TestSyntaxErrors: each error of the YAML library has the line, and where it is clear the column, of the mistake.
+func TestSyntaxErrors(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"a: 1\nb: x\x01\n": "f:2:5: not valid YAML: the control character U+0001", "a: b: c\n": "f:1:1: ",
+		"a: 1\n\nb: *nosuch\n": "f:3:1: ", "a: 1\n\tb: 2\n": "f:2:1: not valid YAML: the line is indented with a tab",
+		"a:\n  - 'x'\n  - 'y\nb: c\n":             "f:3:3: not valid YAML: a quoted text that begins here is not closed",
+		"a: 1\nb: 2\n c: 3\n":                     "f:3:2: ",
+		"- a\nb: c\n":                             "f:2:1: ",
+		"a: 1\nb: ]\nc: 3\n":                      "f:2:1: ",
+		"streams:\n- a: b\n  c: d\n e: f\ng: h\n": "f:4:2: ",
+		"a: {b: c\n":                              "f:1:1: ", "%FOO x\n---\na: 1\n": "f:1:1: ", "a: @x\n": "f:1:4: ",
+		"é: caf\xe9\n":  "f:1:7: not valid YAML: the byte 0xE9 is not valid UTF-8",
+		"a: 1\nb: \xe9": "f:2:4: ", "a: x\ufeffy\n": "f:1:5: ", "a: 1\n---\nb: [\n": "f:3:1: ",
+	} {
+		_, err := config.Parse("f", []byte(text), env())
+		if err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%q: %v; want %s", text, err, want)
+		}
+	}
+}
+
+// TestSuggestions: only a key that is almost the one written is suggested.
+func TestSuggestions(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"streams: [{ auth: x }]": "the keys here are", "straems: []": "did you mean streams?", "redsi: {}": "did you mean redis?",
+		"server: { max_event_bytes: 1 }": "did you mean maxEventBytes?",
+	} {
+		if _, err := config.Parse("f", []byte(text), env()); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v; want %s", text, err, want)
 		}
 	}
 }

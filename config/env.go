@@ -4,6 +4,7 @@ import (
 	"encoding"
 	"fmt"
 	"net"
+	"net/url"
 	"reflect"
 	"strconv"
 	"strings"
@@ -78,7 +79,11 @@ func (d *document) originEnv(c *Config) {
 				"set only the name, like redis, or set STREAMGATE_REDIS_URL")
 			host = "localhost"
 		}
-		c.Redis.URL = "redis://" + net.JoinHostPort(strings.Trim(host, "[]"), port)
+		address := url.URL{Scheme: "redis", Host: net.JoinHostPort(strings.Trim(host, "[]"), port)}
+		if password := d.variable("REDIS_PASSWORD"); password != "" && c.Redis.PasswordFile == "" {
+			address.User = url.UserPassword("", password)
+		}
+		c.Redis.URL = address.String()
 		d.fromEnv["redis.url"] = "REDIS_HOSTNAME"
 	}
 	if port := d.variable("PORT"); port != "" && !d.isSet("server", "address") {

@@ -17,6 +17,9 @@ func (d *document) expand(node *yaml.Node, key string) {
 		}
 	case yaml.MappingNode:
 		for i := 0; i+1 < len(node.Content); i += 2 {
+			if isPrivate(node.Content[i].Value) {
+				continue
+			}
 			d.expand(node.Content[i+1], join(key, node.Content[i].Value))
 		}
 	case yaml.SequenceNode:

@@ -28,9 +28,13 @@ func child(node *yaml.Node, name string) *yaml.Node {
 // suggestion returns the remedy for an unknown key: the most similar key, or all valid keys.
 func suggestion(name string, fields map[string]reflect.Type) string {
 	known := slices.Sorted(maps.Keys(fields))
-	best, bestDistance := "", 3
+	best, bestDistance := "", 2 // in a short word, two other letters make another word
+	if len(name) > 5 {
+		bestDistance = 3
+	}
+	plain := strings.NewReplacer("-", "", "_", "").Replace(strings.ToLower(name))
 	for _, candidate := range known {
-		if n := distance(strings.ToLower(name), strings.ToLower(candidate)); n < bestDistance {
+		if n := distance(plain, strings.ToLower(candidate)); n < bestDistance {
 			best, bestDistance = candidate, n
 		}
 	}
@@ -40,22 +44,24 @@ func suggestion(name string, fields map[string]reflect.Type) string {
 	return "the keys here are " + strings.Join(known, ", ")
 }
 
-// distance returns the number of bytes to insert, delete or replace to turn a into b.
+// distance returns the number of bytes to insert, delete or replace, or of neighbours to swap, to turn a into b.
 func distance(a, b string) int {
-	row := make([]int, len(b)+1)
+	before, last, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
 	for j := range row {
 		row[j] = j
 	}
 	for i := range len(a) {
-		diagonal := row[0]
+		before, last, row = last, row, before
 		row[0] = i + 1
 		for j := range len(b) {
-			cost := diagonal
+			cost := last[j]
 			if a[i] != b[j] {
 				cost++
 			}
-			diagonal = row[j+1]
-			row[j+1] = min(row[j+1]+1, row[j]+1, cost)
+			row[j+1] = min(last[j+1]+1, row[j]+1, cost)
+			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
+				row[j+1] = min(row[j+1], before[j-1]+1)
+			}
 		}
 	}
 	return row[len(b)]

@@ -8,7 +8,6 @@ import (
 	"io"
 	"math"
 	"reflect"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -42,22 +41,26 @@ type sourceHead struct {
 	Transform *transform.Config `mapstructure:"transform"`
 }
 
-// parse returns the top-level mapping, with variables expanded, or nil for an empty file.
+// parse returns the top-level mapping, with aliases resolved and variables expanded, or nil for an empty file.
 func (d *document) parse(data []byte) *yaml.Node {
+	if !d.checkCharacters(data) {
+		return nil
+	}
+	data = acceptVersion(data)
 	decoder := yaml.NewDecoder(bytes.NewReader(data))
 	var root yaml.Node
 	switch err := decoder.Decode(&root); {
 	case errors.Is(err, io.EOF):
 		return nil
 	case err != nil:
-		d.syntaxError(err)
+		d.syntaxError(data, err)
 		return nil
 	}
 	var second yaml.Node
 	switch err := decoder.Decode(&second); {
 	case errors.Is(err, io.EOF):
 	case err != nil:
-		d.syntaxError(err)
+		d.syntaxError(data, err)
 		return nil
 	default:
 		d.note(&second, "", "the file has a second YAML document", "put everything into one document")
@@ -71,20 +74,11 @@ func (d *document) parse(data []byte) *yaml.Node {
 		d.note(top, "", "the file is not a mapping of keys to values", "begin with a key like streams:")
 		return nil
 	}
+	if !d.resolve(top) {
+		return nil
+	}
 	d.expand(top, "")
 	return top
-}
-
-// syntaxError records an error of the YAML parser as a finding, with the line of its message.
-func (d *document) syntaxError(err error) {
-	text := strings.TrimPrefix(err.Error(), "yaml: ")
-	f := Finding{File: d.file, Problem: "not valid YAML: " + text, Remedy: "check indentation, colons and quotes"}
-	if m := regexp.MustCompile(`line (\d+): (.*)`).FindStringSubmatch(text); m != nil {
-		f.Line, _ = strconv.Atoi(m[1]) // digits by the pattern
-		f.Column = 1
-		f.Problem = "not valid YAML: " + m[2]
-	}
-	d.findings = append(d.findings, f)
 }
 
 // join appends a name from the file to the key of its mapping, in quotes if the name could be mistaken for a path.
@@ -114,8 +108,6 @@ func (d *document) check(node *yaml.Node, t reflect.Type, key string) bool {
 	switch {
 	case d.broken[node]:
 		return false
-	case node.Kind == yaml.AliasNode:
-		return d.refuse(node, key, "YAML aliases are not supported", "write the value itself")
 	case isNull(node) && (t.Kind() != reflect.String || !d.fromVariable[node]):
 		return d.refuse(node, key, "the value is missing", "write one, or remove the key to use its default")
 	}
@@ -217,6 +209,11 @@ func (d *document) wrong(node *yaml.Node, key, want, example string) bool {
 	}
 	remedy := "write " + example
 	if node.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle) != 0 { // the value alone may look right
+		plain := yaml.Node{Kind: yaml.ScalarNode, Value: node.Value}
+		if tag := plain.ShortTag(); (tag == "!!int" || tag == "!!float" || tag == "!!bool") && !d.fromVariable[node] {
+			have = fmt.Sprintf("%q is in quotes, which make it text, and therefore", shorten(node.Value))
+			return d.refuse(node, key, fmt.Sprintf("%s not %s", have, want), remedy+", without quotes")
+		}
 		remedy += ", without quotes"
 	}
 	return d.refuse(node, key, fmt.Sprintf("%s is not %s", have, want), remedy)
@@ -307,6 +304,8 @@ func (d *document) checkStruct(node *yaml.Node, t reflect.Type, key string) bool
 		switch {
 		case known:
 			return d.check(value, fieldType, memberKey)
+		case isPrivate(name.Value):
+			return false // for anchors
 		case allKnown:
 			return d.refuse(name, memberKey, "unknown key", suggestion(name.Value, fields))
 		}

@@ -169,7 +169,8 @@ func (c *Spec) validate() setting.Problems {
 	if c.Deadline < 0 {
 		p.Add("deadline", fmt.Sprintf("%s is negative", c.Deadline), "set a time like 24h, or 0s for none")
 	}
-	if u, err := url.Parse(c.DeadLetterSink.URI); c.DeadLetterSink.URI != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
+	if u, err := url.Parse(c.DeadLetterSink.URI); c.DeadLetterSink.URI != "" && (err != nil || u.Host == "" ||
+		u.Scheme != "http" && u.Scheme != "https" || !setting.ValidPort(u.Port())) {
 		p.Add("deadLetterSink.uri", "this is no http or https address", "write an address like http://localhost:9000/, or name a stream")
 	}
 	if c.DeadLetterSink.URI != "" && c.DeadLetterSink.Stream != "" {

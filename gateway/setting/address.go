@@ -23,3 +23,9 @@ func CheckAddress(address string, anonymousAllowed bool, could string) *Problem 
 	}
 	return nil
 }
+
+// ValidPort reports whether a port is one that a client can connect to. "" stands for the default of a scheme.
+func ValidPort(port string) bool {
+	n, err := strconv.ParseUint(port, 10, 16)
+	return port == "" || err == nil && n > 0
+}

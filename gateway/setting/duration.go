@@ -2,12 +2,13 @@ package setting
 
 import (
 	"fmt"
+	"math"
 	"regexp"
 	"time"
 )
 
-// Duration is a length of time in a configuration, written as in Go ("30s") or as in ISO 8601 and Knative ("PT30S").
-// A number without a unit is an error.
+// Duration is a length of time in a configuration, written as in Go ("30s"), with days and weeks of 24 and 168 hours
+// before that ("7d", "2w", "1d12h"), or as in ISO 8601 and Knative ("PT30S"). A number other than 0 needs a unit.
 type Duration time.Duration
 
 // Std returns d as a time.Duration.
@@ -19,19 +20,56 @@ func (d Duration) String() string { return time.Duration(d).String() }
 // MarshalText implements encoding.TextMarshaler.
 func (d Duration) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
 
-// UnmarshalText implements encoding.TextUnmarshaler.
+// UnmarshalText implements encoding.TextUnmarshaler. The text behind the "; " of an error is the remedy.
 func (d *Duration) UnmarshalText(text []byte) error {
 	s := string(text)
-	if std, err := time.ParseDuration(s); err == nil && s[len(s)-1] != '0' { // 0, +0 and -0 need no unit for Go
-		*d = Duration(std)
-		return nil
-	}
-	iso, ok := parseISODuration(s)
+	parsed, ok := parseDuration(s)
 	if !ok {
-		return fmt.Errorf("%q is no duration; write a number with a unit, like 30s, 5m, 168h or PT30S", s)
+		parsed, ok = parseISODuration(s)
 	}
-	*d = Duration(iso)
+	if !ok {
+		return fmt.Errorf("%q is not a valid duration; write a number with a unit, like 30s, 5m, 168h or PT30S", s)
+	}
+	*d = Duration(parsed)
 	return nil
+}
+
+// parseDuration reads a duration of Go with weeks and days before it.
+func parseDuration(s string) (time.Duration, bool) {
+	if s == "0" {
+		return 0, true
+	}
+	pattern := regexp.MustCompile(`^([-+]?)(?:(\d+(?:\.\d+)?)w)?(?:(\d+(?:\.\d+)?)d)?((?:[\d.]+(?:ns|us|µs|μs|ms|s|m|h))*)$`)
+	parts := pattern.FindStringSubmatch(s)
+	if parts == nil || s == parts[1] {
+		return 0, false
+	}
+	if parts[2] == "" && parts[3] == "" {
+		std, err := time.ParseDuration(s)
+		return std, err == nil
+	}
+	var total time.Duration
+	for i, hours := range []time.Duration{7 * 24, 24} {
+		if parts[i+2] == "" {
+			continue
+		}
+		n, err := time.ParseDuration(parts[i+2] + "h")
+		if err != nil || n > math.MaxInt64/2/hours {
+			return 0, false
+		}
+		total += n * hours
+	}
+	if parts[4] != "" {
+		rest, err := time.ParseDuration(parts[4])
+		if err != nil || rest > math.MaxInt64-total {
+			return 0, false
+		}
+		total += rest
+	}
+	if parts[1] == "-" {
+		total = -total
+	}
+	return total, total == 0 || total > 0 == (parts[1] != "-")
 }
 
 // maxISODuration bounds each part, so that their sum does not overflow.

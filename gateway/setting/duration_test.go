@@ -19,14 +19,17 @@ func TestDurations(t *testing.T) {
 		"P2W": 14 * 24 * time.Hour, "PT1H": time.Hour, "P1W1D": 8 * 24 * time.Hour, "PT0S": 0, "P0D": 0, "PT90M": 90 * time.Minute,
 		"PT1.001S": 1001 * time.Millisecond, "PT4.004S": 4004 * time.Millisecond, "PT1M1.5S": 61500 * time.Millisecond, "P100D": 2400 * time.Hour, "1.5h": 90 * time.Minute, "250ms": 250 * time.Millisecond,
 		"9223372036854775807ns": 1<<63 - 1,
+		"0":                     0, "1d": 24 * time.Hour, "7d": 168 * time.Hour, "2w": 336 * time.Hour, "1d12h": 36 * time.Hour,
+		"1w2d3h4m5s": 219*time.Hour + 4*time.Minute + 5*time.Second, "1.5d": 36 * time.Hour, "-1d": -24 * time.Hour,
+		"-1d12h": -36 * time.Hour, "0d": 0, "0.5w": 84 * time.Hour, "+1d": 24 * time.Hour, "1d0.5h": 24*time.Hour + 30*time.Minute,
 	} {
 		var d setting.Duration
 		if err := d.UnmarshalText([]byte(text)); err != nil || d.Std() != want {
 			t.Errorf("%q: %s, %v; want %s", text, d, err, want)
 		}
 	}
-	for _, text := range []string{"", "5", "0", "soon", "P", "PT", "P1Y", "P1M", "PT5", "5 s", "P1DT", "pt5s", "PT99999999999999999999S",
-		"P100000000W", "+0", "-0", "1d", "2w", "1e3s", " 1s", "1s ", "PT.5S", "PT1.S", "PT1,5S", "PT1S2M", "PT1H1H", "P1H", "PT1D", "-PT5S", "P-5D", "PT1S\n",
+	for _, text := range []string{"", "5", "soon", "P", "PT", "P1Y", "P1M", "PT5", "5 s", "P1DT", "pt5s", "PT99999999999999999999S",
+		"P100000000W", "+0", "-0", "1d2w", "1d1d", "d", "w", "-", "+", "1d-2h", "1 d", "1D", "1w ", "1.d", "60000d", "99999999999w", "106750d48h", "-60000d", "00", "0.0", "7days", "1e3s", " 1s", "1s ", "PT.5S", "PT1.S", "PT1,5S", "PT1S2M", "PT1H1H", "P1H", "PT1D", "-PT5S", "P-5D", "PT1S\n",
 		"PT1S; PT2S", "9223372036854775808ns", "PT1.1234567891S",
 	} {
 		var d setting.Duration

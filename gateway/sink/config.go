@@ -90,8 +90,13 @@ func (c *Config) Validate() setting.Problems {
 		p.Add("", "the sink has more than one address", "keep one of uri, stream and channel")
 	}
 	if given == 0 || c.URI != "" {
-		if u, err := url.Parse(c.URI); c.URI == "" || err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-			p.Add("uri", "the sink has no http or https address", "write an address like http://localhost:9000/, or name a stream or a channel")
+		u, err := url.Parse(c.URI)
+		switch {
+		case c.URI == "" || err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https":
+			p.Add("uri", "the sink has no http or https address",
+				"write an address like http://localhost:9000/, or name a stream or a channel")
+		case !setting.ValidPort(u.Port()):
+			p.Add("uri", "the port of the address is not a number from 1 to 65535", "write an address like http://localhost:9000/")
 		}
 	}
 	p = append(p, c.validateHTTP()...)

@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"context"
+	"log/slog"
 	"time"
 
 	"github.com/streamgate/streamgate/gateway/deadletter"
@@ -37,7 +38,7 @@ func (w *deadLetterWriter) store(
 		}
 		at := time.Now().Add(w.config.Delivery.delay(d.Attempt, time.Second))
 		p := progress{attempts: d.Attempt, at: at, verdict: o}
-		w.recorder.fail(d.ID, p)
+		w.recorder.fail(ctx, d.ID, p)
 		w.queue(d.ID, p)
 		return false
 	}
@@ -65,6 +66,8 @@ func (w *deadLetterWriter) rejectMalformed(ctx context.Context, d *redisstreams.
 	event := deadletter.MalformedEvent(&d.Entry)
 	if w.store(ctx, d, &event, &sink.Outcome{Code: sink.NoResponse, Detail: []byte(reason.Error())}) {
 		w.metrics.malformed.WithLabelValues(w.config.Name).Inc()
-		w.deadLog.error(w.log, "an entry does not hold a valid CloudEvent and was dead-lettered", "stream", d.Stream, "entry_id", d.ID, "err", reason)
+		w.deadLog.note(w.log, func(log *slog.Logger) {
+			log.Error("an entry does not hold a valid CloudEvent and was dead-lettered", "stream", d.Stream, "entry_id", d.ID, "err", reason)
+		})
 	}
 }

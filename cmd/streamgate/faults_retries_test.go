@@ -32,7 +32,7 @@ func newRetrySink(t testing.TB, after time.Duration) *retrySink {
 }
 
 // ServeHTTP implements http.Handler. Events named good are taken at once, so that failures in a row do not look like an
-// outage.
+// outage; with concurrency 1 they alternate.
 func (s *retrySink) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -61,9 +61,9 @@ func TestFaultRestartsWhileRetriesWait(t *testing.T) {
 	const events, restarts = 1000, 50
 	sink, server := newRetrySink(t, 2*time.Minute), redistest.Start(t)
 	delivery := "{ retry: 3, backoffDelay: 1s }"
-	more := fmt.Sprintf("  - { name: waiting, stream: STREAM, startFrom: earliest, leaseDuration: 1s, sink: { uri: '%s/a' }, delivery: %s }\n",
+	more := fmt.Sprintf("  - { name: waiting, stream: STREAM, startFrom: earliest, concurrency: 1, leaseDuration: 1s, sink: { uri: '%s/a' }, delivery: %s }\n",
 		sink.URL, delivery) +
-		fmt.Sprintf("  - { name: inorder, stream: STREAM, startFrom: earliest, order: byKey, leaseDuration: 1s, sink: { uri: '%s/b' }, delivery: %s }\n",
+		fmt.Sprintf("  - { name: inorder, stream: STREAM, startFrom: earliest, order: byKey, concurrency: 1, leaseDuration: 1s, sink: { uri: '%s/b' }, delivery: %s }\n",
 			sink.URL, delivery)
 	r := newRig(t, rigConfig{redis: server.URL(), client: server.Client(), more: more})
 	for i := range events {

@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"context"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -44,14 +45,14 @@ func (w *deadLetterWriter) store(
 		w.finish(d, w.figures.deadLettered)
 		return true
 	case again > 0:
-		w.later(d, o, again)
+		w.later(ctx, d, o, again)
 		return false
 	}
 	if _, err := w.env.DeadLetters.Append(ctx, &dead); err != nil {
 		if ctx.Err() == nil && !w.deadDown.Swap(true) {
 			w.log.Warn("cannot store dead letters, trying again", "entry_id", d.ID, "err", err)
 		}
-		w.later(d, o, w.config.Delivery.delay(d.Attempt, time.Second))
+		w.later(ctx, d, o, w.config.Delivery.delay(d.Attempt, time.Second))
 		return false
 	}
 	w.deadDown.Store(false)
@@ -60,9 +61,9 @@ func (w *deadLetterWriter) store(
 }
 
 // later makes an entry wait for the next attempt to store its dead letter.
-func (w *deadLetterWriter) later(d *redisstreams.Delivery, o *sink.Outcome, delay time.Duration) {
+func (w *deadLetterWriter) later(ctx context.Context, d *redisstreams.Delivery, o *sink.Outcome, delay time.Duration) {
 	p := progress{attempts: d.Attempt, at: time.Now().Add(delay), verdict: o}
-	w.recorder.fail(d.ID, p)
+	w.recorder.fail(ctx, d.ID, p)
 	w.queue(d.ID, p)
 }
 
@@ -116,6 +117,8 @@ func (w *deadLetterWriter) rejectMalformed(ctx context.Context, d *redisstreams.
 	event := deadletter.MalformedEvent(&d.Entry)
 	if w.store(ctx, d, &event, &sink.Outcome{Code: sink.NoResponse, Detail: []byte(reason.Error())}) {
 		w.metrics.malformed.WithLabelValues(w.config.Name).Inc()
-		w.deadLog.error(w.log, "an entry does not hold a valid CloudEvent and was dead-lettered", "stream", d.Stream, "entry_id", d.ID, "err", reason)
+		w.deadLog.note(w.log, func(log *slog.Logger) {
+			log.Error("an entry does not hold a valid CloudEvent and was dead-lettered", "stream", d.Stream, "entry_id", d.ID, "err", reason)
+		})
 	}
 }

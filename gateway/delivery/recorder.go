@@ -30,11 +30,11 @@ type recorder struct {
 	stop  func()                                // writes what is outstanding, if Redis answers; nothing may come after it
 
 	mu       sync.Mutex
-	known    map[string]progress // entries of which there is, or soon will be, a record
-	waiting  map[string]bool     // whose record is to be written
-	finished map[string]bool     // whose record is to be removed
-	asked    time.Time           // until when the sink asked to wait, if that is to be written
-	circuit  bool                // the state of the circuit is to be written
+	known    map[string]progress      // entries of which there is, or soon will be, a record
+	waiting  map[string]chan struct{} // whose record is to be written; closed when it is, or need not be any more
+	finished map[string]bool          // whose record is to be removed
+	asked    time.Time                // until when the sink asked to wait, if that is to be written
+	circuit  bool                     // the state of the circuit is to be written
 	flushing bool
 	stopped  bool
 	tidied   time.Time // by the goroutine that flushes
@@ -55,7 +55,7 @@ func (s *Subscription) newRecorder(stream, key string) *recorder {
 			Redis: s.env.Redis, Key: key, Stream: stream, Group: state.GroupName(s.config.Name),
 		},
 		pauses: &state.Pauses{Redis: s.env.Redis, Stream: s.config.Stream}, s: s, log: s.log,
-		known: map[string]progress{}, waiting: map[string]bool{}, finished: map[string]bool{},
+		known: map[string]progress{}, waiting: map[string]chan struct{}{}, finished: map[string]bool{},
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	var flushing sync.WaitGroup
@@ -72,12 +72,28 @@ func (s *Subscription) newRecorder(stream, key string) *recorder {
 	return r
 }
 
-// fail notes that an entry waits for its next attempt, or, with a verdict, for its dead letter to be stored.
-func (r *recorder) fail(id string, p progress) {
+// fail notes that an entry waits for its next attempt, or, with a verdict, for its dead letter to be stored. It waits until
+// that is written, so that an attempt that was counted survives a crash, but no longer than one command may take.
+func (r *recorder) fail(ctx context.Context, id string, p progress) {
+	written := make(chan struct{})
 	r.change(func() {
-		r.known[id] = p
-		r.waiting[id] = true
+		r.settled(id)
+		r.known[id], r.waiting[id] = p, written
 	})
+	ctx, cancel := context.WithTimeout(ctx, state.StepTimeout)
+	defer cancel()
+	select {
+	case <-written:
+	case <-ctx.Done():
+	}
+}
+
+// settled drops the record of an entry that was to be written. The caller holds mu.
+func (r *recorder) settled(id string) {
+	if written, found := r.waiting[id]; found {
+		close(written)
+		delete(r.waiting, id)
+	}
 }
 
 // finish removes the record of an entry that is acknowledged, if there is one. The acknowledgement comes first: without
@@ -93,7 +109,7 @@ func (r *recorder) remove(ids []string) {
 	r.change(func() {
 		for _, id := range ids {
 			delete(r.known, id)
-			delete(r.waiting, id)
+			r.settled(id)
 			r.finished[id] = true
 		}
 	})
@@ -105,7 +121,7 @@ func (r *recorder) release(ids []string) {
 	defer r.mu.Unlock()
 	for _, id := range ids {
 		delete(r.known, id)
-		delete(r.waiting, id)
+		r.settled(id)
 	}
 }
 
@@ -224,7 +240,7 @@ func (r *recorder) write(ctx context.Context) error {
 
 // writeBatch writes some of what is to be written.
 func (r *recorder) writeBatch(ctx context.Context) error {
-	waiting, finished := r.batch()
+	waiting, written, finished := r.batch()
 	if len(waiting)+len(finished) == 0 {
 		return nil
 	}
@@ -232,22 +248,26 @@ func (r *recorder) writeBatch(ctx context.Context) error {
 	defer cancel()
 	now, err := r.store.Write(ctx, waiting, finished)
 	if err != nil {
-		r.putBack(waiting, finished)
+		r.putBack(waiting, written, finished)
 		return err
+	}
+	for _, one := range written {
+		close(one)
 	}
 	r.s.clock.note(now)
 	return nil
 }
 
 // batch takes what one call may write.
-func (r *recorder) batch() (waiting []state.Retry, finished []string) {
+func (r *recorder) batch() (waiting []state.Retry, written []chan struct{}, finished []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for id := range r.waiting {
+	for id, done := range r.waiting {
 		if len(waiting) == state.MaxRetries {
 			break
 		}
 		delete(r.waiting, id)
+		written = append(written, done)
 		waiting = append(waiting, r.known[id].retry(id))
 	}
 	for id := range r.finished {
@@ -257,17 +277,21 @@ func (r *recorder) batch() (waiting []state.Retry, finished []string) {
 		delete(r.finished, id)
 		finished = append(finished, id)
 	}
-	return waiting, finished
+	return waiting, written, finished
 }
 
 // putBack undoes batch, except where something newer has come up.
-func (r *recorder) putBack(waiting []state.Retry, finished []string) {
+func (r *recorder) putBack(waiting []state.Retry, written []chan struct{}, finished []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for i := range waiting {
-		if _, found := r.known[waiting[i].Entry]; found {
-			r.waiting[waiting[i].Entry] = true
+		id := waiting[i].Entry
+		_, found := r.known[id]
+		if _, newer := r.waiting[id]; newer || !found {
+			close(written[i])
+			continue
 		}
+		r.waiting[id] = written[i]
 	}
 	for _, id := range finished {
 		r.finished[id] = true

@@ -19,23 +19,23 @@ type summary struct {
 	timer   *time.Timer
 }
 
-// error logs a message at level Error, or counts it.
-func (s *summary) error(log *slog.Logger, message string, args ...any) {
+// note logs a dead letter, with a function that writes its line, or counts it.
+func (s *summary) note(log *slog.Logger, write func(log *slog.Logger)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if now := time.Now(); now.After(s.next) && s.skipped == 0 {
 		s.next = now.Add(summaryPeriod)
-		log.Error(message, args...)
+		write(log)
 		return
 	}
 	s.skipped++
-	s.last = func(log *slog.Logger) { log.Error(message, args...) }
+	s.last = write
 	if s.timer == nil {
 		s.timer = time.AfterFunc(time.Until(s.next), func() { s.flush(log) })
 	}
 }
 
-// flush logs what was counted. The caller of error must call it at the end.
+// flush logs what was counted. The caller of note must call it at the end.
 func (s *summary) flush(log *slog.Logger) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

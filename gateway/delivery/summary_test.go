@@ -19,7 +19,7 @@ func TestDeadLettersAreSummedUp(t *testing.T) {
 		logs := &redistest.LogBuffer{}
 		log := slog.New(slog.NewTextHandler(logs, nil))
 		for i := range 1000 {
-			s.error(log, "refused", "n", i)
+			s.note(log, func(log *slog.Logger) { log.Error("refused", "n", i) })
 		}
 		lines := func() []string { return strings.Split(strings.TrimSpace(logs.String()), "\n") }
 		if got := lines(); len(got) != 1 || !strings.Contains(got[0], "n=0") {
@@ -31,7 +31,7 @@ func TestDeadLettersAreSummedUp(t *testing.T) {
 		}
 		time.Sleep(2 * summaryPeriod)
 		for i := range 3 {
-			s.error(log, "refused", "n", fmt.Sprint("later-", i))
+			s.note(log, func(log *slog.Logger) { log.Error("refused", "n", fmt.Sprint("later-", i)) })
 		}
 		s.flush(log)
 		if got := lines(); len(got) != 4 || !strings.Contains(got[2], "later-0") || !strings.Contains(got[3], "dead_letters=2") {

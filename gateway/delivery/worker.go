@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"context"
+	"log/slog"
 	"net/http"
 	"strconv"
 	"sync/atomic"
@@ -98,8 +99,10 @@ func (w *worker) transformed(ctx context.Context, j *job) (*sink.Item, bool) {
 	}
 	if w.dead.store(ctx, j.delivery, &j.Event, &o) {
 		w.metrics.transformErrors.WithLabelValues(w.config.Name).Inc()
-		w.deadLog.error(w.log, "an event could not be transformed and was dead-lettered", "event_id", j.Event.ID(), "event_type", j.Event.Type(),
-			"entry_id", j.Entry, "err", err)
+		w.deadLog.note(w.log, func(log *slog.Logger) {
+			log.Error("an event could not be transformed and was dead-lettered", "event_id", j.Event.ID(), "event_type", j.Event.Type(),
+				"entry_id", j.Entry, "err", err)
+		})
 	}
 	return nil, false
 }
@@ -128,28 +131,30 @@ func (w *worker) settle(ctx context.Context, j *job, o *sink.Outcome, ttl int, c
 	late := delivery.Deadline > 0 && w.age(ctx, j.Entry)+delay > delivery.Deadline.Std()
 	switch {
 	case verdict == sink.Delivered: // and the reply could not be stored, because Redis is away
-		w.retry(j, progress{attempts: attempt - 1, at: time.Now().Add(rereadPause)})
+		w.retry(ctx, j, progress{attempts: attempt - 1, at: time.Now().Add(rereadPause)})
 	case verdict == sink.Retryable && !late && (!counts || attempt <= delivery.Retry), !w.consumer.Held(j.Entry):
 		// Where another replica has taken the entry over, because this one was silent, reading it again will find that out.
-		w.figures.retry.Inc()
 		made := attempt
 		if !counts {
 			made--
 		}
 		w.log.Debug("delivery failed and will be tried again", "entry_id", j.Entry, "attempt", attempt, "counts", counts,
 			"delay", delay, "reason", o.Describe())
-		w.retry(j, progress{attempts: made, at: time.Now().Add(delay), asked: o.RetryAfter > 0})
+		w.retry(ctx, j, progress{attempts: made, at: time.Now().Add(delay), asked: o.RetryAfter > 0})
+		w.figures.retry.Inc()
 	default:
 		w.figures.failure.Inc()
-		w.deadLog.error(w.log, "an event could not be delivered and will be dead-lettered", "event_id", j.Event.ID(), "event_type", j.Event.Type(),
-			"entry_id", j.Entry, "sink", w.config.Sink.Describe(), "attempt", attempt, "reason", o.Describe())
+		w.deadLog.note(w.log, func(log *slog.Logger) {
+			log.Error("an event could not be delivered and will be dead-lettered", "event_id", j.Event.ID(), "event_type", j.Event.Type(),
+				"entry_id", j.Entry, "sink", w.config.Sink.Describe(), "attempt", attempt, "reason", o.Describe())
+		})
 		w.dead.store(ctx, j.delivery, &j.Event, o)
 	}
 }
 
 // retry notes how far the delivery has come, and has it tried again.
-func (w *worker) retry(j *job, p progress) {
-	w.recorder.fail(j.Entry, p)
+func (w *worker) retry(ctx context.Context, j *job, p progress) {
+	w.recorder.fail(ctx, j.Entry, p)
 	w.queue(j.Entry, p)
 }
 

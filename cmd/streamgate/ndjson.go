@@ -14,7 +14,8 @@ import (
 // maxNDJSON bounds the whole of what is read from stdin: there is no bound, but the reader wants one.
 const maxNDJSON = 1 << 50
 
-// eachLine calls send with the event of each line of NDJSON that is not blank. It reads what programs write: with a byte
+// eachLine calls send with the event of each line of NDJSON that is not blank. It reads what programs write: with
+// a byte
 // order mark, in UTF-16, with CRLF, and without an end of the last line. An error names the line; the lines before it
 // were sent.
 func eachLine(stdin io.Reader, send func(*rawevent.Event) error) error {

@@ -39,9 +39,12 @@ func readFeed(response *http.Response, items string) ([]json.RawMessage, error) 
 	if raw = bytes.TrimSpace(raw); json.Unmarshal(raw, &list) == nil && list != nil {
 		return list, nil
 	}
+	remedy := ""
+	if len(raw) > 0 && raw[0] == '{' {
+		remedy = "; write into items where the list is"
+	}
 	if items == "" {
-		return nil, fmt.Errorf("%s, but the document is %s, not a list; write into items where the list is",
-			describeAnswer(response), kindOf(raw))
+		return nil, fmt.Errorf("%s, but the document is %s, not a list%s", describeAnswer(response), kindOf(raw), remedy)
 	}
 	return nil, fmt.Errorf("%s, but what is at items (%q) is %s, not a list", describeAnswer(response), items, kindOf(raw))
 }

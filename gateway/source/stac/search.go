@@ -361,7 +361,7 @@ func (s *search) reportSkipped() {
 	}
 	text := ""
 	if skipped > 0 {
-		text = fmt.Sprintf("%d items are left out: %s", skipped, strings.Join(s.reasons, "; "))
+		text = fmt.Sprintf("items that are left out: %d: %s", skipped, strings.Join(s.reasons, "; "))
 	}
 	if text != "" && text != s.skipped[s.collection] {
 		s.log.Warn("items were skipped because no event can be made of them",

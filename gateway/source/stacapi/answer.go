@@ -208,7 +208,7 @@ func (e *StatusError) from(response *http.Response) {
 func (c *Client) describe(err error, response *http.Response) error {
 	if status, ok := errors.AsType[*StatusError](err); ok {
 		status.from(response)
-		c.redact(status)
+		return c.redact(status)
 	}
 	return err
 }

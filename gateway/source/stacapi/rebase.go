@@ -31,7 +31,8 @@ const (
 // maxFailedRebases bounds how often a host gets a second chance that does not help.
 const maxFailedRebases = 3
 
-// origins holds what is known of the origins that links lead to. The zero value is empty. It is safe for concurrent use.
+// origins holds what is known of the origins that links lead to. The zero value is empty. It is safe for
+// concurrent use.
 type origins struct {
 	mu    sync.Mutex
 	known map[string]*origin
@@ -59,7 +60,8 @@ func (o *origins) change(name string, f func(*origin)) origin {
 
 func (o *origins) of(name string) origin { return o.change(name, func(*origin) {}) }
 
-// originOf names what the links of a kind have in common: their origin, and whether they are within the path of the API.
+// originOf names what the links of a kind have in common: their origin, and whether they are within the path of
+// the API.
 func (c *Client) originOf(u *url.URL) string {
 	name := u.Scheme + "://" + strings.ToLower(u.Host)
 	if isWithin(c.base, u) {

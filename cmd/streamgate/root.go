@@ -100,6 +100,9 @@ func newValidate() *cobra.Command {
 			}
 			_, err = fmt.Fprintf(c.OutOrStdout(), "%s is valid: %d stream(s), %d source(s), %d subscription(s)\n", args[0],
 				len(loaded.Gateway.Streams), len(loaded.Gateway.Sources), len(loaded.Gateway.Subscriptions))
+			for _, warning := range loaded.Gateway.Warnings() {
+				_, _ = fmt.Fprintf(c.ErrOrStderr(), "warning: %s\n", warning)
+			}
 			return failed(err)
 		},
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/streamgate/streamgate/gateway/source"
+	"github.com/streamgate/streamgate/gateway/source/builtin"
 	"github.com/streamgate/streamgate/protocol/rawevent"
 )
 
@@ -25,7 +26,7 @@ func newSources() *cobra.Command {
 		Short: "Look at sources, try them, and search the past with them",
 		Long:  "Look at the sources of a configuration, see what they would publish, and search windows of the past with them.",
 	}
-	c.AddCommand(newSourcesList(), newSourcesRun(), newBackfill(), newBackfillChange("pause"), newBackfillChange("resume"),
+	c.AddCommand(newSourcesList(), newSourcesPreview(), newSourcesRun(), newBackfill(), newBackfillChange("pause"), newBackfillChange("resume"),
 		newBackfillChange("cancel"), newSourcesVerify(), newUpdates())
 	return c
 }
@@ -173,26 +174,42 @@ func orNone(s string) string {
 	return s
 }
 
+// newSourcesRun is what preview was called first.
 func newSourcesRun() *cobra.Command {
+	c := newSourcesPreview()
+	var once, show bool
+	preview := c.RunE
+	c.Use, c.Hidden = "run NAME --once --print --config FILE", true
+	c.Example = "  streamgate sources run earth-search --once --print --config streamgate.yaml | head"
+	c.RunE = func(c *cobra.Command, args []string) error {
+		if !once || !show {
+			return errors.New("use streamgate sources preview NAME, or run with --once --print; to publish, run streamgate serve")
+		}
+		return preview(c, args)
+	}
+	c.Flags().BoolVar(&once, "once", false, "search once for everything that is due, and end")
+	c.Flags().BoolVar(&show, "print", false, "print the events instead of publishing them")
+	return c
+}
+
+func newSourcesPreview() *cobra.Command {
 	var f sourceFlags
-	var once, show, fresh bool
+	var fresh bool
 	c := &cobra.Command{
-		Use:   "run NAME --once --print --config FILE",
+		Use:   "preview NAME --config FILE",
 		Short: "Show what a source would publish now, without publishing it",
-		Long: "Show what a source would publish now, one event a line in CloudEvents' JSON format. Nothing is published, and nothing is\n" +
-			"noted: the gateway publishes it when it looks. What the source has published before is left out, as Redis knows it.",
-		Example: "  streamgate sources run earth-search --once --print --config streamgate.yaml | head",
+		Long: "Show what a source would publish now, one event a line in the JSON format of CloudEvents. Nothing is published, and\n" +
+			"nothing is noted: the gateway publishes it when it searches. What the source has published before is left out, as Redis\n" +
+			"knows it. Of a schedule the next event is shown.",
+		Example: "  streamgate sources preview earth-search --config streamgate.yaml | head",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			if !once || !show {
-				return errors.New("say --once --print; to publish, and to go on, run streamgate serve")
-			}
 			block, err := f.find(args[0])
 			if err != nil {
 				return err
 			}
 			var client redis.UniversalClient
-			if !fresh {
+			if _, readsRedis := block.Config.(*builtin.RedisConfig); !fresh || readsRedis {
 				if client, err = f.redis.dial(); err != nil {
 					return err
 				}
@@ -202,25 +219,27 @@ func newSourcesRun() *cobra.Command {
 						"with --fresh it is taken for nothing", err))
 				}
 			}
-			return preview(c, block, client)
+			return preview(c, block, client, fresh)
 		},
 	}
-	c.Flags().BoolVar(&once, "once", false, "look once at everything that is due, and end")
-	c.Flags().BoolVar(&show, "print", false, "print the events instead of publishing them")
-	c.Flags().BoolVar(&fresh, "fresh", false, "as if the source had never run; needs no Redis")
+	c.Flags().BoolVar(&fresh, "fresh", false, "as if the source had never run; needs no Redis unless the source reads it")
 	f.register(c)
 	return c
 }
 
 // preview prints what a source would publish.
-func preview(c *cobra.Command, block *source.Block, client redis.UniversalClient) error {
+func preview(c *cobra.Command, block *source.Block, client redis.UniversalClient, isFresh bool) error {
 	env := source.Env{
 		Name: block.Name, Stream: block.Stream, Redis: client, UserAgent: userAgent(),
 		Logger: slog.New(slog.NewTextHandler(c.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn})),
 	}
 	n := 0
 	var err error
-	env.Outbox, err = block.Preview(client, env, func(e *rawevent.Event) error {
+	before := client
+	if isFresh {
+		before = nil
+	}
+	env.Outbox, err = block.Preview(before, env, func(e *rawevent.Event) error {
 		n++
 		_, err := fmt.Fprintf(c.OutOrStdout(), "%s\n", e.AppendJSON(nil))
 		return err
@@ -234,7 +253,7 @@ func preview(c *cobra.Command, block *source.Block, client redis.UniversalClient
 	}
 	err = src.RunOnce(c.Context())
 	if errors.Is(err, source.ErrNotOnce) {
-		return fmt.Errorf("sources of type %s cannot be tried; streamgate tail shows what they have published", block.Type)
+		return fmt.Errorf("source %s only waits for what others send, and cannot be previewed; streamgate tail shows what it publishes", block.Name)
 	}
 	if err != nil {
 		return failed(err)

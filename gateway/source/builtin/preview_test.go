@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -64,5 +65,35 @@ func TestPreview(t *testing.T) {
 				t.Errorf("the preview has written %v", keys)
 			}
 		})
+	}
+}
+
+// TestCronAfterTheClockWasSetBack: the schedule goes on by the clock as it is, and not when it is there again.
+func TestCronAfterTheClockWasSetBack(t *testing.T) {
+	t.Parallel()
+	client, stream := redistest.Shared(t).Client(), redistest.Stream(t)
+	c := builtin.NewCronConfig()
+	c.Schedule = "* * * * * *"
+	future := time.Now().Add(3 * time.Hour).UTC().Format(time.RFC3339)
+	if err := client.HSet(t.Context(), "streamgate:{"+stream+"}:source:s:checkpoint", "", future).Err(); err != nil {
+		t.Fatal(err)
+	}
+	logs := &redistest.LogBuffer{}
+	env := source.Env{Name: "s", Stream: stream, Redis: client, Logger: slog.New(slog.NewTextHandler(logs, nil))}
+	var ticks []string
+	env.Outbox = source.NewPreview(client, env, func(e *rawevent.Event) error {
+		at, _ := e.Attribute(rawevent.AttrTime)
+		ticks = append(ticks, at)
+		return nil
+	})
+	s, err := c.NewSource(env)
+	if err == nil {
+		err = s.RunOnce(t.Context())
+	}
+	if err != nil || len(ticks) != 1 || ticks[0] > time.Now().Add(time.Minute).UTC().Format(time.RFC3339) {
+		t.Errorf("%v: %v", ticks, err)
+	}
+	if !strings.Contains(logs.String(), "the clock was set back") {
+		t.Errorf("not told: %s", logs)
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/streamgate/streamgate/gateway/source"
+	"github.com/streamgate/streamgate/gateway/source/builtin"
 	"github.com/streamgate/streamgate/protocol/rawevent"
 )
 
@@ -29,7 +30,7 @@ func newSources() *cobra.Command {
 			"with them.",
 		Example: "  streamgate sources list --config streamgate.yaml",
 	}
-	c.AddCommand(newSourcesList(), newSourcesRun(), newBackfill(), newBackfillChange("pause"),
+	c.AddCommand(newSourcesList(), newSourcesPreview(), newSourcesRun(), newBackfill(), newBackfillChange("pause"),
 		newBackfillChange("resume"), newBackfillChange("cancel"), newSourcesVerify(), newUpdates())
 	return c
 }
@@ -196,31 +197,44 @@ func orUnknown(s string) string {
 	return s
 }
 
+// newSourcesRun is what preview was called first.
 func newSourcesRun() *cobra.Command {
+	c := newSourcesPreview()
+	var once, show bool
+	preview := c.RunE
+	c.Use, c.Hidden = "run NAME --once --print --config FILE", true
+	c.Example = "  streamgate sources run earth-search --once --print --config streamgate.yaml | head"
+	c.RunE = func(c *cobra.Command, args []string) error {
+		if !once || !show {
+			return errors.New("use streamgate sources preview NAME, or run with --once --print; to publish, run streamgate serve")
+		}
+		return preview(c, args)
+	}
+	c.Flags().BoolVar(&once, "once", false, "search once for everything that is due, and end")
+	c.Flags().BoolVar(&show, "print", false, "print the events instead of publishing them")
+	return c
+}
+
+func newSourcesPreview() *cobra.Command {
 	var f sourceFlags
-	var once, show, fresh bool
+	var fresh bool
 	c := &cobra.Command{
-		Use:   "run NAME --once --print --config FILE",
+		Use:   "preview NAME --config FILE",
 		Short: "Preview the events that a source would publish now",
-		Long: "Print the events that a source would publish now, one per line in the CloudEvents JSON format. " +
-			"Nothing " +
+		Long: "Print the events that a source would publish now, one per line in the CloudEvents JSON format. Nothing " +
 			"is published and\n" +
-			"no state is changed: the gateway still publishes them at its next poll. Events that the source has " +
-			"already published,\n" +
-			"according to its state in Redis, are left out.",
-		Example: "  streamgate sources run earth-search --once --print --config streamgate.yaml | head",
+			"no state is changed: the gateway still publishes them at its next poll. Events that the source has already " +
+			"published,\n" +
+			"according to its state in Redis, are left out. For a schedule, the next event is shown.",
+		Example: "  streamgate sources preview earth-search --config streamgate.yaml | head",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			if !once || !show {
-				return errors.New("--once and --print are required; to publish events continuously, run: streamgate " +
-					"serve")
-			}
 			block, err := f.find(args[0])
 			if err != nil {
 				return err
 			}
 			var client redis.UniversalClient
-			if !fresh {
+			if _, readsRedis := block.Config.(*builtin.RedisConfig); !fresh || readsRedis {
 				if client, err = f.redis.dial(); err != nil {
 					return err
 				}
@@ -230,25 +244,28 @@ func newSourcesRun() *cobra.Command {
 						"to preview without that state, add --fresh", block.Name, err))
 				}
 			}
-			return preview(c, block, client)
+			return preview(c, block, client, fresh)
 		},
 	}
-	c.Flags().BoolVar(&once, "once", false, "poll once for everything that is due, then exit")
-	c.Flags().BoolVar(&show, "print", false, "print the events instead of publishing them")
-	c.Flags().BoolVar(&fresh, "fresh", false, "ignore the state of the source, as if it had never run; needs no Redis")
+	c.Flags().BoolVar(&fresh, "fresh", false,
+		"ignore the state of the source, as if it had never run; needs no Redis unless the source reads it")
 	f.register(c)
 	return c
 }
 
 // preview prints the events that a source would publish. A nil client means a source without state.
-func preview(c *cobra.Command, block *source.Block, client redis.UniversalClient) error {
+func preview(c *cobra.Command, block *source.Block, client redis.UniversalClient, isFresh bool) error {
 	env := source.Env{
 		Name: block.Name, Stream: block.Stream, Redis: client, UserAgent: userAgent(),
 		Logger: slog.New(slog.NewTextHandler(c.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn})),
 	}
 	n := 0
 	var err error
-	env.Outbox, err = block.Preview(client, env, func(e *rawevent.Event) error {
+	before := client
+	if isFresh {
+		before = nil
+	}
+	env.Outbox, err = block.Preview(before, env, func(e *rawevent.Event) error {
 		n++
 		_, err := fmt.Fprintf(c.OutOrStdout(), "%s\n", e.AppendJSON(nil))
 		return err

@@ -55,7 +55,9 @@ func TestSourcesCommands(t *testing.T) {
 	}
 	run(0, `"collection":"scenes"`, "6 events would be published", "sources run watch --once --print")
 	run(0, `"collection":"scenes"`, "6 events would be published", "sources run watch --once --print --fresh")
-	run(2, "", "--once and --print", "sources run watch")
+	run(2, "", "--once --print", "sources run watch")
+	run(0, `"collection":"scenes"`, "6 events would be published", "sources preview watch")
+	run(2, "", `no source "typo"; it has watch`, "sources preview typo")
 	run(2, "", `no source "typo"; it has watch`, "sources run typo --once --print")
 	run(0, "not running, 0 seen items", "", "sources list")
 	if n := client.XLen(context.Background(), stream).Val(); n != 0 {

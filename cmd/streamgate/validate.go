@@ -32,6 +32,9 @@ func newValidate() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			for _, warning := range loaded.Gateway.Warnings() {
+				_, _ = fmt.Fprintf(c.ErrOrStderr(), "warning: %s\n", warning)
+			}
 			for i := range loaded.Gateway.Subscriptions {
 				s := &loaded.Gateway.Subscriptions[i]
 				for _, message := range portability(s.Filters) {

@@ -165,33 +165,71 @@ type cronSource struct {
 
 var _ source.Source = (*cronSource)(nil)
 
-// RunOnce implements source.Source.
-func (s *cronSource) RunOnce(context.Context) error { return source.ErrNotOnce }
-
-// Run implements source.Source.
-func (s *cronSource) Run(ctx context.Context) error {
-	saved, err := s.env.Outbox.Checkpoint(ctx)
+// RunOnce implements source.Source: it publishes the next tick, due or not.
+func (s *cronSource) RunOnce(ctx context.Context) error {
+	last, err := s.last(ctx)
 	if err != nil {
 		return err
+	}
+	tick, err := s.config.next(last)
+	if err != nil {
+		return err
+	}
+	return s.publish(ctx, tick)
+}
+
+// last returns the last tick, or the present if there was none, or if the clock was set back far behind it: ticks go on
+// by the clock as it is. A tick that comes again has the same id.
+func (s *cronSource) last(ctx context.Context) (time.Time, error) {
+	saved, err := s.env.Outbox.Checkpoint(ctx)
+	if err != nil {
+		return time.Time{}, err
 	}
 	last, err := time.Parse(time.RFC3339, string(saved))
 	if err != nil { // there was none yet
 		last = time.Now()
 	}
+	return s.bounded(last), nil
+}
+
+// bounded returns the last tick, as far as the clock of this machine makes sense of it.
+func (s *cronSource) bounded(last time.Time) time.Time {
+	now := time.Now()
+	switch oldest := now.Add(-tickGrace); {
+	case last.Before(oldest):
+		return oldest
+	case last.After(now.Add(tickGrace)):
+		s.env.Logger.Warn("the clock was set back behind the last tick; the schedule goes on by the clock, and ticks may come again",
+			"last", last.UTC().Format(time.RFC3339))
+		return now
+	}
+	return last
+}
+
+func (s *cronSource) publish(ctx context.Context, tick time.Time) error {
+	emission := source.Emission{Event: s.config.event(s.env.Name, tick), Checkpoint: []byte(tick.Format(time.RFC3339))}
+	_, err := s.env.Outbox.Publish(ctx, []source.Emission{emission})
+	return err
+}
+
+// Run implements source.Source.
+func (s *cronSource) Run(ctx context.Context) error {
+	last, err := s.last(ctx)
+	if err != nil {
+		return err
+	}
 	for ctx.Err() == nil {
-		if oldest := time.Now().Add(-tickGrace); last.Before(oldest) {
-			last = oldest
-		}
+		last = s.bounded(last)
 		tick, err := s.config.next(last)
 		if err != nil {
 			return err
 		}
 		if wait := time.Until(tick); wait > 0 { // in small steps, because the clock may be set
+			s.env.Monitor.Succeeded(ctx, 0, tick)
 			backoff.Sleep(ctx, min(wait, tickGrace/4))
 			continue
 		}
-		emission := source.Emission{Event: s.config.event(s.env.Name, tick), Checkpoint: []byte(tick.Format(time.RFC3339))}
-		if _, err := s.env.Outbox.Publish(ctx, []source.Emission{emission}); err != nil {
+		if err := s.publish(ctx, tick); err != nil {
 			return err
 		}
 		last = tick

@@ -96,21 +96,33 @@ type place struct {
 
 var _ source.Source = (*fileSource)(nil)
 
-// RunOnce implements source.Source.
-func (s *fileSource) RunOnce(context.Context) error { return source.ErrNotOnce }
+// RunOnce implements source.Source: it reads what is there.
+func (s *fileSource) RunOnce(ctx context.Context) error {
+	at, err := s.saved(ctx)
+	if err == nil {
+		_, err = s.read(ctx, at)
+	}
+	return err
+}
+
+// saved returns the place that was saved last, or nil.
+func (s *fileSource) saved(ctx context.Context) (*place, error) {
+	saved, err := s.outbox.Checkpoint(ctx)
+	if err != nil || saved == nil {
+		return nil, err
+	}
+	at := &place{}
+	if err := json.Unmarshal(saved, at); err != nil {
+		return nil, fmt.Errorf("read the checkpoint: %w", err)
+	}
+	return at, nil
+}
 
 // Run implements source.Source.
 func (s *fileSource) Run(ctx context.Context) error {
-	saved, err := s.outbox.Checkpoint(ctx)
+	at, err := s.saved(ctx)
 	if err != nil {
 		return err
-	}
-	var at *place
-	if saved != nil {
-		at = &place{}
-		if err := json.Unmarshal(saved, at); err != nil {
-			return fmt.Errorf("read the checkpoint: %w", err)
-		}
 	}
 	for ctx.Err() == nil {
 		at, err = s.read(ctx, at)

@@ -162,18 +162,54 @@ type generator struct {
 
 var _ source.Source = (*generator)(nil)
 
-// RunOnce implements source.Source.
-func (g *generator) RunOnce(context.Context) error { return source.ErrNotOnce }
-
-// Run implements source.Source.
-func (g *generator) Run(ctx context.Context) error {
-	saved, err := g.outbox.Checkpoint(ctx)
+// RunOnce implements source.Source: it publishes the events of one second, at most 100.
+func (g *generator) RunOnce(ctx context.Context) error {
+	done, err := g.done(ctx)
 	if err != nil {
 		return err
+	}
+	config, n := g.maker.config, int64(generatorStep)
+	if config.Rate > 0 {
+		n = min(max(int64(config.Rate), 1), generatorStep)
+	}
+	if config.Count > 0 {
+		n = min(n, max(config.Count-done, 0))
+	}
+	return g.publish(ctx, &done, n)
+}
+
+// done returns how many events were published.
+func (g *generator) done(ctx context.Context) (int64, error) {
+	saved, err := g.outbox.Checkpoint(ctx)
+	if err != nil {
+		return 0, err
 	}
 	done, err := strconv.ParseInt(string(saved), 10, 64)
 	if err != nil { // there was none yet
 		done = 0
+	}
+	return done, nil
+}
+
+// publish publishes the next n events.
+func (g *generator) publish(ctx context.Context, done *int64, n int64) (err error) {
+	emissions := make([]source.Emission, n)
+	for i := range emissions {
+		*done++
+		emissions[i].Checkpoint = strconv.AppendInt(nil, *done, 10)
+		if emissions[i].Event, err = g.maker.event(*done); err != nil {
+			return err
+		}
+	}
+	_, err = g.outbox.Publish(ctx, emissions)
+	return err
+}
+
+// Run implements source.Source.
+func (g *generator) Run(ctx context.Context) error {
+	done, err := g.done(ctx)
+	if err != nil {
+		return err
 	}
 	config, limit := g.maker.config, rate.NewLimiter(rate.Inf, generatorStep)
 	if config.Rate > 0 {
@@ -194,18 +230,10 @@ func (g *generator) Run(ctx context.Context) error {
 		if err := limit.WaitN(ctx, int(n)); err != nil {
 			return ctx.Err()
 		}
-		emissions := make([]source.Emission, n)
-		for i := range emissions {
-			done++
-			emissions[i].Checkpoint = strconv.AppendInt(nil, done, 10)
-			if emissions[i].Event, err = g.maker.event(done); err != nil {
-				return err
-			}
-		}
-		if _, err := g.outbox.Publish(ctx, emissions); err != nil {
+		if err := g.publish(ctx, &done, n); err != nil {
 			return err
 		}
-		g.health.Succeeded(ctx, len(emissions), time.Now().Add(config.pause()))
+		g.health.Succeeded(ctx, int(n), time.Now().Add(config.pause()))
 	}
 	g.health.Succeeded(ctx, 0, time.Time{}) // it waits for nothing
 	<-ctx.Done()

@@ -149,8 +149,18 @@ type redisSource struct {
 
 var _ source.Source = (*redisSource)(nil)
 
-// RunOnce implements source.Source.
-func (s *redisSource) RunOnce(context.Context) error { return source.ErrNotOnce }
+// RunOnce implements source.Source: it reads to the end of the stream.
+func (s *redisSource) RunOnce(ctx context.Context) error {
+	saved, err := s.outbox.Checkpoint(ctx)
+	if err != nil {
+		return err
+	}
+	for cursor := string(saved); ; {
+		if err := s.step(ctx, &cursor); err != nil || s.found < redisPage {
+			return err
+		}
+	}
+}
 
 // Run implements source.Source.
 func (s *redisSource) Run(ctx context.Context) error {

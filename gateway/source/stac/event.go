@@ -312,10 +312,27 @@ func (m *mapper) setData(e *rawevent.Event, s *subject) (err error) {
 	if err == nil && (e.Data == nil || len(e.Data) > maxDataBytes) {
 		return m.setLink(e, s)
 	}
+	if err == nil {
+		err = m.setLinkAttributes(e, s)
+	}
 	if schema := itemSchema(s.stacVersion); m.config.Event.Profile == profileItem && schema != "" {
 		e.Set(rawevent.AttrDataSchema, schema)
 	}
 	return err
+}
+
+// setLinkAttributes sets as attributes what the data of a link has, so that readers and mirrored fields find href and
+// producer in every profile.
+func (m *mapper) setLinkAttributes(e *rawevent.Event, s *subject) error {
+	producer, err := m.expand("producer", m.templates.producer, s)
+	if err != nil {
+		return err
+	}
+	e.Set("href", s.href)
+	if producer != "" { // CloudEvents forbids empty attributes
+		e.Set("producer", producer)
+	}
+	return nil
 }
 
 // setLink sets the data to a link to the subject.

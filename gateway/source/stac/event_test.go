@@ -201,3 +201,25 @@ func TestEventConfigRefuses(t *testing.T) {
 		}
 	}
 }
+
+// TestHrefAndProducerInEveryProfile: in the data of links, else as attributes, which an extension of the configuration
+// replaces.
+func TestHrefAndProducerInEveryProfile(t *testing.T) {
+	t.Parallel()
+	for _, profile := range profiles() {
+		data, got := makeEvent(t, sampleItem, opCreate, func(c *Config) { c.Event.Profile, c.Event.Producer = profile, "project-a" })
+		var members struct{ Href, Producer string }
+		if err := json.Unmarshal([]byte(data), &members); err != nil {
+			t.Fatal(err)
+		}
+		if members.Href+got["href"] == "" || members.Producer+got["producer"] != "project-a" {
+			t.Errorf("%s: %v %s", profile, got, data)
+		}
+	}
+	_, got := makeEvent(t, sampleItem, opCreate, func(c *Config) {
+		c.Event.Profile, c.Event.Extensions = profileItem, []ExtensionConfig{{"producer", "mine"}}
+	})
+	if got["producer"] != "mine" {
+		t.Errorf("%v", got)
+	}
+}

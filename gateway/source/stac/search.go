@@ -289,7 +289,8 @@ func (s *search) note(e source.Emission) {
 
 // isStale reports whether the note of an item that has not changed is to be renewed.
 func (s *search) isStale(found time.Time) bool {
-	return time.Since(found) > s.plan.refreshAfter() || s.provesPresence() && found.Before(s.started)
+	isAhead := found.After(s.now().Add(clockSlack)) // the clock was set back
+	return isAhead || time.Since(found) > s.plan.refreshAfter() || s.provesPresence() && found.Before(s.started)
 }
 
 // provesPresence reports whether what the search does not find is missing: then everything that it finds is noted.

@@ -214,6 +214,7 @@ func (s *watcher) poll(ctx context.Context) (err error) {
 		}
 	}()
 	s.health.reset()
+	s.noticeClock()
 	if s.kind != stacapi.KindCatalog { // a crawl counts for itself; most polls make none
 		s.searcher.found = 0
 	}

@@ -29,7 +29,7 @@ const exampleFile = "../config.example.yaml"
 var commentedKey = regexp.MustCompile(`(?m)^( *)# ([A-Za-z]+: .*)$`)
 
 // inPlaceOf is what is found where such a line stands in place of another key.
-var inPlaceOf = regexp.MustCompile(`\.(bbox|backfill\.start|from): |schemas\[\d\]: read the schema: open /etc/.*|ink: (the sink has more than one address|there are two addresses for dead letters)$`)
+var inPlaceOf = regexp.MustCompile(`\.(bbox|backfill\.start|from|fields): |schemas\[\d\]: read the schema: open /etc/.*|ink: (the sink has more than one address|there are two addresses for dead letters)$`)
 
 func readExample(t *testing.T) string {
 	t.Helper()

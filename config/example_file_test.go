@@ -29,7 +29,7 @@ const exampleFile = "../config.example.yaml"
 var commentedKey = regexp.MustCompile(`(?m)^( *)# ([A-Za-z]+: .*)$`)
 
 // inPlaceOf matches the findings about a line that is an alternative to another key.
-var inPlaceOf = regexp.MustCompile(`\.(bbox|backfill\.start|from): |schemas\[\d\]: read the schema: open /etc/.*|` +
+var inPlaceOf = regexp.MustCompile(`\.(bbox|backfill\.start|from|fields): |schemas\[\d\]: read the schema: open /etc/.*|` +
 	`ink: (the sink has more than one address|there are two addresses for dead letters)$`)
 
 func readExample(t *testing.T) string {

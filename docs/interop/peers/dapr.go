@@ -28,7 +28,7 @@ func newDapr() (peer, error) {
 	p := peer{
 		name:    "dapr",
 		version: "rebuilt with " + client,
-		how: "Rebuilt, the peer not run: the Go module proxy does not serve github.com/dapr/components-contrib. The envelopes follow " +
+		how: "Rebuilt, the peer not run: github.com/dapr/components-contrib does not compile beside this go-redis. The envelopes follow " +
 			"the rules of its pubsub/envelope.go, the fields those of its pubsub/redis/redis.go (read at c23900d), both by " +
 			"encoding/json and go-redis as there.",
 	}

@@ -94,8 +94,9 @@ func (c *RedisConfig) Validate(stream string) setting.Problems {
 		p.Add("layout", fmt.Sprintf("%q is not a layout", c.Layout), "write auto, "+strings.Join(layout.Names(), ", "))
 		return p
 	}
-	if c.checkFields(&p); len(p) > 0 {
-		return p
+	before := len(p)
+	if c.checkFields(&p); len(p) > before {
+		return p // the event needs the fields
 	}
 	if _, err := c.layout(c.Layout); err != nil || c.Event.Type == "" {
 		p.Add("event", cmp.Or(err, errors.New("the type is empty")).Error(),

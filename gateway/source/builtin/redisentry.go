@@ -74,6 +74,7 @@ func (c *RedisConfig) checkFields(p *setting.Problems) {
 		return
 	}
 	switch {
+	case c.Channel != "" && c.From != "": // reported already
 	case c.Channel != "":
 		p.Add("fields", "the messages of a channel have no fields", "remove fields, or read a stream")
 	case c.Layout == layout.RedpandaConnect && c.Fields.Data != "":

@@ -274,7 +274,11 @@ func (n *node) watchRedis(ctx context.Context) error {
 		}
 		if ctx.Err() == nil && time.Since(warned) > redisQuiet {
 			warned = time.Now()
-			n.log.Warn("redis cannot be reached, trying again; producers get 503 until it answers", "err", err)
+			if reason, isPermanent := gateway.DescribeRedis(err); isPermanent {
+				n.log.Error("redis refuses the gateway; producers get 503 until that is corrected", "reason", reason)
+			} else {
+				n.log.Warn("redis cannot be reached, trying again; producers get 503 until it answers", "err", err)
+			}
 		}
 		return false, nil
 	})

@@ -52,7 +52,11 @@ func newServe() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return failed(serve(c.Context(), loaded, log, c.ErrOrStderr()))
+			messages := c.ErrOrStderr()
+			if logFormat == formatJSON {
+				messages = io.Discard // every line is JSON; the log has the same
+			}
+			return failed(serve(c.Context(), loaded, log, messages))
 		},
 	}
 	c.Flags().StringVarP(&file, "config", "c", "", "configuration `FILE` in YAML, like config.example.yaml")
@@ -75,6 +79,7 @@ func serve(ctx context.Context, c *config.Config, log *slog.Logger, messages io.
 	if err != nil {
 		return err
 	}
+	log.Info("listening", "version", version(), "events", n.eventsURL, "operators", n.adminURL, "redis", n.redisURL)
 	n.describe(messages)
 	return n.run(ctx)
 }

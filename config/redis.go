@@ -20,7 +20,7 @@ type RedisConfig struct {
 	// URL is embedded (default: the gateway starts one), redis:// or rediss:// for a single server, unix:// for a
 	// socket, redis+sentinel://HOST:PORT,.../MASTER, or redis+cluster://HOST:PORT,...
 	URL string `mapstructure:"url"`
-	// DataDir is where the embedded Redis keeps its data; default streamgate-data beside the configuration file.
+	// DataDir is where the embedded Redis keeps its data; default streamgate-data in the working directory.
 	DataDir string `mapstructure:"dataDir"`
 	// PasswordFile is a file with the password, as an alternative to a password in the URL; default none.
 	PasswordFile string `mapstructure:"passwordFile"`

@@ -14,7 +14,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
 
-	"github.com/streamgate/streamgate/gateway/backoff"
 	"github.com/streamgate/streamgate/gateway/delivery"
 	"github.com/streamgate/streamgate/gateway/filter"
 	"github.com/streamgate/streamgate/gateway/ingress"
@@ -50,6 +49,7 @@ type Gateway struct {
 	maintainers []*stream.Maintainer
 	server      *ingress.Server
 	running     atomic.Bool
+	gates       *gates
 
 	deliveryMetrics *delivery.Metrics
 	streamMetrics   *stream.Metrics
@@ -62,6 +62,7 @@ func New(config Config, env Env) (*Gateway, error) {
 		areas: map[string]*filter.Board{}, deliveryMetrics: delivery.NewMetrics(env.Registry),
 		streamMetrics: stream.NewMetrics(env.Registry),
 	}
+	g.gates = newGates(config.streamNames())
 	var err error
 	if g.publisher, err = stream.NewPublisher(env.Redis, config.Streams, env.Logger, g.streamMetrics); err != nil {
 		return nil, err
@@ -133,17 +134,22 @@ func (g *Gateway) Publisher() *stream.Publisher { return g.publisher }
 // Listen opens the event listener, so that an address in use is known before anything runs. Run does so by itself.
 func (g *Gateway) Listen(ctx context.Context) (net.Addr, error) { return g.server.Listen(ctx) }
 
-// Ready returns nil when Redis answers and the group of every subscription exists, and otherwise what is missing.
+// Ready returns nil when Redis answers and the group of every subscription exists, and otherwise what is missing. Streams
+// that have a fault of their own are left to [Gateway.Faults], unless there is no other.
 func (g *Gateway) Ready(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, state.StepTimeout)
 	defer cancel()
 	if !g.running.Load() {
-		return errors.New("starting or shutting down")
+		return g.notStarted()
 	}
 	if err := g.env.Redis.Ping(ctx).Err(); err != nil {
-		return fmt.Errorf("redis does not answer: %w", err)
+		text, _ := DescribeRedis(err)
+		return fmt.Errorf("redis does not answer: %s", text)
 	}
 	for stream := range g.hubs {
+		if g.gates.fault(stream) != nil {
+			continue // see Faults
+		}
 		if readers := g.registry.of(stream); len(readers) > 0 {
 			if err := g.groupsExist(ctx, stream, readers); err != nil {
 				return err
@@ -168,24 +174,6 @@ func (g *Gateway) groupsExist(ctx context.Context, stream string, readers []*del
 				return fmt.Errorf("subscription %q has no consumer group (onGroupLost: fail)", s.Config().Name)
 			}
 			return fmt.Errorf("subscription %q has no consumer group yet", s.Config().Name)
-		}
-	}
-	return nil
-}
-
-// prepare creates the consumer groups, until that has succeeded or ctx ends. Nothing is taken in before: an event that came
-// earlier than the group of a new subscription, which begins at the end of its stream, would be delivered to nobody.
-func (g *Gateway) prepare(ctx context.Context) bool {
-	report := func(err error) {
-		g.env.Logger.Warn("cannot create the consumer groups, trying again; producers get 503 until then", "err", err)
-	}
-	return backoff.Policy{First: 50 * time.Millisecond, Max: time.Second}.Retry(ctx, report, g.ensureGroups) == nil
-}
-
-func (g *Gateway) ensureGroups(ctx context.Context) error {
-	for _, s := range g.registry.list() {
-		if err := s.Ensure(ctx); err != nil {
-			return fmt.Errorf("subscription %q: %w", s.Config().Name, err)
 		}
 	}
 	return nil
@@ -239,17 +227,27 @@ func (g *Gateway) Run(ctx context.Context) error {
 		hubs.Go(func() { _ = hub.Run(hubCtx) }) // it returns nil
 	}
 	stopMaintainers := func() {}
-	if g.prepare(runCtx) {
+	if g.prepare(runCtx, &subscriptions) {
 		stopMaintainers = g.maintain(runCtx)
 		subscriptions.Go(func() {
 			(&delivery.Inboxes{Redis: g.env.Redis, List: g.registry.list}).Run(runCtx, workCtx)
 		})
 		for _, s := range g.registry.list() {
-			subscriptions.Go(func() { s.Run(runCtx, workCtx) })
+			subscriptions.Go(func() {
+				if !g.gates.wait(runCtx, s.Config().Stream) {
+					s.Close()
+					return
+				}
+				s.Run(runCtx, workCtx)
+			})
 		}
 		subscriptions.Go(func() { g.applyChanges(runCtx, workCtx) })
 		for _, s := range g.sources {
-			sources.Go(func() { _ = s.Run(runCtx) }) // it returns nil
+			sources.Go(func() {
+				if g.gates.wait(runCtx, s.Block.Stream) {
+					_ = s.Run(runCtx) // it returns nil
+				}
+			})
 		}
 		g.setRunning(true)
 	}

@@ -118,7 +118,7 @@ func (f *deadFlags) each(ctx context.Context, dead *deadletter.Store, do func(*d
 	if err == nil || own != nil || ctx.Err() != nil {
 		return err
 	}
-	return fmt.Errorf("%w%s", err, redisRemedy)
+	return withRedisRemedy(err)
 }
 
 // errEnough ends a listing at --limit.
@@ -211,7 +211,7 @@ func newDeadShow() *cobra.Command {
 				return failed(fmt.Errorf("%w; to list the dead letters, run: streamgate deadletters list %s", err,
 					args[0]))
 			case err != nil:
-				return failed(fmt.Errorf("%w%s", err, redisRemedy))
+				return failed(withRedisRemedy(err))
 			}
 			var text strings.Builder
 			encoder := json.NewEncoder(&text)

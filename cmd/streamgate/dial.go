@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/streamgate/streamgate/config"
+	"github.com/streamgate/streamgate/gateway"
 	"github.com/streamgate/streamgate/protocol/redisstreams"
 )
 
@@ -27,6 +29,17 @@ func (f *redisFlags) register(c *cobra.Command) {
 const redisRemedy = "; is its Redis running? Name it with --redis, or run the command in the directory of the " +
 	"gateway " +
 	"if its Redis is embedded"
+
+// withRedisRemedy adds to an error of Redis what to do about it: if Redis has answered, it is running.
+func withRedisRemedy(err error) error {
+	if text, isPermanent := gateway.DescribeRedis(err); isPermanent {
+		return errors.New(text)
+	}
+	if redisstreams.IsReply(err) {
+		return err
+	}
+	return fmt.Errorf("%w%s", err, redisRemedy)
+}
 
 // dial returns a client, which the caller must close. It does no I/O with Redis.
 func (f *redisFlags) dial() (redis.UniversalClient, error) {

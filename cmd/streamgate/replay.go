@@ -102,7 +102,7 @@ func withRemedy(err error) error {
 	case errors.Is(err, state.ErrNoSubscription), errors.Is(err, replay.ErrRunning):
 		return failed(err)
 	default:
-		return failed(fmt.Errorf("%w%s", err, redisRemedy))
+		return failed(withRedisRemedy(err))
 	}
 }
 

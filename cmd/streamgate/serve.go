@@ -53,7 +53,11 @@ func newServe() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return failed(serve(c.Context(), loaded, log, c.ErrOrStderr()))
+			messages := c.ErrOrStderr()
+			if logFormat == formatJSON {
+				messages = io.Discard // every line is JSON; the log has the same
+			}
+			return failed(serve(c.Context(), loaded, log, messages))
 		},
 	}
 	c.Flags().StringVarP(&file, "config", "c", "", "configuration `FILE` in YAML, like config.example.yaml")
@@ -76,6 +80,7 @@ func serve(ctx context.Context, c *config.Config, log *slog.Logger, messages io.
 	if err != nil {
 		return err
 	}
+	log.Info("listening", "version", version(), "events", n.eventsURL, "operators", n.adminURL, "redis", n.redisURL)
 	n.describe(messages)
 	return n.run(ctx)
 }
@@ -275,7 +280,11 @@ func (n *node) watchRedis(ctx context.Context) error {
 		}
 		if ctx.Err() == nil && time.Since(warned) > redisQuiet {
 			warned = time.Now()
-			n.log.Warn("redis cannot be reached, trying again; producers get 503 until it answers", "err", err)
+			if reason, isPermanent := gateway.DescribeRedis(err); isPermanent {
+				n.log.Error("redis refuses the gateway; producers get 503 until that is corrected", "reason", reason)
+			} else {
+				n.log.Warn("redis cannot be reached, trying again; producers get 503 until it answers", "err", err)
+			}
 		}
 		return false, nil
 	})

@@ -77,7 +77,7 @@ func (f *sourceFlags) fail(ctx context.Context, err error) error {
 	if err == nil || ctx.Err() != nil {
 		return failed(err)
 	}
-	return failed(fmt.Errorf("%w%s", err, redisRemedy))
+	return failed(withRedisRemedy(err))
 }
 
 func newSourcesList() *cobra.Command {

@@ -20,7 +20,7 @@ func checkStream(ctx context.Context, client redis.UniversalClient, name string,
 	defer cancel()
 	found, err := client.Exists(ctx, name).Result()
 	if err != nil {
-		return failed(fmt.Errorf("look for stream %q: %w%s", name, err, redisRemedy))
+		return failed(fmt.Errorf("look for stream %q: %w", name, withRedisRemedy(err)))
 	}
 	var names []string
 	for i := range loaded.Gateway.Streams {

@@ -155,7 +155,7 @@ func (t *tailer) seek(ctx context.Context, from string) error {
 		defer cancel()
 		last, err := t.client.XRevRangeN(ctx, t.stream, "+", "-", 1).Result()
 		if err != nil {
-			return failed(fmt.Errorf("read stream %q: %w%s", t.stream, err, redisRemedy))
+			return failed(fmt.Errorf("read stream %q: %w", t.stream, withRedisRemedy(err)))
 		}
 		t.cursor = "0-0"
 		if len(last) == 1 {
@@ -180,7 +180,7 @@ func (t *tailer) run(ctx context.Context, noFollow bool, f func(*redisstreams.En
 			return nil
 		}
 		if err != nil {
-			return fmt.Errorf("%w%s", err, redisRemedy)
+			return withRedisRemedy(err)
 		}
 		for i := range entries {
 			if err := f(&entries[i]); err != nil {

@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -33,6 +34,8 @@ const (
 type Subject interface {
 	// Ready returns nil if the gateway can do its work, and otherwise the reason why it cannot.
 	Ready(ctx context.Context) error
+	// Faults returns what keeps single streams from working while the others do.
+	Faults() []string
 	// Subscriptions returns the state of each subscription.
 	Subscriptions() []delivery.Status
 	// Sources returns the state of each source.
@@ -44,7 +47,8 @@ var _ Subject = (*gateway.Gateway)(nil)
 // Handler returns the handler of these paths:
 //
 //   - /healthz: 200 while the process runs,
-//   - /readyz: 200 when Redis answers and every subscription has its consumer group, else 503 with the reason,
+//   - /readyz: 200 when Redis answers and every subscription has its consumer group, else 503 with the reason; 200 with a
+//     reason when single streams cannot be used and the others can,
 //   - /metrics: the metrics in the text format of Prometheus,
 //   - /api/v1/subscriptions: the state of each subscription on this replica, such as whether its circuit is open,
 //   - /api/v1/sources: the state of each source, such as how it watches and the progress of its backfills,
@@ -59,7 +63,7 @@ func Handler(subject Subject, metrics prometheus.Gatherer, source DeadLetterSour
 			write(w, http.StatusServiceUnavailable, "not ready", err.Error())
 			return
 		}
-		write(w, http.StatusOK, "ready", "")
+		write(w, http.StatusOK, "ready", strings.Join(subject.Faults(), "; "))
 	})
 	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /api/v1/subscriptions", func(w http.ResponseWriter, _ *http.Request) {

@@ -23,6 +23,8 @@ type readiness struct{ err error }
 
 func (r readiness) Ready(context.Context) error { return r.err }
 
+func (readiness) Faults() []string { return nil }
+
 func (r readiness) Sources(context.Context) ([]source.Status, error) {
 	return []source.Status{{Name: "watch", Type: "stac", Stream: "events", Running: true, SeenItems: 7}}, nil
 }

@@ -34,6 +34,8 @@ type outlet struct {
 	schemas  *schema.Set
 	lenient  bool        // towards events that are not valid
 	down     atomic.Bool // an outage of this stream has been logged
+
+	blocked atomic.Pointer[error] // why nothing is taken in; nil: it is
 }
 
 // NewPublisher returns a publisher into the streams of a valid configuration, of which there is at least one. It does no
@@ -122,10 +124,24 @@ func (p *Publisher) Check(stream string, event *rawevent.Event) []schema.Violati
 	return nil
 }
 
+// Block makes Publish and PublishBatch return an error for a stream that cannot be used, until it is called with nil. It
+// does not concern those that hold the stream's sender.
+func (p *Publisher) Block(stream string, reason error) {
+	if out := p.streams[stream]; out != nil && reason != nil {
+		out.blocked.Store(&reason)
+	} else if out != nil {
+		out.blocked.Store(nil)
+	}
+}
+
+// outlet returns the way into a stream that is known and not blocked.
 func (p *Publisher) outlet(stream string) (*outlet, error) {
 	out := p.streams[stream]
 	if out == nil {
 		return nil, fmt.Errorf("%w %q", ErrUnknown, stream)
+	}
+	if reason := out.blocked.Load(); reason != nil {
+		return nil, *reason
 	}
 	return out, nil
 }

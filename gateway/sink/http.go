@@ -207,7 +207,19 @@ func (s *httpSink) request(ctx context.Context, event *rawevent.Event) *http.Req
 	} else {
 		event.WriteHTTP(header)
 	}
+	passTrace(header, event)
 	return s.newRequest(ctx, header, body)
+}
+
+// passTrace makes the trace context that an event carries as extensions (CloudEvents distributed tracing) the headers of
+// W3C Trace Context as well, by which proxies and sinks continue the trace.
+func passTrace(header http.Header, event *rawevent.Event) {
+	for _, one := range [...][2]string{{"traceparent", "Traceparent"}, {"tracestate", "Tracestate"}} {
+		value, found := event.Attribute(one[0])
+		if found && value != "" && !strings.ContainsFunc(value, func(r rune) bool { return r < ' ' || r > '~' }) {
+			header[one[1]] = []string{value}
+		}
+	}
 }
 
 // newHeader returns what goes with every request, with room for n more.

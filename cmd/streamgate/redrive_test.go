@@ -366,7 +366,7 @@ func TestDeadLetterRedriveReplayRewind(t *testing.T) {
 		})
 		return line
 	}
-	if first := awaitLetter(0); !strings.Contains(first, `"code":422,"reason":"not today\n"`) ||
+	if first := awaitLetter(0); !strings.Contains(first, `"code":422,"reason":"422 Unprocessable Entity (text/plain): not today"`) ||
 		strings.Contains(first, "redriven") {
 		t.Errorf("the first dead letter is %s", first)
 	}

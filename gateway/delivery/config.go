@@ -83,6 +83,9 @@ type Spec struct {
 	// attempts of every event; count is Knative's rule, by which each failure counts, so that an outage that is longer than
 	// the retries ends in dead letters.
 	Outages string `mapstructure:"outages"`
+	// PlainJSON says which JSON data are declared as application/json in formats json and batch, because several SDKs read
+	// no other type there: geo (default) is application/geo+json, all is every type that ends with +json, none is none.
+	PlainJSON string `mapstructure:"plainJson"`
 	// Batch is for format batch.
 	Batch sink.BatchConfig `mapstructure:"batch"`
 	// DeadLetterSink is where events go that cannot be delivered; default is a stream beside the subscription's.
@@ -106,7 +109,8 @@ func NewConfig() Config {
 			Retry: 10, BackoffPolicy: "exponential", BackoffDelay: setting.Duration(time.Second), MaxDelay: setting.Duration(5 * time.Minute),
 			RetryAfterMax: setting.Duration(15 * time.Minute), Timeout: setting.Duration(30 * time.Second), Format: sink.FormatBinary,
 			Replies: sink.RepliesLenient, Outages: outagesPause,
-			Batch: sink.BatchConfig{MaxEvents: 100, MaxDelay: setting.Duration(100 * time.Millisecond)},
+			PlainJSON: sink.PlainGeoJSON,
+			Batch:     sink.BatchConfig{MaxEvents: 100, MaxDelay: setting.Duration(100 * time.Millisecond)},
 		},
 	}
 }
@@ -184,6 +188,9 @@ func (c *Spec) validate() setting.Problems {
 	}
 	if c.Replies != sink.RepliesLenient && c.Replies != sink.RepliesStrict {
 		p.Add("replies", fmt.Sprintf("%q is not a way to read replies", c.Replies), "write lenient or strict")
+	}
+	if !slices.Contains([]string{sink.PlainGeoJSON, sink.PlainAllJSON, sink.PlainNoJSON}, c.PlainJSON) {
+		p.Add("plainJson", fmt.Sprintf("%q is not a choice of media types", c.PlainJSON), "write geo, all or none")
 	}
 	if c.Outages != outagesPause && c.Outages != outagesCount {
 		p.Add("outages", fmt.Sprintf("%q is not a way to treat outages", c.Outages), "write pause or count")

@@ -379,12 +379,13 @@ func (d *dispatcher) prepare(ctx context.Context, entry *redisstreams.Delivery) 
 	return job{Item: item, delivery: entry}, true
 }
 
-// matches applies the filters. What they cannot be evaluated on is not delivered, and counted.
+// matches applies the filters. An expression that cannot be evaluated on the event is false, and counted.
 func (d *dispatcher) matches(event *rawevent.Event, entry string) bool {
 	ok, err := d.filter.Matches(event, entry)
 	if err != nil {
 		d.metrics.filterErrors.WithLabelValues(d.config.Name).Inc()
-		d.log.Debug("a filter cannot be evaluated on an event, which is not delivered", "entry_id", entry, "err", err)
+		d.log.Debug("a filter expression cannot be evaluated on an event, and counts as false", "entry_id", entry, "passes", ok,
+			"err", err)
 	}
 	return ok
 }

@@ -166,7 +166,7 @@ func (s *Subscription) newSink() (sink.Sink, error) {
 	o := sink.Options{
 		Format: c.Delivery.Format, Batch: c.Delivery.Batch, Timeout: c.Delivery.Timeout.Std(),
 		MaxRetryAfter: c.Delivery.RetryAfterMax.Std(), Connections: c.Concurrency, Replies: c.replies(),
-		UserAgent: s.env.UserAgent, Logger: s.log, Redis: s.env.Redis, Group: state.GroupName(c.Name),
+		PlainJSON: c.Delivery.PlainJSON, UserAgent: s.env.UserAgent, Logger: s.log, Redis: s.env.Redis, Group: state.GroupName(c.Name),
 	}
 	if c.Sink.Stream != "" {
 		target, err := s.env.stream(c.Sink.Stream)
@@ -194,7 +194,7 @@ func (s *Subscription) newDeadSink() (sink.Sink, error) {
 	}
 	return sink.New(&sink.Config{URI: delivery.DeadLetterSink.URI, Guard: s.config.Sink.Guard}, sink.Options{
 		Format: format, Timeout: delivery.Timeout.Std(), MaxRetryAfter: delivery.RetryAfterMax.Std(),
-		Connections: s.config.Concurrency, UserAgent: s.env.UserAgent, Logger: s.log,
+		Connections: s.config.Concurrency, PlainJSON: delivery.PlainJSON, UserAgent: s.env.UserAgent, Logger: s.log,
 	})
 }
 

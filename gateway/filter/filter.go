@@ -117,8 +117,9 @@ func checkCESQL(text string) error {
 	return expression.CheckFilter()
 }
 
-// predicate says whether the event of an entry matches. With an error it does not: a filter that cannot be evaluated lets
-// nothing through, also under not. It does not allocate, but for some expressions, and for areas once for each entry.
+// predicate says whether the event of an entry matches. An error says that an expression in it could not be evaluated, and
+// was therefore false (Subscriptions API, dialect sql), so that not over it is true; the error is for counting, and does not
+// change the result. A predicate does not allocate, but for some expressions, and for areas once for each entry.
 type predicate func(e *rawevent.Event, entry string) (bool, error)
 
 // Filter is a compiled list of filters, all of which must match; an empty list matches everything. It is safe for concurrent
@@ -146,7 +147,8 @@ func Compile(filters []Config, board *Board) (*Filter, error) {
 // MayMatch reports false where the event of an entry, if the entry holds a valid one, does not match; see [prefilter].
 func (f *Filter) MayMatch(entry *redisstreams.Entry) bool { return f.prefilter.passes(entry) }
 
-// Matches reports whether the event of an entry matches. With an error it does not.
+// Matches reports whether the event of an entry matches. An expression that cannot be evaluated on the event is false, and
+// not over it true; the error tells of the first one, whatever the result is.
 func (f *Filter) Matches(event *rawevent.Event, entry string) (bool, error) {
 	return f.matches(event, entry)
 }
@@ -177,12 +179,17 @@ func (c *filterCompiler) all(filters []Config) (predicate, error) {
 		return compiled[0], nil
 	}
 	return func(e *rawevent.Event, entry string) (bool, error) {
+		var failure error
 		for _, p := range compiled {
-			if ok, err := p(e, entry); !ok {
+			ok, err := p(e, entry)
+			if !ok {
 				return false, err
 			}
+			if failure == nil {
+				failure = err
+			}
 		}
-		return true, nil
+		return true, failure
 	}, nil
 }
 
@@ -232,7 +239,7 @@ func (c *filterCompiler) compileNot(f *Config) (predicate, error) {
 	}
 	return func(e *rawevent.Event, entry string) (bool, error) {
 		ok, err := inner(e, entry)
-		return err == nil && !ok, err
+		return !ok, err
 	}, nil
 }
 
@@ -260,7 +267,7 @@ func anyOf(alternatives []predicate) predicate {
 		for _, alternative := range alternatives {
 			ok, err := alternative(e, entry)
 			if ok {
-				return true, nil
+				return true, err
 			}
 			if failure == nil {
 				failure = err

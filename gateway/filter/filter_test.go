@@ -100,8 +100,8 @@ func compiled(filters []Config) *Filter {
 	return f
 }
 
-// TestFilterErrors: what cannot be evaluated lets nothing through, under not neither, and is an error unless something else
-// has decided.
+// TestFilterErrors: an expression that cannot be evaluated is false, so that not over it is true, as the Subscriptions API
+// has it; and the error is told unless something else has decided.
 func TestFilterErrors(t *testing.T) {
 	t.Parallel()
 	failing := Config{CESQL: "INT(nosuch) = 1"}
@@ -112,7 +112,11 @@ func TestFilterErrors(t *testing.T) {
 		ok, isError bool
 	}{
 		"alone":                    {failing, false, true},
-		"not":                      {Config{Not: &failing}, false, true},
+		"not":                      {Config{Not: &failing}, true, true},
+		"not in all":               {Config{All: []Config{{Not: &failing}, yes}}, true, true},
+		"not in any":               {Config{Any: []Config{no, {Not: &failing}}}, true, true},
+		"not over any":             {Config{Not: &Config{Any: []Config{failing, no}}}, true, true},
+		"not over all":             {Config{Not: &Config{All: []Config{yes, failing}}}, true, true},
 		"not not":                  {Config{Not: &Config{Not: &failing}}, false, true},
 		"any with what matches":    {Config{Any: []Config{failing, yes}}, true, false},
 		"any with what does not":   {Config{Any: []Config{failing, no}}, false, true},

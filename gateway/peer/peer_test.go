@@ -81,7 +81,9 @@ func TestAnswers(t *testing.T) {
 					header.Set(name, value)
 				}
 			}
-			answer := peer.Read(response(t, c.status, header, c.body))
+			sent := response(t, c.status, header, c.body)
+			defer func() { _ = sent.Body.Close() }()
+			answer := peer.Read(sent)
 			if got := answer.Describe(); got != c.want {
 				t.Errorf("%s\nwant %s", got, c.want)
 			}

@@ -186,12 +186,13 @@ func (r *replayRun) step(ctx context.Context, entries []redisstreams.Entry) (don
 		r.Looked++
 		r.Cursor = entries[i].ID
 		event, err := entries[i].Event()
-		matched := false
+		var matched bool
+		var unevaluated error // of the filter, which may match all the same
 		if err == nil {
-			matched, err = r.filter.Matches(&event, entries[i].ID)
+			matched, unevaluated = r.filter.Matches(&event, entries[i].ID)
 		}
 		switch {
-		case err != nil:
+		case err != nil, unevaluated != nil && !matched:
 			r.Skipped++
 		case matched:
 			event.Set(attrReplay, r.Name())

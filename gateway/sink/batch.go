@@ -71,7 +71,7 @@ func (s *batchSink) Deliver(ctx context.Context, item *Item) Outcome {
 	if len(item.Event.Attributes) == 0 { // in a format that is not understood, which has no place in a batch
 		return s.httpSink.Deliver(ctx, item)
 	}
-	b, at := s.join(s.overridden(&item.Event).AppendJSON(nil))
+	b, at := s.join(s.plain(s.overridden(&item.Event)).AppendJSON(nil))
 	if at == 0 {
 		s.send(ctx, b)
 	}

@@ -3,6 +3,7 @@ package sink
 import (
 	"crypto/x509"
 	"fmt"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -135,6 +136,10 @@ func (c *Config) validateRequests() setting.Problems {
 	}
 	if c.WebHook != nil {
 		p.AddAll("webHook", c.WebHook.Check())
+		if u, err := url.Parse(c.URI); err == nil && u.Scheme == "http" && !c.WebHook.Insecure && !isLoopback(u.Hostname()) {
+			p.Add("uri", "the web hook has no encryption: a web hook on another machine must use https",
+				"write https://, or set webHook.insecure: true if plain http is meant, as within a cluster")
+		}
 	}
 	p = append(p, c.validateHeaders()...)
 	u, err := url.Parse(c.URI)
@@ -143,6 +148,12 @@ func (c *Config) validateRequests() setting.Problems {
 	}
 	slices.SortStableFunc(p, func(a, b setting.Problem) int { return strings.Compare(a.Path, b.Path) })
 	return p
+}
+
+// isLoopback reports whether a host is this machine.
+func isLoopback(host string) bool {
+	addr, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && addr.Unmap().IsLoopback()
 }
 
 func (c *Config) validateHeaders() setting.Problems {

@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/streamgate/streamgate/gateway/webhook"
 )
 
 // TestHeaders: those of the configuration go with every request, and the file of one is read each time.
@@ -68,6 +70,49 @@ func TestHeaderRules(t *testing.T) {
 	} {
 		if p := c.config.Validate(); len(p) != 1 || !strings.HasSuffix(p[0].Path, c.path) {
 			t.Errorf("%s: %v, want a problem with %s", name, p, c.path)
+		}
+	}
+}
+
+// TestWebHooksUseHTTPS, unless they are on this machine, or plain HTTP is meant.
+func TestWebHooksUseHTTPS(t *testing.T) {
+	t.Parallel()
+	for uri, refused := range map[string]bool{
+		"https://example.com/": false, "http://localhost:9000/": false, "http://127.0.0.2/": false, "http://[::1]:1/": false,
+		"http://example.com/": true, "http://10.0.0.1/": true, "http://localhost.example.com/": true,
+	} {
+		c := Config{URI: uri, WebHook: &webhook.SenderConfig{Origin: "gateway.example.com"}}
+		if p := c.Validate(); (len(p) > 0) != refused || refused && p[0].Path != "uri" {
+			t.Errorf("%s: %v", uri, p)
+		}
+		c.WebHook.Insecure = true
+		if p := c.Validate(); len(p) > 0 {
+			t.Errorf("%s is meant: %v", uri, p)
+		}
+	}
+}
+
+// TestTraceContext: the extension of an event is also the header by which proxies and sinks continue its trace.
+func TestTraceContext(t *testing.T) {
+	t.Parallel()
+	const parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+	for _, format := range []string{FormatBinary, FormatJSON} {
+		got := make(chan http.Header, 1)
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body)
+			got <- r.Header
+			w.WriteHeader(http.StatusNoContent)
+		}))
+		t.Cleanup(server.Close)
+		s, _ := sinkOf(t, server.URL, func(o *Options) { o.Format = format })
+		item := anItem("1")
+		item.Event.Set("traceparent", parent)
+		item.Event.Set("tracestate", "a=\u00e9") // not for a header
+		if o := s.Deliver(context.Background(), item); o.Verdict() != Delivered {
+			t.Fatal(o.Describe())
+		}
+		if header := <-got; header.Get("Traceparent") != parent || header.Get("Tracestate") != "" {
+			t.Errorf("%s: %v", format, header)
 		}
 	}
 }

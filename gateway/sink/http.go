@@ -37,6 +37,7 @@ type httpSink struct {
 	headerFiles []HeaderConfig
 	overrides   []rawevent.Attribute // of every event
 	structure   bool
+	plainJSON   string // see [Options]
 	timeout     time.Duration
 	transport   *http.Transport
 	fresh       *http.Transport // opens a connection for each request; see roundTrip
@@ -52,7 +53,7 @@ func newHTTPSink(c *Config, o *Options) (*httpSink, error) {
 		return nil, errors.New("the sink's address cannot be parsed") // the parser's error repeats it, with its password
 	}
 	s := &httpSink{
-		structure: o.Format == FormatJSON, timeout: o.Timeout, userAgent: o.UserAgent, maxAfter: o.MaxRetryAfter,
+		structure: o.Format == FormatJSON, plainJSON: o.PlainJSON, timeout: o.Timeout, userAgent: o.UserAgent, maxAfter: o.MaxRetryAfter,
 		tokenFile: c.TokenFile, transport: newTransport(target, c, o), fresh: newTransport(target, c, o),
 	}
 	s.fresh.DisableKeepAlives = true
@@ -202,11 +203,23 @@ func (s *httpSink) request(ctx context.Context, event *rawevent.Event) *http.Req
 	// inner one. So must one without data to a web hook, which is owed a payload (section 2.1). One without attributes is such an encoded event, in a format that is not understood, and goes as it is.
 	if len(event.Attributes) > 0 && (s.structure || s.webHook != nil && len(event.Data) == 0 || rawevent.ModeOf(event.DataContentType) != rawevent.Binary) {
 		header["Content-Type"] = []string{rawevent.MediaTypeJSON}
-		body = event.AppendJSON(nil)
+		body = s.plain(event).AppendJSON(nil)
 	} else {
 		event.WriteHTTP(header)
 	}
+	passTrace(header, event)
 	return s.newRequest(ctx, header, body)
+}
+
+// passTrace makes the trace context that an event carries as extensions (CloudEvents distributed tracing) the headers of
+// W3C Trace Context as well, by which proxies and sinks continue the trace.
+func passTrace(header http.Header, event *rawevent.Event) {
+	for _, one := range [...][2]string{{"traceparent", "Traceparent"}, {"tracestate", "Tracestate"}} {
+		value, found := event.Attribute(one[0])
+		if found && value != "" && !strings.ContainsFunc(value, func(r rune) bool { return r < ' ' || r > '~' }) {
+			header[one[1]] = []string{value}
+		}
+	}
 }
 
 // newHeader returns what goes with every request, with room for n more.

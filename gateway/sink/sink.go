@@ -45,6 +45,7 @@ const (
 type Options struct {
 	Format        string        // of HTTP requests: FormatBinary (default), FormatJSON or FormatBatch
 	Batch         BatchConfig   // for FormatBatch
+	PlainJSON     string        // for FormatJSON and FormatBatch: PlainGeoJSON, PlainAllJSON, or PlainNoJSON (default)
 	Timeout       time.Duration // of one attempt
 	MaxRetryAfter time.Duration // bounds what the sink may ask for with Retry-After
 	Connections   int           // how many requests are made at once at most

@@ -28,6 +28,9 @@ type SenderConfig struct {
 	// Rate is how many requests a minute are asked for; default 0, which leaves it to the sink. What it grants is kept, by
 	// each replica.
 	Rate int `mapstructure:"rate"`
+	// Insecure permits an address with http on another machine, although a web hook must use HTTPS (section 2.1): everybody
+	// on the way can read the events, and the credentials that go with them. Default false.
+	Insecure bool `mapstructure:"insecure"`
 }
 
 // Check returns everything that is wrong.

@@ -121,7 +121,8 @@ func checkHost(s string, portOptional bool) (string, error) {
 		host = "localhost"
 	}
 	isOther := func(r rune) bool {
-		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-._:", r)) && r < 0x80
+		isAllowed := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-._:", r)
+		return !isAllowed && r < 0x80
 	}
 	if host == "" || !isIPv6 && strings.ContainsFunc(host, isOther) {
 		return "", &addressError{"not a valid Redis address: a host name has characters other than letters, digits, - and .", encodePassword}

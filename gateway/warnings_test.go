@@ -48,7 +48,7 @@ func TestWarningsOfFilters(t *testing.T) {
 			s := delivery.NewConfig()
 			s.Name, s.Stream, s.Filters = "sub", "S", c.filters
 			config.Subscriptions = []delivery.Config{s}
-			got := (*gateway.Config)(&config).Warnings()
+			got := config.Warnings()
 			if c.want == "" && len(got) > 0 || c.want != "" && (len(got) != 1 || !strings.Contains(got[0], c.want)) {
 				t.Errorf("%q, want %q", got, c.want)
 			}

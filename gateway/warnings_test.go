@@ -4,7 +4,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/streamgate/streamgate/gateway"
 	"github.com/streamgate/streamgate/gateway/delivery"
 	"github.com/streamgate/streamgate/gateway/filter"
 	"github.com/streamgate/streamgate/gateway/source"

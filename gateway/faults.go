@@ -41,7 +41,7 @@ func isOfOneStream(err error) bool {
 }
 
 // gates says which streams have all of their consumer groups, so that events may be taken in: those that came earlier
-// than the group of a new subscription, which begins at the end of its stream, would be delivered to nobody. It is safe
+// than the group of a new subscription, which begins at the end of its stream, would not be delivered to it. It is safe
 // for concurrent use.
 type gates struct {
 	mu     sync.Mutex

@@ -29,7 +29,7 @@ func (g *Gateway) Sources(ctx context.Context) ([]source.Status, error) {
 
 // DeadLetters returns the dead letters of the subscriptions to a configured stream: those that they store by default, or in
 // the stream dead, where one of them names it now ("" is the default). Anything else is [stream.ErrUnknown] or
-// [deadletter.ErrOtherStream], so that nobody discards ordinary events with it.
+// [deadletter.ErrOtherStream], so that ordinary events are never discarded with it.
 func (g *Gateway) DeadLetters(streamName, dead string) (*deadletter.Store, error) {
 	if !slices.ContainsFunc(g.config.Streams, func(s stream.Config) bool { return s.Name == streamName }) {
 		return nil, fmt.Errorf("%w %q", stream.ErrUnknown, streamName)

@@ -28,7 +28,7 @@ const (
 
 // Errors of [Store].
 var (
-	// ErrNoDeadLetter: there is none of that id, or not any more.
+	// ErrNotFound: there is no dead letter with that id, or not any more.
 	ErrNotFound = errors.New("there is no such dead letter")
 	// ErrNotRedrivable: the dead letter does not say whose delivery failed, or it holds an entry that never was an event.
 	ErrNotRedrivable = errors.New("this dead letter cannot be delivered again")
@@ -87,7 +87,7 @@ type Filter struct {
 	Until time.Time `json:"until,omitzero"`
 }
 
-// Validate returns what no dead letter can match, so that a slip of the pen is not taken for "none found".
+// Validate returns what no dead letter can match, so that a typing error is not taken for "none found".
 func (f *Filter) Validate() setting.Problems {
 	var p setting.Problems
 	if f.Code != "" && !regexp.MustCompile(`^(none|-1|[1-9]xx|[1-9][0-9]{2})$`).MatchString(f.Code) {
@@ -102,7 +102,7 @@ func (f *Filter) Validate() setting.Problems {
 		}
 	}
 	if !f.Since.IsZero() && !f.Until.IsZero() && !f.Since.Before(f.Until) {
-		p.Add("until", fmt.Sprintf("%s is not behind since", f.Until.Format(time.RFC3339)), "write a later time")
+		p.Add("until", fmt.Sprintf("%s is not later than since", f.Until.Format(time.RFC3339)), "write a later time")
 	}
 	return p
 }
@@ -220,7 +220,7 @@ func (d *Store) Get(ctx context.Context, id string) (Letter, error) {
 
 func deadLetterOf(entry *redisstreams.Entry) Letter {
 	event, err := entry.Event()
-	if err != nil { // somebody else has written it
+	if err != nil { // another program has written it
 		event = MalformedEvent(entry)
 	}
 	number := func(name string) int {
@@ -246,7 +246,7 @@ func deadLetterOf(entry *redisstreams.Entry) Letter {
 //	KEYS[1] dead letters, KEYS[2] inbox; ARGV[1] entry, ARGV[2...] fields of the event
 //	returns nil if the dead letter is not there any more
 //
-// It is a script because somebody else may move or discard it at the same time.
+// It is a script because another operator may move or discard it at the same time.
 var redriveScript = redis.NewScript(`
 if #redis.call('XRANGE', KEYS[1], ARGV[1], ARGV[1]) == 0 then return false end
 local id = redis.call('XADD', KEYS[2], '*', unpack(ARGV, 2))
@@ -255,8 +255,9 @@ return id`)
 
 // Redrive puts the event of a dead letter into the inbox of the subscription whose delivery failed, and takes the dead
 // letter away. The event then carries the attribute redrive, so that a second failure can be told from the first. It waits
-// while the inbox is full. Where the subscription is no more, that is [state.ErrNoSubscription]. In a Cluster, where the dead letters are in another slot than the inbox, a crash between the two
-// steps delivers the event and keeps the dead letter.
+// while the inbox is full. If the subscription does not exist any
+// more, that is [state.ErrNoSubscription]. In a Cluster, if the dead letters are in another slot than the inbox, a crash
+// between the two steps delivers the event and keeps the dead letter.
 func (d *Store) Redrive(ctx context.Context, letter *Letter) error {
 	if letter.Subscription == "" || letter.Stream == "" || letter.Type == typeMalformed {
 		return fmt.Errorf("%w: %s", ErrNotRedrivable, letter.ID)

@@ -29,7 +29,7 @@ const (
 )
 
 // circuit tells an outage of a sink from the failure of an event. While it is not closed, reading pauses and failed
-// attempts are not counted against their events, so that an outage of any length uses up nobody's retries.
+// attempts are not counted against their events, so that an outage of any length uses up no retries.
 //
 // What opens it is a row of failures without a success between them. That the sink cannot be reached or says that it is
 // unavailable (no response, 429, 502, 503, 504) is its own failure, whichever event meets it. Any other failure (500, say)
@@ -144,7 +144,7 @@ func (c *circuit) askedFor() time.Duration {
 }
 
 // snapshot returns what a replica that starts should know: an outage of the sink. A row of failures that may be those of
-// the events opens the circuit, too, but is no reason to begin with an open one.
+// the events opens the circuit, too, but does not make a restarted replica begin with an open one.
 func (c *circuit) snapshot() state.Pause {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -35,14 +35,14 @@ type Config struct {
 	// duration before now.
 	StartFrom string `mapstructure:"startFrom"`
 	// OnGroupLost is where the consumer group goes on when it has disappeared: resume (default), behind what was
-	// acknowledged; earliest; latest; or fail: not before somebody has made it again.
+	// acknowledged; earliest; latest; or fail: not before it has been created again by hand.
 	OnGroupLost string `mapstructure:"onGroupLost"`
 	// Forget lets retention remove what this subscription has not acknowledged; default false.
 	Forget bool `mapstructure:"forget"`
 	// Order is none (default), or byKey: events of one key (the extension partitionkey, else the subject) are delivered one
 	// after the other, in the order of the stream, by one replica at a time; events without a key are not ordered.
 	Order string `mapstructure:"order"`
-	// RateLimit is how many deliveries a second a replica begins at most; default 0, which is no limit.
+	// RateLimit is how many deliveries a second a replica begins at most; default 0, unlimited.
 	RateLimit float64 `mapstructure:"rateLimit"`
 	// MaxParked is how many events of a replica may wait for their next attempt, or for others of their key, before it
 	// stops reading; default 10000. They hold no worker, and of their bytes only the id.
@@ -119,7 +119,7 @@ func NewConfig() Config {
 func (c *Config) Validate() setting.Problems {
 	var p setting.Problems
 	if !setting.ValidName(c.Name) {
-		p.Add("name", fmt.Sprintf("%q is no name", c.Name), setting.NameRemedy)
+		p.Add("name", fmt.Sprintf("%q is not a valid name", c.Name), setting.NameRemedy)
 	}
 	for i := range c.Filters {
 		p.AddAll(fmt.Sprintf("filters[%d]", i), c.Filters[i].Validate())
@@ -129,10 +129,10 @@ func (c *Config) Validate() setting.Problems {
 	}
 	p.AddAll("sink", c.Sink.Validate())
 	if c.Order != orderNone && c.Order != orderByKey {
-		p.Add("order", fmt.Sprintf("%q is no order", c.Order), "write none or byKey")
+		p.Add("order", fmt.Sprintf("%q is not an order of delivery", c.Order), "write none or byKey")
 	}
 	if !slices.Contains(onLostPolicies(), c.OnGroupLost) {
-		p.Add("onGroupLost", fmt.Sprintf("%q is no position to go on at", c.OnGroupLost), "write "+strings.Join(onLostPolicies(), ", "))
+		p.Add("onGroupLost", fmt.Sprintf("%q is not a policy for a lost group", c.OnGroupLost), "write "+strings.Join(onLostPolicies(), ", "))
 	}
 	if c.RateLimit != 0 && !(c.RateLimit > 0 && c.RateLimit <= maxRateLimit) { // not a number is neither
 		p.Add("rateLimit", fmt.Sprintf("%g is not between 0 and %d", c.RateLimit, maxRateLimit), "set deliveries a second, or 0 for no limit")
@@ -159,7 +159,7 @@ func (c *Spec) validate() setting.Problems {
 		p.Add("retry", fmt.Sprintf("%d is not between 0 and 1000", c.Retry), "set how often to try again, like 10")
 	}
 	if c.BackoffPolicy != "exponential" && c.BackoffPolicy != "linear" {
-		p.Add("backoffPolicy", fmt.Sprintf("%q is no policy", c.BackoffPolicy), "write exponential or linear")
+		p.Add("backoffPolicy", fmt.Sprintf("%q is not a backoff policy", c.BackoffPolicy), "write exponential or linear")
 	}
 	if c.BackoffDelay <= 0 {
 		p.Add("backoffDelay", fmt.Sprintf("%s is not positive", c.BackoffDelay), "set a time like PT1S")
@@ -175,7 +175,7 @@ func (c *Spec) validate() setting.Problems {
 	}
 	if u, err := url.Parse(c.DeadLetterSink.URI); c.DeadLetterSink.URI != "" && (err != nil || u.Host == "" ||
 		u.Scheme != "http" && u.Scheme != "https" || !setting.ValidPort(u.Port())) {
-		p.Add("deadLetterSink.uri", "this is no http or https address", "write an address like http://localhost:9000/, or name a stream")
+		p.Add("deadLetterSink.uri", "this is not an http or https address", "write an address like http://localhost:9000/, or name a stream")
 	}
 	if c.DeadLetterSink.URI != "" && c.DeadLetterSink.Stream != "" {
 		p.Add("deadLetterSink", "there are two addresses for dead letters", "keep stream or uri")
@@ -184,7 +184,7 @@ func (c *Spec) validate() setting.Problems {
 		p.Add("timeout", fmt.Sprintf("%s is not positive", c.Timeout), "set a time like PT30S")
 	}
 	if !slices.Contains([]string{sink.FormatBinary, sink.FormatJSON, sink.FormatBatch}, c.Format) {
-		p.Add("format", fmt.Sprintf("%q is no format", c.Format), "write binary, json or batch")
+		p.Add("format", fmt.Sprintf("%q is not a format", c.Format), "write binary, json or batch")
 	}
 	if c.Replies != sink.RepliesLenient && c.Replies != sink.RepliesStrict {
 		p.Add("replies", fmt.Sprintf("%q is not a way to read replies", c.Replies), "write lenient or strict")

@@ -149,7 +149,7 @@ func (d *dispatcher) dispatch(ctx context.Context, start func(*job)) {
 		for i := range jobs {
 			select {
 			case d.jobs <- &jobs[i]:
-			default: // nobody is idle
+			default: // no worker is idle
 				start(&jobs[i])
 			}
 		}
@@ -329,7 +329,7 @@ func (d *dispatcher) again(
 	d.down = false
 	d.recorder.release(without(ids, batch))
 	if d.keys != nil {
-		for _, id := range without(ids, batch) { // trimmed, or taken over by somebody else: the next of their keys goes on
+		for _, id := range without(ids, batch) { // trimmed, or taken over by another replica: the next of their keys goes on
 			d.keys.leave(id)
 		}
 	}

@@ -205,7 +205,7 @@ func (s *Subscription) Config() *Config { return &s.config }
 func (s *Subscription) Group() string { return state.GroupName(s.config.Name) }
 
 // Ensure creates the consumer group, and the stream, where they do not exist. A group that is lost and must not be created
-// anew (onGroupLost: fail) is no error here: the subscription says so when it runs.
+// anew (onGroupLost: fail) is not an error here: the subscription says so when it runs.
 func (s *Subscription) Ensure(ctx context.Context) error {
 	if err := s.member.consumer.Ensure(ctx); err != nil && !errors.Is(err, redisstreams.ErrGroupLost) {
 		return err

@@ -54,7 +54,7 @@ func (w *worker) work(ctx context.Context, j *job) {
 	}
 	started := time.Now()
 	o := w.sink.Deliver(ctx, item)
-	if o.Gone || ctx.Err() != nil && o.Code == sink.NoResponse { // cut off by the shutdown, which is no failure of the event
+	if o.Gone || ctx.Err() != nil && o.Code == sink.NoResponse { // cut off by the shutdown, not a failure of the event
 		w.giveUp(j)
 		if o.Gone {
 			w.retryAt(j.Entry, time.Now()) // reading it again finds out who has it

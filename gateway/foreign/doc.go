@@ -1,6 +1,6 @@
 // Package foreign reads text that other programs wrote: answers of HTTP servers, files, streams of lines, secrets. Such
 // text is nearly always UTF-8 without decoration, and the rest is the same everywhere: a byte order mark, UTF-16 from
-// Windows, ISO-8859-1 from old servers, a compressed body that nobody asked for, NaN from Python.
+// Windows, ISO-8859-1 from old servers, a compressed body that was not asked for, NaN from Python.
 //
 // Whatever comes out of this package is valid UTF-8 without a byte order mark, unpacked and bounded in size. Text that
 // cannot be brought into that form is refused with an [*Error] that says why, in words for the operator of a gateway:

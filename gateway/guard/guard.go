@@ -11,7 +11,7 @@ import (
 	"syscall"
 )
 
-// Guard keeps requests whose address somebody else has chosen away from what is not public: this machine, the
+// Guard keeps requests whose address a stranger has chosen away from what is not public: this machine, the
 // private network, the metadata service of a cloud. It looks at the address that a name has led to, in the moment of the
 // connection, so that a name which leads elsewhere later does not get around it.
 type Guard struct {

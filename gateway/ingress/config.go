@@ -12,7 +12,7 @@ import (
 type Config struct {
 	// Address is host:port to listen on; default 127.0.0.1:8080. Port 0 takes a free one.
 	Address string `mapstructure:"address"`
-	// AllowAnonymous permits an address other than loopback, where anybody who reaches it can publish; default false.
+	// AllowAnonymous permits an address other than loopback, where anyone who can reach it can publish; default false.
 	AllowAnonymous bool `mapstructure:"allowAnonymous"`
 	// MaxEventBytes is the size of the largest event that is accepted; default 1 MiB.
 	MaxEventBytes int `mapstructure:"maxEventBytes"`

@@ -47,7 +47,7 @@ const (
 
 type connectionKey struct{}
 
-// connectionOf returns the connection of a request, or nil if the handler belongs to somebody else's server.
+// connectionOf returns the connection of a request, or nil if the handler belongs to another server.
 func connectionOf(r *http.Request) *connection {
 	c, _ := r.Context().Value(connectionKey{}).(*connection)
 	return c

@@ -24,11 +24,11 @@ const attrReplay = "replay"
 // so that they do not come in bursts.
 const replayBatch = 100
 
-// ErrRunning is returned when somebody else has moved the cursor of the replay in the meantime.
-var ErrRunning = errors.New("this replay is run by somebody else at the same time")
+// ErrRunning is returned when another run has moved the cursor of the replay in the meantime.
+var ErrRunning = errors.New("another run of this replay is in progress")
 
 // Replay delivers what is in a stream to one subscription once more, through its inbox: the position of its group is not
-// touched, and nobody else gets anything.
+// touched, and no other subscription gets anything.
 type Replay struct {
 	Stream       string
 	Subscription string
@@ -36,7 +36,7 @@ type Replay struct {
 	// earliest; an empty To means the end of the stream as of now.
 	From, To string
 	Filters  []filter.Config
-	Rate     float64 // events a second; 0 is no limit
+	Rate     float64 // events a second; 0 is unlimited
 	DryRun   bool    // count, and put nothing into the inbox
 	Restart  bool    // forget how far an interrupted run came
 }

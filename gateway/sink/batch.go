@@ -28,7 +28,7 @@ const (
 	maxSentBytes   = 8 << 20          // what this gateway itself takes in one batch
 )
 
-// batchSink posts events together. A delivery joins the open batch and waits for its fate. Whoever opens a batch sends it
+// batchSink posts events together. A delivery joins the open batch and waits for its fate. The delivery that opens a batch sends it
 // when it is full or old enough.
 //
 // A batch is answered as a whole, and that answer is each event's: where it may be tried again, each event is, by itself

@@ -22,7 +22,7 @@ type Config struct {
 	URI string `mapstructure:"uri"`
 	// Stream is a configured stream to which events are added, in one step with their acknowledgement where Redis can.
 	Stream string `mapstructure:"stream"`
-	// Channel is a Pub/Sub channel on which events are published in JSON. Who does not listen misses them.
+	// Channel is a Pub/Sub channel on which events are published in JSON. Subscribers that do not listen at that moment miss them.
 	Channel string `mapstructure:"channel"`
 	// Extensions are extension attributes that each event gets on its way to uri, as Knative's CloudEvent overrides; one that
 	// the event has already is replaced. Dead letters do not have them.
@@ -125,7 +125,7 @@ func (c *Config) validateRequests() setting.Problems {
 	for name, value := range c.Extensions {
 		switch {
 		case !rawevent.ValidName(name) || isContextAttribute(name):
-			p.Add("extensions."+name, fmt.Sprintf("%q is no name of an extension attribute", name),
+			p.Add("extensions."+name, fmt.Sprintf("%q is not a valid name of an extension attribute", name),
 				"use lower-case letters and digits, and none of the attributes that CloudEvents defines")
 		case value == "" || !utf8.ValidString(value) || strings.ContainsFunc(value, unicode.IsControl):
 			p.Add("extensions."+name, "the value is empty or has control characters", "give a text")

@@ -18,7 +18,7 @@ import (
 //	KEYS[1] stream, KEYS[2] the other one; ARGV[1] group, ARGV[2] consumer, ARGV[3] entry, ARGV[4...] arguments of XADD
 //	returns the new entry's id, or nil if the entry is not pending for this consumer any more
 //
-// It is a script because an entry that somebody else has taken over must not be added twice.
+// It is a script because an entry that another replica has taken over must not be added twice.
 var moveScript = redis.NewScript(`
 if #redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[3], ARGV[3], 1, ARGV[2]) == 0 then return false end
 local id = redis.call('XADD', KEYS[2], unpack(ARGV, 4))
@@ -77,7 +77,7 @@ func (s *streamSink) Deliver(ctx context.Context, item *Item) Outcome {
 }
 
 // channelSink publishes events on a Pub/Sub channel, in JSON: a message has no place for attributes. Who does not listen at
-// the moment misses the event; that somebody does is not asked for.
+// the moment misses the event; whether a subscriber listens is not checked.
 type channelSink struct {
 	client  redis.UniversalClient
 	channel string

@@ -16,7 +16,7 @@ import (
 	"github.com/streamgate/streamgate/protocol/redisstreams"
 )
 
-// Bounds of one publishing script: Redis serves nobody else while it runs.
+// Bounds of one publishing script: Redis serves no other client while it runs.
 const (
 	maxOutboxEvents = 100
 	maxOutboxBytes  = 256 << 10

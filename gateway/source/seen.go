@@ -76,7 +76,7 @@ func (s shape) next() shape {
 //	ARGV[1] token, ARGV[2] the bit of the hash that tells which, ARGV[3] new shape
 //	returns false if the token is not the lease's
 //
-// It is a script because nobody must look for an item between its removal and the new shape.
+// It is a script because no lookup may come between its removal and the new shape.
 var splitScript = redis.NewScript(`
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return false end
 local bit = tonumber(ARGV[2])
@@ -116,7 +116,7 @@ func (s *SeenItems) load(ctx context.Context) error {
 	s.shape = shape{}
 	if saved.Shape != "" {
 		if _, err := fmt.Sscanf(saved.Shape, "%d %d", &s.shape.level, &s.shape.split); err != nil || s.shape.level > 31 {
-			return fmt.Errorf("the seen items of source %q have the shape %q, which nobody writes", s.link.source, saved.Shape)
+			return fmt.Errorf("the seen items of source %q have the shape %q, which no build writes", s.link.source, saved.Shape)
 		}
 	}
 	s.loaded = true
@@ -354,7 +354,7 @@ func (s *SeenItems) readBuckets(ctx context.Context, first, end int64) ([]bucket
 			page[i].states = reads[i].Val()
 			for key, state := range page[i].states {
 				if len(state) < stateSize+timeSize {
-					delete(page[i].states, key) // nobody writes it
+					delete(page[i].states, key) // no build writes it
 				}
 			}
 		}

@@ -111,7 +111,7 @@ type Env struct {
 	Outbox Outbox
 	Redis  redis.UniversalClient // for sources that read Redis; owned by the gateway
 	Logger *slog.Logger
-	// Monitor is told what succeeds and what fails; nil if nobody wants to know.
+	// Monitor is told what succeeds and what fails; nil for none.
 	Monitor *Monitor
 	// UserAgent is what a source calls itself towards servers.
 	UserAgent string

@@ -21,7 +21,7 @@ const StepTimeout = 2 * time.Second
 //	KEYS[1] lease; ARGV[1] token, ARGV[2] length in ms, 0 to give it up
 //	returns 1 if the token was the lease's
 //
-// It is a script because the lease may be somebody else's by now.
+// It is a script because the lease may belong to another replica by now.
 var renewScript = redis.NewScript(`
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 if ARGV[2] == '0' then redis.call('DEL', KEYS[1]) else redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
@@ -60,7 +60,7 @@ func (l *Lease) WhileHeld(ctx context.Context, lead func(ctx context.Context, to
 }
 
 // Acquire takes the lease if it is free, and returns the token that fences off its previous holder: it is random, so that
-// it is new even where Redis has forgotten everything. It returns "" if somebody has the lease.
+// it is new even where Redis has forgotten everything. It returns "" if the lease is held.
 func (l *Lease) Acquire(ctx context.Context) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, StepTimeout)
 	defer cancel()

@@ -46,7 +46,7 @@ local values = {}
 if #ARGV > 0 then values = redis.call('HMGET', KEYS[1], unpack(ARGV)) end
 return {t[1] * 1000 + math.floor(t[2] / 1000), values}`)
 
-// tidyRetriesScript removes the records of entries that are not pending for anybody, one page of a pass.
+// tidyRetriesScript removes the records of entries that are not pending any more, one page of a pass.
 //
 //	KEYS[1] stream, KEYS[2] retries; ARGV[1] group, ARGV[2] cursor
 //	returns the next cursor

@@ -104,7 +104,7 @@ func (c *Config) Validate() setting.Problems {
 	return p
 }
 
-// SenderOptions says how entries of the stream are written, whoever writes them.
+// SenderOptions says how entries of the stream are written, whichever part writes them.
 func (c *Config) SenderOptions() []redisstreams.SenderOption {
 	options := []redisstreams.SenderOption{redisstreams.WithMirror(c.Mirror...)}
 	if c.ContentMode == "structured" {

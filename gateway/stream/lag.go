@@ -111,7 +111,7 @@ func (m *Maintainer) measure(ctx context.Context, v *snapshot) error {
 func (m *Maintainer) count(ctx context.Context, v *snapshot, g *groupState, t *tally) error {
 	same := t.exact && t.view != nil && t.last == g.last && t.view.gone == v.gone && v.added >= t.view.added && v.added >= 0
 	if g.read < t.read || t.view != nil && t.view.gone != v.gone && redisstreams.CompareIDs(v.first, t.last) > 0 {
-		t.trusted = false // the number is another server's, or somebody has trimmed past where the group was
+		t.trusted = false // the number is another server's, or another program has trimmed past where the group was
 	}
 	exact := true
 	switch {
@@ -171,7 +171,7 @@ func (m *Maintainer) behind(ctx context.Context, id string, limit int) (n int64,
 	return number(reply[0]), text(reply[1]), text(reply[2]), nil
 }
 
-// noteUnseen finds out whether somebody has removed entries before they were delivered. Of the entries that there ever
+// noteUnseen finds out whether another program has removed entries before they were delivered. Of the entries that there ever
 // were, those that the group has read and those that it has before it must be all; what is missing it will not see.
 //
 // That needs the right number of those read. Redis 7.0 does not tell its replicas (redis/redis#12898): after a

@@ -178,7 +178,7 @@ func (m *Maintainer) remove(ctx context.Context, v *snapshot, l *limits) (int64,
 	removed := number(reply[0])
 	v.length, v.first, v.added = number(reply[1]), text(reply[2]), number(reply[3])
 	if removed > 0 {
-		m.last.gone += removed // that was no loss
+		m.last.gone += removed // that was not a loss
 		m.countForgotten(v, v.added-number(reply[4]))
 	}
 	return removed, nil
@@ -217,7 +217,7 @@ func (h *holding) note(m *Maintainer, group string, entries int64) {
 		m.log.Info("a consumer group no longer holds retention back", "group", h.group)
 	}
 	if group != "" && h.group != group {
-		m.log.Warn("a consumer group holds retention back: entries stay until it acknowledges them; let it catch up, destroy it if nobody needs it, or set forget: true on its subscription",
+		m.log.Warn("a consumer group holds retention back: entries stay until it acknowledges them; let it catch up, destroy it if it is not needed, or set forget: true on its subscription",
 			"group", group, "entries", entries)
 	}
 	h.group = group

@@ -105,7 +105,7 @@ func (h *Sender) agree(ctx context.Context, ask func(ctx context.Context, header
 const maxRate = 1_000_000_000
 
 // allowedRate reads the rate per minute that a sink grants. A number out of range is bounded: a sink that means to limit
-// deliveries must not get all of them. Anything but a number, such as *, is no limit.
+// deliveries must not get all of them. Anything but a number, such as *, means no limit.
 func allowedRate(value string) (n int, limited bool) {
 	parsed, err := strconv.ParseInt(strings.TrimSpace(value), 10, 64)
 	if err != nil && !errors.Is(err, strconv.ErrRange) {

@@ -108,7 +108,7 @@ func (r daprRequest) envelope() (map[string]any, error) {
 	return e, nil
 }
 
-// wrap puts data that is no event into one. Only application/json is JSON and only application/octet-stream is bytes; all else
+// wrap puts data that is not an event into one. Only application/json is JSON and only application/octet-stream is bytes; all else
 // becomes a JSON string, as does JSON that cannot be parsed.
 func (r daprRequest) wrap(e map[string]any, media string) {
 	e["id"], e["source"], e["datacontenttype"] = "5929aaac-a5e2-4ca1-859c-edfe73f11565", "checkout", r.contentType

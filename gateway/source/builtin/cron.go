@@ -125,7 +125,7 @@ func (c *CronConfig) isHourly() bool {
 	return c.Schedule == "@hourly" || strings.HasSuffix(c.Schedule, "minutes") || strings.HasSuffix(c.Schedule, "minute")
 }
 
-// event returns the event of a tick: the same whoever makes it.
+// event returns the event of a tick: the same on every replica.
 func (c *CronConfig) event(name string, tick time.Time) rawevent.Event {
 	source := c.Event.Source
 	if source == "" {

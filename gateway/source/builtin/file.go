@@ -55,7 +55,7 @@ func (c *FileConfig) Validate(string) setting.Problems {
 		p.Add("path", "there is no file", "write the path of a file with a CloudEvent in JSON on each line")
 	}
 	if c.StartFrom != "beginning" && c.StartFrom != "end" {
-		p.Add("startFrom", fmt.Sprintf("%q is no place in a file", c.StartFrom), "write beginning or end")
+		p.Add("startFrom", fmt.Sprintf("%q is not a place in a file", c.StartFrom), "write beginning or end")
 	}
 	if c.Interval.Std() < 10*time.Millisecond {
 		p.Add("interval", fmt.Sprintf("%s is shorter than 10ms", c.Interval), "set a time like 1s")

@@ -24,7 +24,7 @@ func generatorType() source.Type {
 type GeneratorConfig struct {
 	// Rate is how many events a second; default 1; 0 is as many as go.
 	Rate float64 `mapstructure:"rate"`
-	// Count is how many events in all; default 0, which is no end.
+	// Count is how many events in all; default 0, unlimited.
 	Count int64 `mapstructure:"count"`
 	// Type, Subject and Data are templates, see [template.Parse], of n (the number of the event, from 1), time, uuid, and
 	// name (of the source); Source is the source of the events, default /sources/NAME. Default type is
@@ -94,7 +94,7 @@ func (c *GeneratorConfig) maker(name string) (*maker, setting.Problems) {
 	return m, p
 }
 
-// event returns event number n: its id is the same whoever makes it.
+// event returns event number n: its id is the same on every replica.
 func (m *maker) event(n int64) (rawevent.Event, error) {
 	id := uuid.NewSHA1(uuid.NameSpaceURL, fmt.Appendf(nil, "%s\n%s\n%d", m.source, m.name, n)).String()
 	now := time.Now().UTC().Format(time.RFC3339Nano)

@@ -98,7 +98,7 @@ func (c *HTTPConfig) Validate(string) setting.Problems {
 	}
 	for i, h := range c.Headers {
 		if !httpguts.ValidHeaderFieldName(h.Name) || !httpguts.ValidHeaderFieldValue(h.Value) {
-			p.Add(fmt.Sprintf("headers[%d]", i), "the name or the value is no valid header", "give a name like X-Api-Key and a value without line breaks")
+			p.Add(fmt.Sprintf("headers[%d]", i), "the name or the value is not valid in a header", "give a name like X-Api-Key and a value without line breaks")
 		}
 	}
 	feed, err := c.feed(source.Env{})
@@ -126,7 +126,7 @@ func (c *HTTPConfig) NewSource(env source.Env) (source.Source, error) { return c
 func (c *HTTPConfig) feed(env source.Env) (*feed, error) {
 	f := &feed{config: c, env: env, source: c.Event.Source, client: &http.Client{
 		Timeout: c.Timeout.Std(),
-		// The headers may be credentials, and whoever redirects may be anybody.
+		// The headers may be credentials, and a redirect may lead anywhere.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
 	if u, err := url.Parse(c.URL); err == nil && f.source == "" {
@@ -335,7 +335,7 @@ func plain(raw json.RawMessage) string {
 	return string(bytes.TrimSpace(raw))
 }
 
-// event returns the event of a state of an element: its id is the same whoever makes it.
+// event returns the event of a state of an element: its id is the same on every replica.
 func (f *feed) event(key, version, operation string, data []byte) (rawevent.Event, error) {
 	lookup := func(name string) (string, bool) {
 		return map[string]string{"key": key, "operation": operation}[name], true

@@ -17,7 +17,7 @@ type Backfill struct {
 	From time.Time        `json:"from"`
 	To   time.Time        `json:"to"`
 	Step setting.Duration `json:"step"`
-	// Rate is the number of events a second; 0 is no limit.
+	// Rate is the number of events a second; 0 is unlimited.
 	Rate float64 `json:"rate,omitempty"`
 	// Seed tells that what is found is not new: it counts as published, without events.
 	Seed bool `json:"seed,omitempty"`

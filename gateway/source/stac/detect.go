@@ -38,7 +38,7 @@ func (r *rules) classify(i *stacapi.Item, known source.Known, state *collectionS
 	case r.isSeed && known.Mark != source.MarkPublished:
 		return changeSettle
 	case known.Exists && r.inBackfill && !r.isSeed && !state.wasPublished(i, known.Mark):
-		return changeCreate // it was only noted: nobody was told that there is such an item
+		return changeCreate // it was only noted: no event has told of the item yet
 	case known.Exists && known.SameVersion && (known.SameContent || !r.deep):
 		return changeNone
 	case known.Exists:

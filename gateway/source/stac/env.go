@@ -18,5 +18,5 @@ type env struct {
 	log    *slog.Logger
 	now    func() time.Time
 
-	monitor *source.Monitor // nil: nobody wants to know
+	monitor *source.Monitor // nil for none
 }

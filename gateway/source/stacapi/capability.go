@@ -172,7 +172,7 @@ func (b *Bound) holds(p *Page) bool {
 func (c *Client) OmitsUndated(ctx context.Context, q Query, undated *Item) (bool, error) {
 	at, err := ParseTime(undated.Properties.Text("start_datetime"))
 	if err != nil {
-		return false, nil //nolint:nilerr // a time that nobody can read cannot be searched for
+		return false, nil //nolint:nilerr // a time that cannot be read cannot be searched for
 	}
 	q.ID, q.Window, q.Bound, q.Limit = undated.ID, Interval{at.UTC(), at.UTC()}, nil, 1
 	p, err := c.FirstPage(ctx, q)

@@ -35,7 +35,7 @@ func TestKnativeBrokerPath(t *testing.T) {
 	}{
 		{"/default/my-broker", false, 202}, {"/default%2Fmy-broker", false, 202}, {"/" + stream + "-broker", false, 202},
 		{"/default/my-broker", true, 400}, {"/default/other", false, 404}, {"/default", false, 404},
-		{"/default/my-broker/", false, 404}, {"/my-broker", false, 404}, {"//default/my-broker", false, 404},
+		{"/default/my-broker/", false, 202}, {"/my-broker", false, 404}, {"//default/my-broker", false, 404},
 	} {
 		e := event("1")
 		if r.bad {
@@ -45,8 +45,8 @@ func TestKnativeBrokerPath(t *testing.T) {
 			t.Errorf("%s: status %d, want %d", r.path, status, r.want)
 		}
 	}
-	if first, second := client.XLen(context.Background(), stream).Val(), client.XLen(context.Background(), stream+"-broker").Val(); first != 0 || second != 3 {
-		t.Errorf("%d and %d entries, want 0 and 3", first, second)
+	if first, second := client.XLen(context.Background(), stream).Val(), client.XLen(context.Background(), stream+"-broker").Val(); first != 0 || second != 4 {
+		t.Errorf("%d and %d entries, want 0 and 4", first, second)
 	}
 }
 

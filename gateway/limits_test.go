@@ -276,6 +276,7 @@ func TestStopWhileADeadLetterWaits(t *testing.T) {
 		t.Fatal("the entry is acknowledged, and its dead letter is nowhere")
 	}
 	c.Subscriptions[0].Delivery.DeadLetterSink.URI = ""
+	elapse(t, client, stream) // it keeps its time over the restart
 	start(t, client, c)
 	redistest.Eventually(t, "it is settled", func() bool { return nothingPending(client, stream, "sub") })
 	if letters := readEvents(t, client, state.DeadLetterStream(stream)); len(letters) != 1 || letters[0].ID() != "1" {

@@ -105,7 +105,7 @@ func TestPositionOutlivesTheGroup(t *testing.T) {
 			if n := counter(t, g.registry, "streamgate_groups_recreated_total"); n != 1 {
 				t.Errorf("%g groups were made again, want 1", n)
 			}
-			if n := strings.Count(g.logs.String(), "had disappeared"); n != 1 {
+			if n := strings.Count(g.logs.String(), "had been lost"); n != 1 {
 				t.Errorf("%d lines:\n%s", n, g.logs)
 			}
 		})

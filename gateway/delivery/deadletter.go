@@ -25,9 +25,9 @@ func newDeadLetterWriter(s *session) *deadLetterWriter {
 }
 
 // store stores a dead letter and then acknowledges the entry: a kill -9 in between leaves a second dead letter with the same
-// id, never none. Where storing fails, or the dead-letter sink is to be asked again, the entry waits for a retry with its
-// verdict: only the dead letter is tried again, the sink is left alone. Meanwhile the entry stays pending. After a restart
-// the sink is asked once more, because the verdict is kept in memory only.
+// id, never none. Where storing fails, or the dead-letter sink is to be asked again, the entry stays pending and waits for a
+// retry with its verdict: only the dead letter is tried again, the sink is left alone. Verdict and due time are in Redis; how
+// often the dead-letter sink has refused is in memory only, and begins anew after a restart.
 func (w *deadLetterWriter) store(
 	ctx context.Context, d *redisstreams.Delivery, event *rawevent.Event, o *sink.Outcome,
 ) (stored bool) {

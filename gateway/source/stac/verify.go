@@ -5,8 +5,6 @@ import (
 	"crypto/sha256"
 	"fmt"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/streamgate/streamgate/gateway/source"
 	"github.com/streamgate/streamgate/gateway/source/stacapi"
 	"github.com/streamgate/streamgate/protocol/rawevent"
@@ -56,7 +54,7 @@ func (c *Config) Verify(
 	}
 	defer s.api.Close()
 	v := &verifier{
-		watcher: s, stream: &streamIndex{client: e.Redis, stream: e.Stream, last: "0"}, counted: map[digest]struct{}{},
+		watcher: s, stream: &streamIndex{env: e, last: "0"}, counted: map[digest]struct{}{},
 		found: &Verification{MissingItems: []string{}, DoubledItems: []string{}},
 	}
 	if err := v.stream.read(ctx); err != nil {
@@ -195,10 +193,9 @@ func listed(list []string, name string) []string {
 
 // streamIndex is what a stream has of items: digests, because there may be millions.
 type streamIndex struct {
-	client    redis.UniversalClient
-	stream    string
-	last      string // entry that was read
-	isTrimmed bool   // entries were removed from the stream
+	env       source.Env // whose Redis and stream it reads
+	last      string     // entry that was read
+	isTrimmed bool       // entries were removed from the stream
 
 	items, doubled, ids map[digest]bool // by what the events are about, and by their ids
 }
@@ -216,7 +213,7 @@ func (x *streamIndex) read(ctx context.Context) error {
 		x.items, x.doubled, x.ids = map[digest]bool{}, map[digest]bool{}, map[digest]bool{}
 	}
 	for {
-		entries, err := redisstreams.ReadAfter(ctx, x.client, x.stream, x.last, streamBatch, -1)
+		entries, err := redisstreams.ReadAfter(ctx, x.env.Redis, x.env.Stream, x.last, streamBatch, -1)
 		if err != nil || len(entries) == 0 {
 			return err
 		}
@@ -243,12 +240,12 @@ func (x *streamIndex) add(e *rawevent.Event) {
 
 // checkRemoved finds out whether entries were removed from the stream.
 func (x *streamIndex) checkRemoved(ctx context.Context) error {
-	if n, err := x.client.Exists(ctx, x.stream).Result(); err != nil || n == 0 {
+	if n, err := x.env.Redis.Exists(ctx, x.env.Stream).Result(); err != nil || n == 0 {
 		return err
 	}
-	info, err := x.client.XInfoStream(ctx, x.stream).Result()
+	info, err := x.env.Redis.XInfoStream(ctx, x.env.Stream).Result()
 	if err != nil {
-		return fmt.Errorf("read the state of stream %q: %w", x.stream, err)
+		return fmt.Errorf("read the state of stream %q: %w", x.env.Stream, err)
 	}
 	x.isTrimmed = info.EntriesAdded > info.Length
 	return nil

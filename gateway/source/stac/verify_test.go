@@ -17,7 +17,7 @@ import (
 func (f *fixture) verify(c *Config) (*Verification, *Backfill) {
 	f.t.Helper()
 	from := time.Date(2021, 11, 1, 0, 0, 0, 0, time.UTC)
-	b := &Backfill{From: from, To: from.AddDate(0, 3, 0), Step: hours(6), Wanted: WantedRun, Ordered: time.Now()}
+	b := &Backfill{From: from, To: from.AddDate(0, 3, 0), Step: hours(24), Wanted: WantedRun, Ordered: time.Now()}
 	env := source.Env{Name: "watch", Stream: f.stream, Redis: f.client, Logger: slog.New(slog.DiscardHandler)}
 	windows := 0
 	v, err := c.Verify(context.Background(), b, env, func(v *Verification, _ int) { windows = v.Windows })

@@ -178,7 +178,8 @@ func bomb(levels int) string {
 	return b.String()
 }
 
-// TestAliases: an alias stands for the value of its anchor, << merges, and the keys of a mapping itself take precedence.
+// TestAliases: an alias stands for the value of its anchor, << merges, and the keys of a mapping itself take
+// precedence.
 func TestAliases(t *testing.T) {
 	t.Parallel()
 	c, err := config.Load("testdata/alias.good.yaml", env())

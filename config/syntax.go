@@ -23,8 +23,8 @@ func positionAt(text []byte, offset int) position {
 	return position{bytes.Count(before, []byte("\n")) + 1, utf8.RuneCount(before[start:]) + 1}
 }
 
-// checkCharacters reports the first byte that no YAML file may contain. The YAML library refuses it as well, but without
-// saying where. A file in UTF-16 with a byte order mark is left to the library.
+// checkCharacters reports the first byte that no YAML file may contain. The YAML library refuses it as well, but
+// without saying where. A file in UTF-16 with a byte order mark is left to the library.
 func (d *document) checkCharacters(text []byte) bool {
 	if bytes.HasPrefix(text, []byte("\xff\xfe")) || bytes.HasPrefix(text, []byte("\xfe\xff")) {
 		return true

@@ -30,7 +30,8 @@ func eachOrder(t *testing.T, test func(t *testing.T, order string)) {
 	}
 }
 
-// elapse moves the due times of all retries that wait to the present, as if their delays had passed while no gateway ran.
+// elapse moves the due times of all retries that wait to the present, as if their delays had passed while no gateway
+// ran.
 func elapse(t testing.TB, client redis.UniversalClient, stream string) {
 	t.Helper()
 	ctx := context.Background()
@@ -47,8 +48,9 @@ func elapse(t testing.TB, client redis.UniversalClient, stream string) {
 	}
 }
 
-// TestAttemptsAreCountedOverRestarts: each gateway makes one attempt with an event and is stopped; the second attempt is
-// the last one with retry: 1, and is made when the delay has passed. Events that waited for others of their key have all of their attempts left.
+// TestAttemptsAreCountedOverRestarts: each gateway makes one attempt with an event and is stopped; the second attempt
+// is the last one with retry: 1, and is made when the delay has passed. Events that waited for others of their key have
+// all of their attempts left.
 func TestAttemptsAreCountedOverRestarts(t *testing.T) {
 	t.Parallel()
 	eachOrder(t, func(t *testing.T, order string) {
@@ -103,7 +105,8 @@ func TestAttemptsAreCountedOverRestarts(t *testing.T) {
 	})
 }
 
-// TestAttemptsAreCountedOverACrash: the replica that tries is cut off from Redis for good; another one goes on counting.
+// TestAttemptsAreCountedOverACrash: the replica that tries is cut off from Redis for good; another one goes on
+// counting.
 func TestAttemptsAreCountedOverACrash(t *testing.T) {
 	t.Parallel()
 	eachOrder(t, func(t *testing.T, order string) {

@@ -142,8 +142,8 @@ func TestWhatIsRetriedAndWhatIsNot(t *testing.T) {
 	}
 }
 
-// TestOutageUsesUpNoRetries: a sink that says it is unavailable is left alone but for a probe now and then, for much longer
-// than the retries of an event would last, and then gets everything.
+// TestOutageUsesUpNoRetries: a sink that says it is unavailable is left alone but for a probe now and then, for much
+// longer than the retries of an event would last, and then gets everything.
 func TestOutageUsesUpNoRetries(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int{502, 503, 504, 429} {
@@ -373,8 +373,8 @@ func TestTwoGatewaysShareTheWork(t *testing.T) {
 	}
 }
 
-// TestStopFinishesWorkAndHandsOverTheRest: what is in work is finished within the time to shut down; what is parked or was
-// not begun goes to another gateway at once, without waiting for the lease.
+// TestStopFinishesWorkAndHandsOverTheRest: what is in work is finished within the time to shut down; what is parked or
+// was not begun goes to another gateway at once, without waiting for the lease.
 func TestStopFinishesWorkAndHandsOverTheRest(t *testing.T) {
 	t.Parallel()
 	client, stream := redistest.Shared(t).Client(), redistest.Stream(t)
@@ -472,8 +472,8 @@ func TestRedisKilledWhileDelivering(t *testing.T) {
 	}
 }
 
-// TestLostGroupKeepsWhatIsInWork: after the group has disappeared, events that wait for their next attempt, and one that is
-// being delivered, are delivered all the same.
+// TestLostGroupKeepsWhatIsInWork: after the group has disappeared, events that wait for their next attempt, and one
+// that is being delivered, are delivered all the same.
 func TestLostGroupKeepsWhatIsInWork(t *testing.T) {
 	t.Parallel()
 	client, stream := redistest.Shared(t).Client(), redistest.Stream(t)

@@ -55,7 +55,8 @@ func (g *Gateway) Apply(ctx context.Context, configs []delivery.Config) error {
 	}
 }
 
-// applyChanges does what calls of Apply want until readCtx ends, and returns when everything that they have started is gone.
+// applyChanges does what calls of Apply want until readCtx ends, and returns when everything that they have started is
+// gone.
 func (g *Gateway) applyChanges(readCtx, workCtx context.Context) {
 	d := dynamicSubscriptions{gateway: g, running: map[string]*dynamicSubscription{}}
 	defer d.wait()
@@ -164,9 +165,9 @@ func (d *dynamicSubscriptions) begin(
 	return one, nil
 }
 
-// Forget removes what is left in Redis of a subscription that does not run any more: its consumer group, which would keep
-// entries from being removed, its position, and its inbox with what is in it. It must not run on any replica: one that
-// runs makes its group again.
+// Forget removes what is left in Redis of a subscription that does not run any more: its consumer group, which would
+// keep entries from being removed, its position, and its inbox with what is in it. It must not run on any replica: one
+// that runs makes its group again.
 func (g *Gateway) Forget(ctx context.Context, stream, name string) error {
 	pipe := g.env.Redis.Pipeline()
 	pipe.XGroupDestroy(ctx, stream, state.GroupName(name))

@@ -14,8 +14,8 @@ import (
 	"github.com/streamgate/streamgate/internal/redistest"
 )
 
-// BenchmarkEndToEnd posts 500 events of 1 KB a second to a gateway, which delivers them to a sink; for five seconds with
-// the default benchtime of a run (-benchtime 2500x).
+// BenchmarkEndToEnd posts 500 events of 1 KB a second to a gateway, which delivers them to a sink; for five seconds
+// with the default benchtime of a run (-benchtime 2500x).
 //
 //	p50-ms, p99-ms  from the beginning of the post to the arrival at the sink
 //	cpu-us          CPU time of this process for each event, in and out, those of the poster and the sink included

@@ -12,8 +12,8 @@ import (
 	"github.com/streamgate/streamgate/protocol/redisstreams"
 )
 
-// DescribeRedis returns an error of Redis with what an operator can do about it. isPermanent reports that waiting does not
-// help: the server answers, and refuses.
+// DescribeRedis returns an error of Redis with what an operator can do about it. isPermanent reports that waiting does
+// not help: the server answers, and refuses.
 func DescribeRedis(err error) (text string, isPermanent bool) {
 	for _, known := range []struct{ part, meaning string }{
 		{"WRONGPASS", "redis refused the user or the password; check redis.url and redis.passwordFile"},
@@ -104,8 +104,8 @@ func (g *gates) noteStart(err error) {
 	g.start = err
 }
 
-// prepare creates the consumer groups, until that has succeeded or ctx ends. A stream that Redis refuses by itself, such as
-// a key of another type, does not hold back the others: it opens later, in background.
+// prepare creates the consumer groups, until that has succeeded or ctx ends. A stream that Redis refuses by itself,
+// such as a key of another type, does not hold back the others: it opens later, in background.
 func (g *Gateway) prepare(ctx context.Context, background *sync.WaitGroup) bool {
 	report := func(err error) {
 		text, _ := DescribeRedis(err)
@@ -135,8 +135,8 @@ func startPolicy() backoff.Policy {
 	return backoff.Policy{First: 50 * time.Millisecond, Max: time.Second}
 }
 
-// openStreams makes the groups of all streams. It returns an error unless at least one stream is open, and the others have
-// faults of their own.
+// openStreams makes the groups of all streams. It returns an error unless at least one stream is open, and the others
+// have faults of their own.
 func (g *Gateway) openStreams(ctx context.Context) error {
 	var last error
 	opened := 0

@@ -10,7 +10,8 @@ import (
 	"github.com/streamgate/streamgate/protocol/rawevent"
 )
 
-// TestFilterErrorsAreCounted: an event on which a filter cannot be evaluated is not delivered, and does not stay pending.
+// TestFilterErrorsAreCounted: an event on which a filter cannot be evaluated is not delivered, and does not stay
+// pending.
 func TestFilterErrorsAreCounted(t *testing.T) {
 	t.Parallel()
 	client, stream := redistest.Shared(t).Client(), redistest.Stream(t)

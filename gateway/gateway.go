@@ -54,7 +54,8 @@ type Gateway struct {
 	streamMetrics   *stream.Metrics
 }
 
-// New returns a gateway. The configuration must be valid: see [Config.Validate]. It does no I/O and starts no goroutine.
+// New returns a gateway. The configuration must be valid: see [Config.Validate]. It does no I/O and starts no
+// goroutine.
 func New(config Config, env Env) (*Gateway, error) {
 	g := &Gateway{
 		config: config, env: env, changes: make(chan change), hubs: map[string]*redisstreams.Hub{},
@@ -107,8 +108,8 @@ func (g *Gateway) newSubscription(c *delivery.Config, stopped <-chan struct{}) (
 }
 
 // deadLetterSender writes into the named stream as that is configured, or else as the subscription's stream is, so that
-// the readers of one understand the other. It never takes two dead letters for one: two subscriptions may have failed to
-// deliver the same event.
+// the readers of one understand the other. It never takes two dead letters for one: two subscriptions may have failed
+// to deliver the same event.
 func (g *Gateway) deadLetterSender(c *delivery.Config) (*redisstreams.Sender, error) {
 	name := c.Delivery.DeadLetterSink.Stream
 	if name == "" {
@@ -133,8 +134,8 @@ func (g *Gateway) Publisher() *stream.Publisher { return g.publisher }
 // Listen opens the event listener, so that an address in use is known before anything runs. Run does so by itself.
 func (g *Gateway) Listen(ctx context.Context) (net.Addr, error) { return g.server.Listen(ctx) }
 
-// Ready returns nil when Redis answers and the group of every subscription exists, and otherwise what is missing. Streams
-// that have a fault of their own are left to [Gateway.Faults], unless there is no other.
+// Ready returns nil when Redis answers and the group of every subscription exists, and otherwise what is missing.
+// Streams that have a fault of their own are left to [Gateway.Faults], unless there is no other.
 func (g *Gateway) Ready(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, state.StepTimeout)
 	defer cancel()
@@ -178,8 +179,8 @@ func (g *Gateway) groupsExist(ctx context.Context, stream string, readers []*del
 	return nil
 }
 
-// maintain starts the maintainers, after a first pass each, so that nothing is taken in that a stream has no room for. They
-// run until stop is called, which waits for them.
+// maintain starts the maintainers, after a first pass each, so that nothing is taken in that a stream has no room for.
+// They run until stop is called, which waits for them.
 func (g *Gateway) maintain(ctx context.Context) (stop func()) {
 	ownCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	var first, running sync.WaitGroup

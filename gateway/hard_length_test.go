@@ -19,8 +19,8 @@ import (
 	"github.com/streamgate/streamgate/internal/redistest"
 )
 
-// TestHardLength: at hardLength events are refused, singly and in batches, with what to do about it; sources wait; and all
-// goes on when there is room. What is refused is not in the stream.
+// TestHardLength: at hardLength events are refused, singly and in batches, with what to do about it; sources wait; and
+// all goes on when there is room. What is refused is not in the stream.
 func TestHardLength(t *testing.T) {
 	t.Parallel()
 	client, streamName := redistest.Shared(t).Client(), redistest.Stream(t)

@@ -30,9 +30,9 @@ func benchEvent() rawevent.Event {
 	return e
 }
 
-// BenchmarkIngest measures HTTP in -> Redis, beside the two limits, in the same run and in turns: ratio is events/s of the
-// gateway over those of a bare net/http handler that answers 202, xadd-ratio over those of XADD of the same events by go-redis,
-// in pipelines of 100. The client is in the same process; docs/events.md tells of a measurement with wrk.
+// BenchmarkIngest measures HTTP in -> Redis, beside the two limits, in the same run and in turns: ratio is events/s of
+// the gateway over those of a bare net/http handler that answers 202, xadd-ratio over those of XADD of the same events
+// by go-redis, in pipelines of 100. The client is in the same process; docs/events.md tells of a measurement with wrk.
 func BenchmarkIngest(b *testing.B) {
 	event := benchEvent()
 	for _, connections := range []int{1, 16, 64, 256} {

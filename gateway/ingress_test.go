@@ -177,8 +177,8 @@ func TestEntryIDsAreTold(t *testing.T) {
 	}
 }
 
-// TestRedisAwayMeans503InTime: producers hear within a second that Redis is away, however it is away, and can go on when
-// it is back. What was accepted is there; what was refused may be sent again.
+// TestRedisAwayMeans503InTime: producers hear within a second that Redis is away, however it is away, and can go on
+// when it is back. What was accepted is there; what was refused may be sent again.
 func TestRedisAwayMeans503InTime(t *testing.T) {
 	t.Parallel()
 	for name, away := range map[string]struct{ begin, end func(*redistest.Server) }{

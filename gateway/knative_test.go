@@ -164,8 +164,8 @@ func TestKnativeErrorData(t *testing.T) {
 	}
 }
 
-// TestKnativeTTL: the hop limit is not shown to sinks, an event without one begins with 255, each reply has one less, and at
-// its end replies are dropped while the event itself is still delivered.
+// TestKnativeTTL: the hop limit is not shown to sinks, an event without one begins with 255, each reply has one less,
+// and at its end replies are dropped while the event itself is still delivered.
 func TestKnativeTTL(t *testing.T) {
 	t.Parallel()
 	for given, want := range map[string]string{"": "254", "255": "254", "2": "1", "1": "", "0": "", "-3": "", "x": "254"} {

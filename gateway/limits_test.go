@@ -104,7 +104,8 @@ func oldEvent(t testing.TB, client redis.UniversalClient, stream string) {
 	}
 }
 
-// TestDeadline: an event older than that is tried once, a younger one as often as retry says, and none is tried after it.
+// TestDeadline: an event older than that is tried once, a younger one as often as retry says, and none is tried after
+// it.
 func TestDeadline(t *testing.T) {
 	t.Parallel()
 	client, stream := redistest.Shared(t).Client(), redistest.Stream(t)
@@ -184,7 +185,8 @@ func TestMaxParked(t *testing.T) {
 	}
 }
 
-// TestRetryAfterIsBounded: a sink cannot hold an event back for longer than retryAfterMax; 0 does not listen to it at all.
+// TestRetryAfterIsBounded: a sink cannot hold an event back for longer than retryAfterMax; 0 does not listen to it at
+// all.
 func TestRetryAfterIsBounded(t *testing.T) {
 	t.Parallel()
 	for name, bound := range map[string]time.Duration{"a second": time.Second, "ignored": 0} {

@@ -74,8 +74,8 @@ func noted(t *testing.T, client redis.UniversalClient, stream string) string {
 	return last
 }
 
-// TestPositionOutlivesTheGroup: what came while neither the gateway nor its group was there is delivered all the same, and
-// what had been acknowledged before is not delivered again.
+// TestPositionOutlivesTheGroup: what came while neither the gateway nor its group was there is delivered all the same,
+// and what had been acknowledged before is not delivered again.
 func TestPositionOutlivesTheGroup(t *testing.T) {
 	t.Parallel()
 	for name, lose := range map[string][]any{
@@ -112,7 +112,8 @@ func TestPositionOutlivesTheGroup(t *testing.T) {
 	}
 }
 
-// TestFlushedAndRestored: the entries come back without groups and without what was noted; the running gateway remembers.
+// TestFlushedAndRestored: the entries come back without groups and without what was noted; the running gateway
+// remembers.
 func TestFlushedAndRestored(t *testing.T) {
 	t.Parallel()
 	client, to := redistest.Start(t).Client(), newSink(t, nil)

@@ -32,8 +32,8 @@ func note(key, version string) source.Emission {
 	return source.Emission{Action: source.Note, Key: key, Version: version, Reference: key}
 }
 
-// TestSeenItemsAreAMap: whatever is emitted, noted, withdrawn and forgotten, with splits in between and another replica that
-// goes on, the memory holds the same as a map.
+// TestSeenItemsAreAMap: whatever is emitted, noted, withdrawn and forgotten, with splits in between and another replica
+// that goes on, the memory holds the same as a map.
 func TestSeenItemsAreAMap(t *testing.T) {
 	t.Parallel()
 	server, stream := redistest.Shared(t), redistest.Stream(t)

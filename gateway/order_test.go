@@ -102,8 +102,9 @@ func delivered(t testing.TB, g *running) float64 {
 	return counter(t, g.registry, "streamgate_deliveries_total", "delivered")
 }
 
-// TestOrderByKey: with a sink that fails at random, and with the replica that delivers cut off in the middle, the events of
-// each key are taken in the order of the stream, and all of them; the other replica takes over when the lease ends.
+// TestOrderByKey: with a sink that fails at random, and with the replica that delivers cut off in the middle, the
+// events of each key are taken in the order of the stream, and all of them; the other replica takes over when the lease
+// ends.
 func TestOrderByKey(t *testing.T) {
 	t.Parallel()
 	const keys, each, lease = 8, 30, 2 * time.Second
@@ -226,8 +227,8 @@ func TestDeadLetterLetsItsKeyGoOn(t *testing.T) {
 	}
 }
 
-// TestKeyAdvancesAtOnce: the next event of a key goes out when the one before it is done, also while nothing new comes in.
-// The same holds for the next attempt.
+// TestKeyAdvancesAtOnce: the next event of a key goes out when the one before it is done, also while nothing new comes
+// in. The same holds for the next attempt.
 func TestKeyAdvancesAtOnce(t *testing.T) {
 	t.Parallel()
 	const n = 40
@@ -255,8 +256,8 @@ func TestKeyAdvancesAtOnce(t *testing.T) {
 	o.check(t, "k", n)
 }
 
-// TestOrderAtStop: a replica that stops keeps its right to deliver until what is in work is done, however short the lease,
-// and then hands over at once.
+// TestOrderAtStop: a replica that stops keeps its right to deliver until what is in work is done, however short the
+// lease, and then hands over at once.
 func TestOrderAtStop(t *testing.T) {
 	t.Parallel()
 	const lease = time.Second

@@ -8,8 +8,8 @@ import (
 	"github.com/streamgate/streamgate/gateway/stream"
 )
 
-// registry lists the subscriptions of this replica: those of the configuration, and those that come and go while it runs. It
-// is safe for concurrent use.
+// registry lists the subscriptions of this replica: those of the configuration, and those that come and go while it
+// runs. It is safe for concurrent use.
 type registry struct {
 	mu      sync.RWMutex
 	members []*delivery.Subscription

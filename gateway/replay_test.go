@@ -153,7 +153,8 @@ func inboxOf(t *testing.T, client redis.UniversalClient, stream string, n int) (
 	return events
 }
 
-// TestReplayReachesOneSubscription: through the gateway, beside another subscription, without moving anybody's position.
+// TestReplayReachesOneSubscription: through the gateway, beside another subscription, without moving anybody's
+// position.
 func TestReplayReachesOneSubscription(t *testing.T) {
 	t.Parallel()
 	client, stream := redistest.Shared(t).Client(), redistest.Stream(t)
@@ -234,8 +235,8 @@ func TestReplayRateHasNoBursts(t *testing.T) {
 	}
 }
 
-// TestRedrive: a dead letter goes back to the subscription that failed, and to nobody else; when it fails again, that can be
-// seen.
+// TestRedrive: a dead letter goes back to the subscription that failed, and to nobody else; when it fails again, that
+// can be seen.
 func TestRedrive(t *testing.T) {
 	t.Parallel()
 	client, stream := redistest.Shared(t).Client(), redistest.Stream(t)

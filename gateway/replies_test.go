@@ -62,7 +62,8 @@ func onlyType(eventType string) func(*delivery.Config) {
 	}
 }
 
-// TestReplies: the event in an answer goes into the stream that the subscription names, by default its own, in both modes.
+// TestReplies: the event in an answer goes into the stream that the subscription names, by default its own, in both
+// modes.
 func TestReplies(t *testing.T) {
 	t.Parallel()
 	for _, named := range []bool{false, true} {
@@ -189,8 +190,8 @@ func (c *answer) write(w http.ResponseWriter) {
 	_, _ = io.WriteString(w, c.body)
 }
 
-// TestStrictReplies: as in Knative, a body that is not a CloudEvent is a failure like 502; no body is none, and 202 is never
-// read as a reply.
+// TestStrictReplies: as in Knative, a body that is not a CloudEvent is a failure like 502; no body is none, and 202 is
+// never read as a reply.
 func TestStrictReplies(t *testing.T) {
 	t.Parallel()
 	for name, c := range answers() {
@@ -212,8 +213,8 @@ func strict(retry int) func(*delivery.Config) {
 	return func(c *delivery.Config) { c.Delivery.Retry, c.Delivery.Replies = retry, sink.RepliesStrict }
 }
 
-// TestLenientReplies: every 2xx is a success. A body that is not a CloudEvent is ignored; one that says that it is and is
-// not valid is dropped, counted and logged.
+// TestLenientReplies: every 2xx is a success. A body that is not a CloudEvent is ignored; one that says that it is and
+// is not valid is dropped, counted and logged.
 func TestLenientReplies(t *testing.T) {
 	t.Parallel()
 	for name, c := range answers() {

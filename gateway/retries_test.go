@@ -60,8 +60,8 @@ func (s *askingSink) answer(status int, after string) {
 	s.status, s.after = status, after
 }
 
-// TestWaitingRetryKeepsItsTime: neither restarts nor a second replica bring a retry forward or use up an attempt, and in
-// the end every attempt was made.
+// TestWaitingRetryKeepsItsTime: neither restarts nor a second replica bring a retry forward or use up an attempt, and
+// in the end every attempt was made.
 func TestWaitingRetryKeepsItsTime(t *testing.T) {
 	t.Parallel()
 	eachOrder(t, func(t *testing.T, order string) {
@@ -99,8 +99,8 @@ func TestWaitingRetryKeepsItsTime(t *testing.T) {
 	})
 }
 
-// TestTooManyRequestsHoldsTheSink: after 429 with Retry-After, in both forms, no event is sent to the sink until then, by
-// no replica, also after a restart.
+// TestTooManyRequestsHoldsTheSink: after 429 with Retry-After, in both forms, no event is sent to the sink until then,
+// by no replica, also after a restart.
 func TestTooManyRequestsHoldsTheSink(t *testing.T) {
 	t.Parallel()
 	for name, after := range map[string]func() string{

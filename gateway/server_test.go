@@ -194,8 +194,8 @@ for path in sys.argv[2:]:
 }
 
 // TestAmbiguousRequestsAreRefused: a proxy could find another end in these requests than the gateway does. Each is
-// refused with a problem document and its connection closed, also behind a request that was sent in the same packet. What
-// net/http refuses by itself stands here, too: the gateway counts on it.
+// refused with a problem document and its connection closed, also behind a request that was sent in the same packet.
+// What net/http refuses by itself stands here, too: the gateway counts on it.
 func TestAmbiguousRequestsAreRefused(t *testing.T) {
 	t.Parallel()
 	client, stream := redistest.Shared(t).Client(), redistest.Stream(t)

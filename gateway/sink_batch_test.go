@@ -84,8 +84,8 @@ func numbered(n int) (events []rawevent.Event, ids []string) {
 	return events, ids
 }
 
-// TestBatchesAreDelivered (HTTP protocol binding section 3.3): full ones at once, others when they are old enough, each event
-// once, and none in another than batched mode.
+// TestBatchesAreDelivered (HTTP protocol binding section 3.3): full ones at once, others when they are old enough, each
+// event once, and none in another than batched mode.
 func TestBatchesAreDelivered(t *testing.T) {
 	t.Parallel()
 	client, stream := redistest.Shared(t).Client(), redistest.Stream(t)
@@ -104,7 +104,8 @@ func TestBatchesAreDelivered(t *testing.T) {
 	redistest.Eventually(t, "nothing is pending", func() bool { return nothingPending(client, stream, "sub") })
 }
 
-// TestRefusedBatchIsDivided: an event that the sink cannot take takes no other with it, and becomes a dead letter alone.
+// TestRefusedBatchIsDivided: an event that the sink cannot take takes no other with it, and becomes a dead letter
+// alone.
 func TestRefusedBatchIsDivided(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int{http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity} {
@@ -134,7 +135,8 @@ func TestRefusedBatchIsDivided(t *testing.T) {
 	}
 }
 
-// TestFailedBatchIsRetried: its answer is that of each of its events, and no more than one answer tells that they were taken.
+// TestFailedBatchIsRetried: its answer is that of each of its events, and no more than one answer tells that they were
+// taken.
 func TestFailedBatchIsRetried(t *testing.T) {
 	t.Parallel()
 	client, stream := redistest.Shared(t).Client(), redistest.Stream(t)

@@ -72,7 +72,8 @@ func TestStreamSink(t *testing.T) {
 	t.Logf("%v were handed on by the first, %v by the second", delivered(t, broken), delivered(t, whole))
 }
 
-// TestStreamSinkRefusesWhatWasTakenOver: a replica that was silent for longer than its lease adds nothing when it is back.
+// TestStreamSinkRefusesWhatWasTakenOver: a replica that was silent for longer than its lease adds nothing when it is
+// back.
 func TestStreamSinkRefusesWhatWasTakenOver(t *testing.T) {
 	t.Parallel()
 	const events = 20
@@ -162,7 +163,8 @@ func TestStreamSinksInACircle(t *testing.T) {
 	}
 }
 
-// TestUnknownFormatsThroughRedis: an event in a format that is not understood stays as it is, in a stream and on a channel.
+// TestUnknownFormatsThroughRedis: an event in a format that is not understood stays as it is, in a stream and on a
+// channel.
 func TestUnknownFormatsThroughRedis(t *testing.T) {
 	t.Parallel()
 	client, stream := redistest.Shared(t).Client(), redistest.Stream(t)
@@ -200,8 +202,8 @@ func listen(t testing.TB, client *redis.Client, channel string) <-chan *redis.Me
 	return ps.Channel()
 }
 
-// TestChannelSink: subscribers get events in JSON. Where nobody listens the event is delivered all the same: Pub/Sub keeps
-// nothing, and an event that waited for a listener would hold up those after it.
+// TestChannelSink: subscribers get events in JSON. Where nobody listens the event is delivered all the same: Pub/Sub
+// keeps nothing, and an event that waited for a listener would hold up those after it.
 func TestChannelSink(t *testing.T) {
 	t.Parallel()
 	client, stream := redistest.Shared(t).Client(), redistest.Stream(t)

@@ -22,8 +22,8 @@ func crowded(t *testing.T, most, perAddress int) *running {
 	return start(t, redistest.Shared(t).Client(), c)
 }
 
-// TestUnfinishedRequestsKeepNobodyOut: connections that hold everything there is make room for the next producer at once,
-// whatever they have sent so far. It is counted, and logged once.
+// TestUnfinishedRequestsKeepNobodyOut: connections that hold everything there is make room for the next producer at
+// once, whatever they have sent so far. It is counted, and logged once.
 func TestUnfinishedRequestsKeepNobodyOut(t *testing.T) {
 	t.Parallel()
 	for name, sent := range map[string]string{

@@ -145,8 +145,8 @@ func TestDeadAPIIsSeen(t *testing.T) {
 	}
 }
 
-// TestSeriesBeginWithZero: every counter of losses, errors and refusals has its series before the first occurrence, which
-// increase() would not see otherwise.
+// TestSeriesBeginWithZero: every counter of losses, errors and refusals has its series before the first occurrence,
+// which increase() would not see otherwise.
 func TestSeriesBeginWithZero(t *testing.T) {
 	t.Parallel()
 	client, stream := redistest.Shared(t).Client(), redistest.Stream(t)

@@ -10,7 +10,8 @@ import (
 	"github.com/streamgate/streamgate/gateway/source"
 )
 
-// sourceMetrics tell how the sources are doing. They are here and not with the sources, which know nothing of Prometheus.
+// sourceMetrics tell how the sources are doing. They are here and not with the sources, which know nothing of
+// Prometheus.
 type sourceMetrics struct {
 	events          *prometheus.CounterVec // source
 	errors          *prometheus.CounterVec // source
@@ -69,8 +70,8 @@ func (m *sourceMetrics) of(name string) source.Hooks {
 	}
 }
 
-// staleness computes when it is asked by how much the next success of each source is overdue. Its sources are added before
-// it is asked for the first time.
+// staleness computes when it is asked by how much the next success of each source is overdue. Its sources are added
+// before it is asked for the first time.
 type staleness struct {
 	desc   *prometheus.Desc
 	health map[string]*atomic.Pointer[source.Health] // by source; nil while it does not run here

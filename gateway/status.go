@@ -27,8 +27,8 @@ func (g *Gateway) Sources(ctx context.Context) ([]source.Status, error) {
 	return source.Statuses(ctx, g.env.Redis, g.config.Sources)
 }
 
-// DeadLetters returns the dead letters of the subscriptions to a configured stream: those that they store by default, or in
-// the stream dead, where one of them names it now ("" is the default). Anything else is [stream.ErrUnknown] or
+// DeadLetters returns the dead letters of the subscriptions to a configured stream: those that they store by default,
+// or in the stream dead, where one of them names it now ("" is the default). Anything else is [stream.ErrUnknown] or
 // [deadletter.ErrOtherStream], so that ordinary events are never discarded with it.
 func (g *Gateway) DeadLetters(streamName, dead string) (*deadletter.Store, error) {
 	if !slices.ContainsFunc(g.config.Streams, func(s stream.Config) bool { return s.Name == streamName }) {

@@ -36,8 +36,8 @@ func jsonEvent(id string) string {
 	return `{"specversion":"1.0","id":"` + id + `","source":"/s","type":"t"}`
 }
 
-// TestPostedAgain: with a window, an event that is posted again is answered as before and not stored again, whatever the
-// mode; and two subscriptions that fail to deliver it leave two dead letters.
+// TestPostedAgain: with a window, an event that is posted again is answered as before and not stored again, whatever
+// the mode; and two subscriptions that fail to deliver it leave two dead letters.
 func TestPostedAgain(t *testing.T) {
 	t.Parallel()
 	client, streamName := redistest.Shared(t).Client(), redistest.Stream(t)

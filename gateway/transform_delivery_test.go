@@ -14,8 +14,8 @@ import (
 	"github.com/streamgate/streamgate/internal/redistest"
 )
 
-// TestTransformedDelivery: the filters see the event as it is stored, the sink as it is changed, and the dead letter is as it
-// was stored, so that to redrive it changes it once.
+// TestTransformedDelivery: the filters see the event as it is stored, the sink as it is changed, and the dead letter is
+// as it was stored, so that to redrive it changes it once.
 func TestTransformedDelivery(t *testing.T) {
 	t.Parallel()
 	client, stream := redistest.Shared(t).Client(), redistest.Stream(t)
@@ -61,8 +61,8 @@ func TestTransformedIntoAStream(t *testing.T) {
 	}
 }
 
-// TestTransformedSource: a source's events are changed before they are stored; one that cannot be is stored as it is, counted,
-// and does not hold the others up.
+// TestTransformedSource: a source's events are changed before they are stored; one that cannot be is stored as it is,
+// counted, and does not hold the others up.
 func TestTransformedSource(t *testing.T) {
 	t.Parallel()
 	client, stream := redistest.Shared(t).Client(), redistest.Stream(t)

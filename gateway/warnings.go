@@ -12,8 +12,8 @@ import (
 	"github.com/streamgate/streamgate/protocol/rawevent"
 )
 
-// Warnings returns what is valid in a valid configuration, and yet cannot be meant: filters that can never match what the
-// sources of their stream publish. Producers may send other events to the stream, so this is not an error.
+// Warnings returns what is valid in a valid configuration, and yet cannot be meant: filters that can never match what
+// the sources of their stream publish. Producers may send other events to the stream, so this is not an error.
 func (c *Config) Warnings() []string {
 	var warnings []string
 	for i := range c.Subscriptions {
@@ -30,7 +30,8 @@ func (c *Config) Warnings() []string {
 	return warnings
 }
 
-// kindsOf returns the kinds of events of the sources that publish to a stream; none if one of them does not know its own.
+// kindsOf returns the kinds of events of the sources that publish to a stream; none if one of them does not know its
+// own.
 func (c *Config) kindsOf(stream string) (kinds []source.EventKind, names []string) {
 	for i := range c.Sources {
 		b := &c.Sources[i]

@@ -18,8 +18,8 @@ import (
 	"github.com/streamgate/streamgate/protocol/rawevent"
 )
 
-// TestWebHookHandshake holds the receiver's side of section 4 of the CloudEvents Web Hooks specification: permission stands in
-// the answer to OPTIONS if and only if it is given.
+// TestWebHookHandshake holds the receiver's side of section 4 of the CloudEvents Web Hooks specification: permission
+// stands in the answer to OPTIONS if and only if it is given.
 func TestWebHookHandshake(t *testing.T) {
 	t.Parallel()
 	c := oneStream(redistest.Stream(t))
@@ -58,8 +58,8 @@ func TestWebHookHandshake(t *testing.T) {
 	}
 }
 
-// TestWebHookRate: a sender that was granted so many requests a minute gets 429 and Retry-After for more (section 4.2.2); one
-// that may not deliver gets 403; one that does not call itself a web hook is not concerned.
+// TestWebHookRate: a sender that was granted so many requests a minute gets 429 and Retry-After for more (section
+// 4.2.2); one that may not deliver gets 403; one that does not call itself a web hook is not concerned.
 func TestWebHookRate(t *testing.T) {
 	t.Parallel()
 	c := oneStream(redistest.Stream(t))
@@ -155,8 +155,8 @@ func hooked(t *testing.T, s *hookSink) (g *running, stream string) {
 	return g, stream
 }
 
-// TestWebHookIsAsked before the first delivery, and once; each delivery carries the origin; an event without data has a payload
-// nevertheless (sections 2.1, 4.1.1, 4.1.2).
+// TestWebHookIsAsked before the first delivery, and once; each delivery carries the origin; an event without data has a
+// payload nevertheless (sections 2.1, 4.1.1, 4.1.2).
 func TestWebHookIsAsked(t *testing.T) {
 	t.Parallel()
 	s := &hookSink{grant: "gateway.example.com", rate: "*", answer: 202}

@@ -58,9 +58,9 @@ func newFilterTest() *cobra.Command {
 	return c
 }
 
-// splitExpression parses the flags of a command whose only argument is an expression, which may look like a flag: -n = 1.
-// What is not one of the command's own flags, or the value of one, is the expression. Without arguments it has printed the
-// help.
+// splitExpression parses the flags of a command whose only argument is an expression, which may look like a flag: -n =
+// 1. What is not one of the command's own flags, or the value of one, is the expression. Without arguments it has
+// printed the help.
 func splitExpression(c *cobra.Command, args []string) (expressions []string, err error) {
 	var flags []string
 	for i := 0; i < len(args); i++ {

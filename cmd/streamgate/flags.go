@@ -38,8 +38,8 @@ func checkRate(rate float64) error {
 	return nil
 }
 
-// parseTime reads the value of a flag as a time in RFC 3339, a date, or how long ago; see [state.ParseTime]. example ends
-// the error.
+// parseTime reads the value of a flag as a time in RFC 3339, a date, or how long ago; see [state.ParseTime]. example
+// ends the error.
 func parseTime(flag, text, example string) (time.Time, error) {
 	if at, ok := state.ParseTime(text, time.Now()); ok {
 		return at, nil

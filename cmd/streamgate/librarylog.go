@@ -8,8 +8,8 @@ import (
 	"github.com/streamgate/streamgate/gateway/peer"
 )
 
-// takeLibraryLog makes what libraries write with Go's package log a part of the program's own log: net/http reports faults
-// of servers there, and has no other way. It changes the process, so that only a command may call it, once.
+// takeLibraryLog makes what libraries write with Go's package log a part of the program's own log: net/http reports
+// faults of servers there, and has no other way. It changes the process, so that only a command may call it, once.
 func takeLibraryLog(to *slog.Logger) {
 	log.SetFlags(0)
 	log.SetOutput(libraryLog{to})

@@ -14,7 +14,8 @@ import (
 // maxKeysScanned bounds the search for the names of streams that an error suggests.
 const maxKeysScanned = 10_000
 
-// checkStream returns an error unless a stream is there or is configured, so that a mistyped name is not an empty answer.
+// checkStream returns an error unless a stream is there or is configured, so that a mistyped name is not an empty
+// answer.
 func checkStream(ctx context.Context, client redis.UniversalClient, name string, loaded *config.Config) error {
 	ctx, cancel := context.WithTimeout(ctx, tailTimeout)
 	defer cancel()

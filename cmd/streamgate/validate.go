@@ -64,8 +64,8 @@ func readConfig(stdin io.Reader, path string) (*config.Config, error) {
 	return config.Parse("standard input", text, config.Options{Types: builtin.Types()})
 }
 
-// portability returns what other implementations of CESQL make of valid filters that this one does not: an expression that
-// came from Knative, or goes there, lets other events pass.
+// portability returns what other implementations of CESQL make of valid filters that this one does not: an expression
+// that came from Knative, or goes there, lets other events pass.
 func portability(filters []filter.Config) (messages []string) {
 	for i := range filters {
 		f := &filters[i]

@@ -1,6 +1,6 @@
-// Package backoff waits between attempts: with growing, partly random pauses that end as soon as their context does. All
-// loops of the gateway that try something again are made of it, so that none of them spins on an error and replicas that
-// failed together do not come back together.
+// Package backoff waits between attempts: with growing, partly random pauses that end as soon as their context does.
+// All loops of the gateway that try something again are made of it, so that none of them spins on an error and replicas
+// that failed together do not come back together.
 package backoff
 
 import (
@@ -30,8 +30,8 @@ func Jitter(d time.Duration) time.Duration {
 	return d/2 + rand.N(d/2)
 }
 
-// Policy says how long to wait after a failure: First, then twice as long each time up to Max, of which the upper half is
-// random.
+// Policy says how long to wait after a failure: First, then twice as long each time up to Max, of which the upper half
+// is random.
 type Policy struct {
 	First, Max time.Duration
 }
@@ -63,8 +63,8 @@ func (e permanent) Unwrap() error { return e.error }
 // Permanent marks an error that a further attempt cannot cure; [Policy.Retry] returns the error itself at once.
 func Permanent(err error) error { return permanent{err} }
 
-// Retry calls attempt until it returns nil or a [Permanent] error, which Retry returns, or ctx ends, which is ctx's error.
-// failed, if not nil, is told the first error, and no other: an outage deserves one line in the log.
+// Retry calls attempt until it returns nil or a [Permanent] error, which Retry returns, or ctx ends, which is ctx's
+// error. failed, if not nil, is told the first error, and no other: an outage deserves one line in the log.
 func (p Policy) Retry(ctx context.Context, failed func(error), attempt func(context.Context) error) error {
 	pauses := p.Pauses()
 	for first := true; ; first = false {

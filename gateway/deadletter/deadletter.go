@@ -97,8 +97,8 @@ func attribute(event *rawevent.Event, name string) string {
 	return value
 }
 
-// MalformedEvent returns an event that carries the raw fields of an entry that does not hold a valid one. Its id is that of
-// the entry, so that it is the same whenever the entry is read.
+// MalformedEvent returns an event that carries the raw fields of an entry that does not hold a valid one. Its id is
+// that of the entry, so that it is the same whenever the entry is read.
 func MalformedEvent(entry *redisstreams.Entry) rawevent.Event {
 	event := rawevent.New(entry.Stream+"/"+entry.ID, StreamSource(entry.Stream), typeMalformed)
 	if t, ok := redisstreams.EntryTime(entry.ID); ok {

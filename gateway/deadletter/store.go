@@ -30,7 +30,8 @@ const (
 var (
 	// ErrNotFound: there is no dead letter with that id, or not any more.
 	ErrNotFound = errors.New("there is no such dead letter")
-	// ErrNotRedrivable: the dead letter does not say whose delivery failed, or it holds an entry that never was an event.
+	// ErrNotRedrivable: the dead letter does not say whose delivery failed, or it holds an entry that never was an
+	// event.
 	ErrNotRedrivable = errors.New("this dead letter cannot be delivered again")
 	// ErrNotDeadLetters: the stream that is named as one of dead letters holds something else.
 	ErrOtherStream = errors.New("no stream of dead letters")
@@ -148,7 +149,8 @@ func NewStore(client redis.UniversalClient, stream string) *Store {
 	return &Store{client: client, stream: stream}
 }
 
-// Each calls do for every dead letter that the filter chooses, oldest first, until do returns an error, which it returns.
+// Each calls do for every dead letter that the filter chooses, oldest first, until do returns an error, which it
+// returns.
 func (d *Store) Each(ctx context.Context, f *Filter, do func(*Letter) error) error {
 	for after := ""; ; {
 		letters, next, err := d.List(ctx, f, after, deadPage)
@@ -166,8 +168,9 @@ func (d *Store) Each(ctx context.Context, f *Filter, do func(*Letter) error) err
 	}
 }
 
-// List returns up to limit dead letters behind the entry after ("" is where the filter begins), oldest first, and where to go on; ""
-// means that there are no more. It looks at a bounded number of entries, so that it may return fewer, or none, and go on.
+// List returns up to limit dead letters behind the entry after ("" is where the filter begins), oldest first, and where
+// to go on; "" means that there are no more. It looks at a bounded number of entries, so that it may return fewer, or
+// none, and go on.
 func (d *Store) List(ctx context.Context, f *Filter, after string, limit int) (list []Letter, next string, err error) {
 	last := ""
 	if !f.Until.IsZero() {
@@ -254,10 +257,10 @@ redis.call('XDEL', KEYS[1], ARGV[1])
 return id`)
 
 // Redrive puts the event of a dead letter into the inbox of the subscription whose delivery failed, and takes the dead
-// letter away. The event then carries the attribute redrive, so that a second failure can be told from the first. It waits
-// while the inbox is full. If the subscription does not exist any
-// more, that is [state.ErrNoSubscription]. In a Cluster, if the dead letters are in another slot than the inbox, a crash
-// between the two steps delivers the event and keeps the dead letter.
+// letter away. The event then carries the attribute redrive, so that a second failure can be told from the first. It
+// waits while the inbox is full. If the subscription does not exist any more, that is [state.ErrNoSubscription]. In a
+// Cluster, if the dead letters are in another slot than the inbox, a crash between the two steps delivers the event and
+// keeps the dead letter.
 func (d *Store) Redrive(ctx context.Context, letter *Letter) error {
 	if letter.Subscription == "" || letter.Stream == "" || letter.Type == typeMalformed {
 		return fmt.Errorf("%w: %s", ErrNotRedrivable, letter.ID)

@@ -32,12 +32,13 @@ const (
 // attempts are not counted against their events, so that an outage of any length uses up no retries.
 //
 // What opens it is a row of failures without a success between them. That the sink cannot be reached or says that it is
-// unavailable (no response, 429, 502, 503, 504) is its own failure, whichever event meets it. Any other failure (500, say)
-// may be the event's: a row of them opens the circuit only if more than one event is in it, because a single event that
-// always fails must become a dead letter in the end. A sink that still takes some opens it, too, when three quarters of
-// the last attempts were its own failures.
+// unavailable (no response, 429, 502, 503, 504) is its own failure, whichever event meets it. Any other failure (500,
+// say) may be the event's: a row of them opens the circuit only if more than one event is in it, because a single event
+// that always fails must become a dead letter in the end. A sink that still takes some opens it, too, when three
+// quarters of the last attempts were its own failures.
 //
-// A circuit that is open lets a probe through after a pause that doubles from 1 s to 30 s, or as long as the sink asks for.
+// A circuit that is open lets a probe through after a pause that doubles from 1 s to 30 s, or as long as the sink asks
+// for.
 type circuit struct {
 	threshold int
 
@@ -95,8 +96,8 @@ func (c *circuit) release() {
 	c.probing = false
 }
 
-// settle notes how an attempt with an event ended. It reports whether a failure counts against the event, and whether the
-// circuit has opened or closed by it.
+// settle notes how an attempt with an event ended. It reports whether a failure counts against the event, and whether
+// the circuit has opened or closed by it.
 func (c *circuit) settle(event string, o *sink.Outcome, probe bool) (counts, changed bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -143,8 +144,8 @@ func (c *circuit) askedFor() time.Duration {
 	return time.Until(c.asked)
 }
 
-// snapshot returns what a replica that starts should know: an outage of the sink. A row of failures that may be those of
-// the events opens the circuit, too, but does not make a restarted replica begin with an open one.
+// snapshot returns what a replica that starts should know: an outage of the sink. A row of failures that may be those
+// of the events opens the circuit, too, but does not make a restarted replica begin with an open one.
 func (c *circuit) snapshot() state.Pause {
 	c.mu.Lock()
 	defer c.mu.Unlock()

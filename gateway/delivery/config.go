@@ -31,24 +31,24 @@ type Config struct {
 	Concurrency int `mapstructure:"concurrency"`
 	// LeaseDuration is how long a silent replica keeps its entries before the others take them over; default 30s.
 	LeaseDuration setting.Duration `mapstructure:"leaseDuration"`
-	// StartFrom is where a new subscription begins: latest (default), earliest, an entry id, a time in RFC 3339, a date, or a
-	// duration before now.
+	// StartFrom is where a new subscription begins: latest (default), earliest, an entry id, a time in RFC 3339, a
+	// date, or a duration before now.
 	StartFrom string `mapstructure:"startFrom"`
 	// OnGroupLost is where the consumer group goes on when it has disappeared: resume (default), behind what was
 	// acknowledged; earliest; latest; or fail: not before it has been created again by hand.
 	OnGroupLost string `mapstructure:"onGroupLost"`
 	// Forget lets retention remove what this subscription has not acknowledged; default false.
 	Forget bool `mapstructure:"forget"`
-	// Order is none (default), or byKey: events of one key (the extension partitionkey, else the subject) are delivered one
-	// after the other, in the order of the stream, by one replica at a time; events without a key are not ordered.
+	// Order is none (default), or byKey: events of one key (the extension partitionkey, else the subject) are delivered
+	// one after the other, in the order of the stream, by one replica at a time; events without a key are not ordered.
 	Order string `mapstructure:"order"`
 	// RateLimit is how many deliveries a second a replica begins at most; default 0, unlimited.
 	RateLimit float64 `mapstructure:"rateLimit"`
 	// MaxParked is how many events of a replica may wait for their next attempt, or for others of their key, before it
 	// stops reading; default 10000. They hold no worker, and of their bytes only the id.
 	MaxParked int `mapstructure:"maxParked"`
-	// ReplyStream is where events go that the sink answers with; default the subscription's own stream. none: answers are
-	// not read as events.
+	// ReplyStream is where events go that the sink answers with; default the subscription's own stream. none: answers
+	// are not read as events.
 	ReplyStream string `mapstructure:"replyStream"`
 	// Delivery says what happens when the sink does not take an event.
 	Delivery Spec `mapstructure:"delivery"`
@@ -60,31 +60,33 @@ type Spec struct {
 	Retry int `mapstructure:"retry"`
 	// BackoffPolicy is exponential (default: the delay doubles) or linear (it grows by backoffDelay).
 	BackoffPolicy string `mapstructure:"backoffPolicy"`
-	// BackoffDelay is the delay before the first retry; default PT1S. Each delay is drawn at random between 0 and what the
-	// policy says (full jitter), so that events that failed together do not come back together.
+	// BackoffDelay is the delay before the first retry; default PT1S. Each delay is drawn at random between 0 and what
+	// the policy says (full jitter), so that events that failed together do not come back together.
 	BackoffDelay setting.Duration `mapstructure:"backoffDelay"`
 	// MaxDelay bounds what the policy says; default PT5M.
 	MaxDelay setting.Duration `mapstructure:"maxDelay"`
-	// RetryAfterMax bounds what the sink may ask for with Retry-After, which is honoured where it is longer than the delay;
-	// default PT15M. 0 ignores it.
+	// RetryAfterMax bounds what the sink may ask for with Retry-After, which is honoured where it is longer than the
+	// delay; default PT15M. 0 ignores it.
 	RetryAfterMax setting.Duration `mapstructure:"retryAfterMax"`
-	// Deadline is how long after it was stored an event is tried again at all, whatever retry says; default 0, which is for
-	// ever. An event whose next attempt would come later is dead-lettered at once; every event gets one attempt.
+	// Deadline is how long after it was stored an event is tried again at all, whatever retry says; default 0, which is
+	// for ever. An event whose next attempt would come later is dead-lettered at once; every event gets one attempt.
 	Deadline setting.Duration `mapstructure:"deadline"`
 	// Timeout is how long one request may take; default PT30S.
 	Timeout setting.Duration `mapstructure:"timeout"`
-	// Format is how events are sent: binary (default: HTTP binary mode), json (structured mode), or batch (batched mode, to
-	// sinks that want it): several events in one request.
+	// Format is how events are sent: binary (default: HTTP binary mode), json (structured mode), or batch (batched
+	// mode, to sinks that want it): several events in one request.
 	Format string `mapstructure:"format"`
-	// Replies says what the body of a 2xx may be, unless replyStream is none: lenient (default) takes a CloudEvent for a reply
-	// and ignores any other body; strict is the rule of Knative's Triggers, for which any other body is a failure.
+	// Replies says what the body of a 2xx may be, unless replyStream is none: lenient (default) takes a CloudEvent for
+	// a reply and ignores any other body; strict is the rule of Knative's Triggers, for which any other body is a
+	// failure.
 	Replies string `mapstructure:"replies"`
-	// Outages says what happens while the sink is down: pause (default) opens the circuit, which pauses reading and keeps the
-	// attempts of every event; count is Knative's rule, by which each failure counts, so that an outage that is longer than
-	// the retries ends in dead letters.
+	// Outages says what happens while the sink is down: pause (default) opens the circuit, which pauses reading and
+	// keeps the attempts of every event; count is Knative's rule, by which each failure counts, so that an outage that
+	// is longer than the retries ends in dead letters.
 	Outages string `mapstructure:"outages"`
-	// PlainJSON says which JSON data are declared as application/json in formats json and batch, because several SDKs read
-	// no other type there: geo (default) is application/geo+json, all is every type that ends with +json, none is none.
+	// PlainJSON says which JSON data are declared as application/json in formats json and batch, because several SDKs
+	// read no other type there: geo (default) is application/geo+json, all is every type that ends with +json, none is
+	// none.
 	PlainJSON string `mapstructure:"plainJson"`
 	// Batch is for format batch.
 	Batch sink.BatchConfig `mapstructure:"batch"`
@@ -96,7 +98,8 @@ type Spec struct {
 type DeadLetterSink struct {
 	// Stream is a stream in the same Redis; default streamgate:{STREAM}:deadletters.
 	Stream string `mapstructure:"stream"`
-	// URI is an http or https address to which they are posted instead. What it does not take goes into the default stream.
+	// URI is an http or https address to which they are posted instead. What it does not take goes into the default
+	// stream.
 	URI string `mapstructure:"uri"`
 }
 

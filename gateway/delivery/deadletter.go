@@ -24,10 +24,10 @@ func newDeadLetterWriter(s *session) *deadLetterWriter {
 	return &deadLetterWriter{session: s, posts: map[string]int{}}
 }
 
-// store stores a dead letter and then acknowledges the entry: a kill -9 in between leaves a second dead letter with the same
-// id, never none. Where storing fails, or the dead-letter sink is to be asked again, the entry stays pending and waits for a
-// retry with its verdict: only the dead letter is tried again, the sink is left alone. Verdict and due time are in Redis; how
-// often the dead-letter sink has refused is in memory only, and begins anew after a restart.
+// store stores a dead letter and then acknowledges the entry: a kill -9 in between leaves a second dead letter with the
+// same id, never none. Where storing fails, or the dead-letter sink is to be asked again, the entry stays pending and
+// waits for a retry with its verdict: only the dead letter is tried again, the sink is left alone. Verdict and due time
+// are in Redis; how often the dead-letter sink has refused is in memory only, and begins anew after a restart.
 func (w *deadLetterWriter) store(
 	ctx context.Context, d *redisstreams.Delivery, event *rawevent.Event, o *sink.Outcome,
 ) (stored bool) {
@@ -67,8 +67,8 @@ func (w *deadLetterWriter) later(ctx context.Context, d *redisstreams.Delivery, 
 	w.queue(d.ID, p)
 }
 
-// post posts a dead letter to the address for them, if there is one. again is when to try once more, by the same policy as
-// for the sink; 0 means that the dead letter goes into the stream.
+// post posts a dead letter to the address for them, if there is one. again is when to try once more, by the same policy
+// as for the sink; 0 means that the dead letter goes into the stream.
 func (w *deadLetterWriter) post(ctx context.Context, id string, dead *rawevent.Event) (posted bool, again time.Duration) {
 	if w.deadSink == nil {
 		return false, 0

@@ -12,8 +12,8 @@ import (
 	"github.com/streamgate/streamgate/protocol/redisstreams"
 )
 
-// dispatcher reads the entries of a session, filters them and hands them to workers. All of its methods but those of the
-// workers' goroutines are for the goroutine of run.
+// dispatcher reads the entries of a session, filters them and hands them to workers. All of its methods but those of
+// the workers' goroutines are for the goroutine of run.
 type dispatcher struct {
 	*session
 	worker *worker
@@ -43,8 +43,8 @@ func (d *dispatcher) run(readCtx, workCtx context.Context) {
 	workers.Wait()
 }
 
-// workerIdle is how long a worker waits for its next job. Workers are started when there is work, so that a subscription
-// without any costs next to nothing.
+// workerIdle is how long a worker waits for its next job. Workers are started when there is work, so that a
+// subscription without any costs next to nothing.
 const workerIdle = time.Second
 
 // serve does a job and then others, until there are none for a while.
@@ -67,8 +67,8 @@ func (d *dispatcher) serve(ctx context.Context, j *job) {
 	}
 }
 
-// takePending puts what is pending into the key queues, before anything new is read: its previous consumer is gone. It returns
-// false if ctx ends before that has succeeded.
+// takePending puts what is pending into the key queues, before anything new is read: its previous consumer is gone. It
+// returns false if ctx ends before that has succeeded.
 func (d *dispatcher) takePending(ctx context.Context) bool {
 	report := func(err error) { d.log.Warn("cannot read what is pending, trying again", "err", err) }
 	return readPolicy().Retry(ctx, report, func(ctx context.Context) error {
@@ -85,7 +85,8 @@ func (d *dispatcher) takePending(ctx context.Context) bool {
 	}) == nil
 }
 
-// enterTaken puts an entry that was pending before into the queue of its key, and returns how far its delivery has come. It
+// enterTaken puts an entry that was pending before into the queue of its key, and returns how far its delivery has
+// come. It
 // returns false if others of its key come first.
 func (d *dispatcher) enterTaken(entry *redisstreams.Delivery) (p progress, head bool) {
 	event, _ := entry.Event() // an entry that does not decode has no key; it is rejected when it is processed
@@ -98,8 +99,8 @@ func (d *dispatcher) enterTaken(entry *redisstreams.Delivery) (p progress, head 
 	return p, head
 }
 
-// due returns those of a batch that may be delivered now. An entry that was pending before may wait for its next attempt;
-// it goes back into the retry queue then, and no attempt is made.
+// due returns those of a batch that may be delivered now. An entry that was pending before may wait for its next
+// attempt; it goes back into the retry queue then, and no attempt is made.
 func (d *dispatcher) due(ctx context.Context, batch []*redisstreams.Delivery) ([]*redisstreams.Delivery, error) {
 	if !d.recorder.recall(ctx, batch) {
 		return nil, ctx.Err()
@@ -242,8 +243,8 @@ func nothingUnless(ctx context.Context) error {
 	return errNothingNow
 }
 
-// limited waits until the rate limit lets one delivery begin, and returns how many up to n it lets begin at once. It takes
-// nothing from the limit: that is done when it is known how many there are to begin.
+// limited waits until the rate limit lets one delivery begin, and returns how many up to n it lets begin at once. It
+// takes nothing from the limit: that is done when it is known how many there are to begin.
 func (d *dispatcher) limited(ctx context.Context, n int) int {
 	if d.limiter == nil {
 		return n
@@ -259,7 +260,8 @@ func (d *dispatcher) limited(ctx context.Context, n int) int {
 	}
 }
 
-// entries returns up to n entries: those whose next attempt is due, those whose turn it is in their key queue, else new ones.
+// entries returns up to n entries: those whose next attempt is due, those whose turn it is in their key queue, else new
+// ones.
 func (d *dispatcher) entries(ctx context.Context, n int, probe bool) ([]*redisstreams.Delivery, error) {
 	d.signal.clear()
 	full := d.isFull()
@@ -350,8 +352,8 @@ func without(ids []string, read []*redisstreams.Delivery) (missing []string) {
 	return missing
 }
 
-// prepare decodes and filters. It reports false when the entry is finished with, waits for its next attempt, or waits for
-// others of its key.
+// prepare decodes and filters. It reports false when the entry is finished with, waits for its next attempt, or waits
+// for others of its key.
 func (d *dispatcher) prepare(ctx context.Context, entry *redisstreams.Delivery) (job, bool) {
 	entry.Attempt = d.recorder.attempt(entry)
 	if !d.filter.MayMatch(&entry.Entry) {

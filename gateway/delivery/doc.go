@@ -1,5 +1,5 @@
-// Package delivery hands the events of a stream to the sinks of its subscriptions, at least once each. A [Subscription] is one
-// consumer group; what a replica has of it in work is a session with these parts, each in the file of its name:
+// Package delivery hands the events of a stream to the sinks of its subscriptions, at least once each. A [Subscription]
+// is one consumer group; what a replica has of it in work is a session with these parts, each in the file of its name:
 //
 //	dispatcher   reads no more entries than there are free workers, and filters them
 //	worker       makes one attempt to deliver and settles what follows from it
@@ -9,6 +9,6 @@
 //	deadletter   stores what cannot be delivered
 //	inbox        delivers what was put in for one subscription alone: redriven dead letters, and replays
 //
-// An entry is acknowledged after its effect: the sink has the event, its dead letter is stored, or no filter wants it. A
-// kill -9 before that leaves it pending in Redis, and another replica takes it over when its lease ends.
+// An entry is acknowledged after its effect: the sink has the event, its dead letter is stored, or no filter wants it.
+// A kill -9 before that leaves it pending in Redis, and another replica takes it over when its lease ends.
 package delivery

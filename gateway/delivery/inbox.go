@@ -13,8 +13,9 @@ import (
 	"github.com/streamgate/streamgate/protocol/redisstreams"
 )
 
-// An inbox is a stream beside the one that a subscription reads, whose events go to this subscription alone: dead letters
-// that are tried again, and replays. It exists while there is something in it, and one replica at a time serves it.
+// An inbox is a stream beside the one that a subscription reads, whose events go to this subscription alone: dead
+// letters that are tried again, and replays. It exists while there is something in it, and one replica at a time serves
+// it.
 const (
 	inboxPeriod   = 2 * time.Second // between searches for inboxes
 	inboxPause    = time.Second     // between reads of one that has nothing new, and between trims
@@ -122,8 +123,8 @@ func (s *Subscription) whileHere(ctx context.Context) (context.Context, context.
 	return ctx, cancel
 }
 
-// serveInbox delivers what is in the inbox until it is empty, readCtx ends or the subscription stops, unless another replica
-// does.
+// serveInbox delivers what is in the inbox until it is empty, readCtx ends or the subscription stops, unless another
+// replica does.
 func (s *Subscription) serveInbox(readCtx, workCtx context.Context) {
 	if !s.enter() {
 		return

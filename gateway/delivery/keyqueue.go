@@ -4,8 +4,8 @@ import (
 	"sync"
 )
 
-// keyQueues keep events of one key apart in time: one of a key is in work or waits for its next attempt, and the later ones
-// wait behind it, in the order in which they entered, as ids only.
+// keyQueues keep events of one key apart in time: one of a key is in work or waits for its next attempt, and the later
+// ones wait behind it, in the order in which they entered, as ids only.
 type keyQueues struct {
 	mu      sync.Mutex
 	byKey   map[string]*keyQueue
@@ -23,7 +23,8 @@ func newKeyQueues() *keyQueues {
 	return &keyQueues{byKey: map[string]*keyQueue{}, keys: map[string]string{}}
 }
 
-// enter puts an entry into the queue of its key. It returns true if the entry is at the head, so that it may be delivered now.
+// enter puts an entry into the queue of its key. It returns true if the entry is at the head, so that it may be
+// delivered now.
 func (q *keyQueues) enter(id, key string) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -8,8 +8,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestLanesKeepOrder: whatever enters, leaves, is taken and given back, in whatever order: of each key at most one is out,
-// those of a key come out in the order in which they entered, nothing is lost, and nothing is kept in the end.
+// TestLanesKeepOrder: whatever enters, leaves, is taken and given back, in whatever order: of each key at most one is
+// out, those of a key come out in the order in which they entered, nothing is lost, and nothing is kept in the end.
 func TestLanesKeepOrder(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {

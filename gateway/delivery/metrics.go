@@ -56,8 +56,8 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 	}
 }
 
-// figures are the series of one subscription that every delivery touches. Looking them up by their labels each time would
-// cost a tenth of the delivery.
+// figures are the series of one subscription that every delivery touches. Looking them up by their labels each time
+// would cost a tenth of the delivery.
 type figures struct {
 	delivered, filtered, deadLettered prometheus.Counter
 	success, retry, failure           prometheus.Counter

@@ -12,8 +12,8 @@ import (
 	"github.com/streamgate/streamgate/gateway/sink"
 )
 
-// engineModel is a session without Redis and HTTP: one dispatcher, workers that answer at once, new entries before waiting
-// ones where the circuit probes, and waiting ones before new ones where it is closed.
+// engineModel is a session without Redis and HTTP: one dispatcher, workers that answer at once, new entries before
+// waiting ones where the circuit probes, and waiting ones before new ones where it is closed.
 type engineModel struct {
 	t        *testing.T
 	circuit  *circuit
@@ -102,8 +102,8 @@ func (m *engineModel) attempt(id string, probe bool) {
 	}
 }
 
-// TestOutageOfTwoHours: with retry: 3 nothing is dead-lettered, no attempt counts once the circuit is open, and when the
-// sink is back everything is delivered within the longest pause.
+// TestOutageOfTwoHours: with retry: 3 nothing is dead-lettered, no attempt counts once the circuit is open, and when
+// the sink is back everything is delivered within the longest pause.
 func TestOutageOfTwoHours(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int{sink.NoResponse, 503, 500} {
@@ -145,8 +145,8 @@ func TestOutageOfTwoHours(t *testing.T) {
 	}
 }
 
-// TestPoisonBesideTraffic: events that always fail are dead-lettered after their attempts, whatever else is delivered, and
-// never keep those others waiting for long.
+// TestPoisonBesideTraffic: events that always fail are dead-lettered after their attempts, whatever else is delivered,
+// and never keep those others waiting for long.
 func TestPoisonBesideTraffic(t *testing.T) {
 	t.Parallel()
 	for _, every := range []time.Duration{10 * time.Millisecond, time.Second, time.Minute} {

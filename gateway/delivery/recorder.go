@@ -15,8 +15,8 @@ import (
 // tidyPeriod is how often at most a session that writes records removes those of entries that are gone.
 const tidyPeriod = 10 * time.Minute
 
-// recorder keeps in Redis what must survive this replica: how often each waiting event was tried, when it is due, and that
-// the sink is to be left alone for a while. docs/adr/0018 says what a kill -9 does at each step.
+// recorder keeps in Redis what must survive this replica: how often each waiting event was tried, when it is due, and
+// that the sink is to be left alone for a while. docs/adr/0018 says what a kill -9 does at each step.
 //
 // It writes in the background: what comes up while a script is under way shares the next one. What waits to be written
 // is bounded by the entries in work. An event that is delivered at the first attempt costs one look at an empty map.
@@ -72,8 +72,8 @@ func (s *Subscription) newRecorder(stream, key string) *recorder {
 	return r
 }
 
-// fail notes that an entry waits for its next attempt, or, with a verdict, for its dead letter to be stored. It waits until
-// that is written, so that an attempt that was counted survives a crash, but no longer than one command may take.
+// fail notes that an entry waits for its next attempt, or, with a verdict, for its dead letter to be stored. It waits
+// until that is written, so that an attempt that was counted survives a crash, but no longer than one command may take.
 func (r *recorder) fail(ctx context.Context, id string, p progress) {
 	written := make(chan struct{})
 	r.change(func() {
@@ -154,8 +154,8 @@ func (r *recorder) attempt(d *redisstreams.Delivery) int {
 	return max(d.Attempt, 1)
 }
 
-// recall looks up the records of entries that were pending before. It tries again until Redis answers, and returns false
-// if ctx ends before that: an entry must not be delivered before it is known when it is due.
+// recall looks up the records of entries that were pending before. It tries again until Redis answers, and returns
+// false if ctx ends before that: an entry must not be delivered before it is known when it is due.
 func (r *recorder) recall(ctx context.Context, batch []*redisstreams.Delivery) bool {
 	var ids []string
 	for _, d := range batch {
@@ -354,8 +354,8 @@ func (r *recorder) restorePause(ctx context.Context) bool {
 	}) == nil
 }
 
-// serverClock is the clock of Redis, as it was last seen, carried on by the monotonic clock of this process. It is safe for
-// concurrent use.
+// serverClock is the clock of Redis, as it was last seen, carried on by the monotonic clock of this process. It is safe
+// for concurrent use.
 type serverClock struct {
 	mu   sync.Mutex
 	now  time.Time
@@ -371,8 +371,8 @@ func (c *serverClock) note(now time.Time) {
 	c.now, c.seen = now, time.Now()
 }
 
-// read returns the time of Redis, which ask is asked for if it was not seen lately. While Redis does not answer, the last
-// sight counts.
+// read returns the time of Redis, which ask is asked for if it was not seen lately. While Redis does not answer, the
+// last sight counts.
 func (c *serverClock) read(ask func() (time.Time, error)) time.Time {
 	c.mu.Lock()
 	fresh := !c.seen.IsZero() && time.Since(c.seen) < clockPeriod

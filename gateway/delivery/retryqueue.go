@@ -9,9 +9,9 @@ import (
 	"github.com/streamgate/streamgate/gateway/sink"
 )
 
-// delay returns the time until the next attempt, where attempt counts from 1: at random between 0 and what the policy says
-// (full jitter, as in Brooker, "Exponential Backoff And Jitter", 2015), so that events that failed together do not come
-// back together. A sink's Retry-After is honoured where it asks for more.
+// delay returns the time until the next attempt, where attempt counts from 1: at random between 0 and what the policy
+// says (full jitter, as in Brooker, "Exponential Backoff And Jitter", 2015), so that events that failed together do not
+// come back together. A sink's Retry-After is honoured where it asks for more.
 func (c *Spec) delay(attempt int, retryAfter time.Duration) time.Duration {
 	return max(rand.N(max(c.policyDelay(attempt), 1)), retryAfter)
 }
@@ -57,8 +57,8 @@ type retryEntry struct {
 
 func newRetryQueue() *retryQueue { return &retryQueue{failed: map[string]sink.Outcome{}} }
 
-// add puts entries into the queue. It sets no limit: what was read before the queue was full still has to go somewhere, and
-// that is no more than there are workers.
+// add puts entries into the queue. It sets no limit: what was read before the queue was full still has to go somewhere,
+// and that is no more than there are workers.
 func (q *retryQueue) add(ids []string, at time.Time) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

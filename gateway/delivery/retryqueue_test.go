@@ -65,8 +65,8 @@ func TestRetryQueueReturnsWhatIsDue(t *testing.T) {
 	})
 }
 
-// TestKnativeBackoff: the bound below which a delay is drawn is Knative's delay, but for linear, which begins one step later:
-// attempt n (from 1) waits below delay*2^(n-1), or below delay*n.
+// TestKnativeBackoff: the bound below which a delay is drawn is Knative's delay, but for linear, which begins one step
+// later: attempt n (from 1) waits below delay*2^(n-1), or below delay*n.
 func TestKnativeBackoff(t *testing.T) {
 	t.Parallel()
 	const delay = 100 * time.Millisecond

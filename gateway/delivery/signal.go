@@ -6,8 +6,9 @@ import (
 	"time"
 )
 
-// signal lets workers cut the dispatcher's wait for new entries short when they leave it something to do: the next event of
-// a key, or one whose next attempt is due before the wait would be over. Without it a key would advance once a wait.
+// signal lets workers cut the dispatcher's wait for new entries short when they leave it something to do: the next
+// event of a key, or one whose next attempt is due before the wait would be over. Without it a key would advance once a
+// wait.
 type signal struct {
 	mu    sync.Mutex
 	early time.Time // when there is something to do of which the dispatcher does not know yet; zero for nothing

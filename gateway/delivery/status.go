@@ -11,8 +11,8 @@ type Status struct {
 	Sink   string `json:"sink"` // without secrets
 	// Circuit is closed while the sink takes events, open while deliveries pause, and half-open while one is tried.
 	Circuit string `json:"circuit"`
-	// RetryAt is when the next delivery is tried at the earliest; only where the circuit is open, or the sink has asked for a
-	// pause.
+	// RetryAt is when the next delivery is tried at the earliest; only where the circuit is open, or the sink has asked
+	// for a pause.
 	RetryAt *time.Time `json:"retryAt,omitempty"`
 	// OpenedBy says how the attempt failed that opened the circuit; only where it is not closed.
 	OpenedBy string `json:"openedBy,omitempty"`

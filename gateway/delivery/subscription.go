@@ -20,8 +20,8 @@ import (
 	"github.com/streamgate/streamgate/protocol/redisstreams"
 )
 
-// Subscription hands the entries of one stream to one sink. What it knows of the sink and of failures is here; the entries
-// that a replica has in work are in a [session].
+// Subscription hands the entries of one stream to one sink. What it knows of the sink and of failures is here; the
+// entries that a replica has in work are in a [session].
 type Subscription struct {
 	config    Config
 	env       Env
@@ -204,8 +204,8 @@ func (s *Subscription) Config() *Config { return &s.config }
 // Group returns the name of its consumer group.
 func (s *Subscription) Group() string { return state.GroupName(s.config.Name) }
 
-// Ensure creates the consumer group, and the stream, where they do not exist. A group that is lost and must not be created
-// anew (onGroupLost: fail) is not an error here: the subscription says so when it runs.
+// Ensure creates the consumer group, and the stream, where they do not exist. A group that is lost and must not be
+// created anew (onGroupLost: fail) is not an error here: the subscription says so when it runs.
 func (s *Subscription) Ensure(ctx context.Context) error {
 	if err := s.member.consumer.Ensure(ctx); err != nil && !errors.Is(err, redisstreams.ErrGroupLost) {
 		return err
@@ -213,8 +213,8 @@ func (s *Subscription) Ensure(ctx context.Context) error {
 	return nil
 }
 
-// Run reads until readCtx ends, finishes what is in work until workCtx ends, and gives up the rest. It returns when all of
-// the subscription's goroutines are gone, those of its inbox included, and closes it.
+// Run reads until readCtx ends, finishes what is in work until workCtx ends, and gives up the rest. It returns when all
+// of the subscription's goroutines are gone, those of its inbox included, and closes it.
 func (s *Subscription) Run(readCtx, workCtx context.Context) {
 	defer s.Close()
 	defer s.deadLog.flush(s.log)
@@ -267,8 +267,8 @@ func (s *Subscription) awaitSessions() {
 	s.sessions.Wait()
 }
 
-// endsWith returns the context in which work goes on: it ends with workCtx, and at once if the lease is lost, which is when
-// leadCtx has ended and readCtx has not.
+// endsWith returns the context in which work goes on: it ends with workCtx, and at once if the lease is lost, which is
+// when leadCtx has ended and readCtx has not.
 func endsWith(leadCtx, readCtx, workCtx context.Context) context.Context {
 	ctx, cancel := context.WithCancel(workCtx)
 	context.AfterFunc(leadCtx, func() {
@@ -292,8 +292,8 @@ func (s *Subscription) noteCircuit(o *sink.Outcome) {
 		"sink", s.config.Sink.Describe(), "reason", o.Describe())
 }
 
-// lostGroup decides where the group is made, for [redisstreams.WithLostGroup]. Of what this replica remembers and what was
-// saved for all it takes the lower: between the two something may be lost, and duplicates are not.
+// lostGroup decides where the group is made, for [redisstreams.WithLostGroup]. Of what this replica remembers and what
+// was saved for all it takes the lower: between the two something may be lost, and duplicates are not.
 func (s *Subscription) lostGroup(ctx context.Context, remembered string) (string, error) {
 	saved, err := s.env.Redis.HGet(ctx, state.PositionsKey(s.config.Stream), s.config.Name).Result()
 	if err != nil && !errors.Is(err, redis.Nil) {

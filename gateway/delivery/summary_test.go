@@ -11,7 +11,8 @@ import (
 	"github.com/streamgate/streamgate/internal/redistest"
 )
 
-// TestDeadLettersAreSummedUp: the first of a row is logged at once, the others as one line in a minute with their number.
+// TestDeadLettersAreSummedUp: the first of a row is logged at once, the others as one line in a minute with their
+// number.
 func TestDeadLettersAreSummedUp(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

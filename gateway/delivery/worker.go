@@ -81,8 +81,8 @@ func (w *worker) work(ctx context.Context, j *job) {
 	w.settle(ctx, j, &o, ttl, counts)
 }
 
-// transformed returns the item as the sink is to have it; the event as it was is what becomes a dead letter. It reports false
-// if that has happened already, because the event cannot be transformed.
+// transformed returns the item as the sink is to have it; the event as it was is what becomes a dead letter. It reports
+// false if that has happened already, because the event cannot be transformed.
 func (w *worker) transformed(ctx context.Context, j *job) (*sink.Item, bool) {
 	if w.transform == nil {
 		return &j.Item, true
@@ -133,7 +133,8 @@ func (w *worker) settle(ctx context.Context, j *job, o *sink.Outcome, ttl int, c
 	case verdict == sink.Delivered: // and the reply could not be stored, because Redis is away
 		w.retry(ctx, j, progress{attempts: attempt - 1, at: time.Now().Add(rereadPause)})
 	case verdict == sink.Retryable && !late && (!counts || attempt <= delivery.Retry), !w.consumer.Held(j.Entry):
-		// Where another replica has taken the entry over, because this one was silent, reading it again will find that out.
+		// Where another replica has taken the entry over, because this one was silent, reading it again will find that
+		// out.
 		made := attempt
 		if !counts {
 			made--

@@ -22,11 +22,11 @@ type Config struct {
 	Prefix map[string]string `mapstructure:"prefix"`
 	// Suffix matches when the attribute ends with the value.
 	Suffix map[string]string `mapstructure:"suffix"`
-	// CESQL matches when the expression in the CloudEvents SQL Expression Language (CESQL 1.0.0) is true, and there is no
-	// error; see docs/filters.md.
+	// CESQL matches when the expression in the CloudEvents SQL Expression Language (CESQL 1.0.0) is true, and there is
+	// no error; see docs/filters.md.
 	CESQL string `mapstructure:"cesql"`
-	// Intersects matches when the event's data, a STAC item or anything else with a GeoJSON geometry or a bbox at its top,
-	// meets an area. An event without a place does not.
+	// Intersects matches when the event's data, a STAC item or anything else with a GeoJSON geometry or a bbox at its
+	// top, meets an area. An event without a place does not.
 	Intersects *IntersectsConfig `mapstructure:"intersects"`
 	// All matches when every filter of the list does.
 	All []Config `mapstructure:"all"`
@@ -117,13 +117,14 @@ func checkCESQL(text string) error {
 	return expression.CheckFilter()
 }
 
-// predicate says whether the event of an entry matches. An error says that an expression in it could not be evaluated, and
-// was therefore false (Subscriptions API, dialect sql), so that not over it is true; the error is for counting, and does not
-// change the result. A predicate does not allocate, but for some expressions, and for areas once for each entry.
+// predicate says whether the event of an entry matches. An error says that an expression in it could not be evaluated,
+// and was therefore false (Subscriptions API, dialect sql), so that not over it is true; the error is for counting, and
+// does not change the result. A predicate does not allocate, but for some expressions, and for areas once for each
+// entry.
 type predicate func(e *rawevent.Event, entry string) (bool, error)
 
-// Filter is a compiled list of filters, all of which must match; an empty list matches everything. It is safe for concurrent
-// use.
+// Filter is a compiled list of filters, all of which must match; an empty list matches everything. It is safe for
+// concurrent use.
 type Filter struct {
 	matches   predicate
 	prefilter prefilter
@@ -147,8 +148,8 @@ func Compile(filters []Config, board *Board) (*Filter, error) {
 // MayMatch reports false where the event of an entry, if the entry holds a valid one, does not match; see [prefilter].
 func (f *Filter) MayMatch(entry *redisstreams.Entry) bool { return f.prefilter.passes(entry) }
 
-// Matches reports whether the event of an entry matches. An expression that cannot be evaluated on the event is false, and
-// not over it true; the error tells of the first one, whatever the result is.
+// Matches reports whether the event of an entry matches. An expression that cannot be evaluated on the event is false,
+// and not over it true; the error tells of the first one, whatever the result is.
 func (f *Filter) Matches(event *rawevent.Event, entry string) (bool, error) {
 	return f.matches(event, entry)
 }

@@ -100,8 +100,8 @@ func compiled(filters []Config) *Filter {
 	return f
 }
 
-// TestFilterErrors: an expression that cannot be evaluated is false, so that not over it is true, as the Subscriptions API
-// has it; and the error is told unless something else has decided.
+// TestFilterErrors: an expression that cannot be evaluated is false, so that not over it is true, as the Subscriptions
+// API has it; and the error is told unless something else has decided.
 func TestFilterErrors(t *testing.T) {
 	t.Parallel()
 	failing := Config{CESQL: "INT(nosuch) = 1"}
@@ -286,8 +286,8 @@ func BenchmarkFilters(b *testing.B) {
 	}
 }
 
-// BenchmarkThousandSubscriptions is the cost of the filters of 1,000 subscriptions for one event, by dialect, beside what
-// each of them does with an event before and anyway: decode its entry, and validate it.
+// BenchmarkThousandSubscriptions is the cost of the filters of 1,000 subscriptions for one event, by dialect, beside
+// what each of them does with an event before and anyway: decode its entry, and validate it.
 func BenchmarkThousandSubscriptions(b *testing.B) {
 	const n = 1000
 	e := sampleEvent()

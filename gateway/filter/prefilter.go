@@ -7,11 +7,11 @@ import (
 	"github.com/streamgate/streamgate/protocol/redisstreams"
 )
 
-// prefilter holds what of a subscription's filters an entry itself can answer: comparisons of attributes that all have to match.
-// Where a thousand subscriptions want one type each, nearly every entry is not for nearly every one of them, and to decode and
-// validate it costs eighteen times what it costs to look at its fields (BenchmarkThousandSubscriptions). An index of
-// subscriptions by type would save nothing beside that: each reads and acknowledges by itself, and a look into an index costs
-// more than the comparison.
+// prefilter holds what of a subscription's filters an entry itself can answer: comparisons of attributes that all have
+// to match. Where a thousand subscriptions want one type each, nearly every entry is not for nearly every one of them,
+// and to decode and validate it costs eighteen times what it costs to look at its fields
+// (BenchmarkThousandSubscriptions). An index of subscriptions by type would save nothing beside that: each reads and
+// acknowledges by itself, and a look into an index costs more than the comparison.
 type prefilter []fieldTest
 
 type fieldTest struct {

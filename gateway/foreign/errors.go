@@ -12,8 +12,8 @@ type Reason uint8
 
 // The reasons.
 const (
-	// Damaged means that the text is not what it is said to be: not valid in its charset, not valid JSON, cut off, or not
-	// valid in its compression.
+	// Damaged means that the text is not what it is said to be: not valid in its charset, not valid JSON, cut off, or
+	// not valid in its compression.
 	Damaged Reason = iota
 	// Unsupported means that the compression or the charset is not supported (HTTP 415).
 	Unsupported

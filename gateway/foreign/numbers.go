@@ -19,8 +19,8 @@ type numbers struct {
 // maxWord is longer than every spelling of a non-finite number.
 const maxWord = 12
 
-// replace returns the text with the replacements. What may be the beginning of a word is kept for the next piece, unless
-// this is the last one.
+// replace returns the text with the replacements. What may be the beginning of a word is kept for the next piece,
+// unless this is the last one.
 func (n *numbers) replace(text []byte, last bool) []byte {
 	result := make([]byte, 0, len(text)+16)
 	for _, c := range text {
@@ -81,8 +81,8 @@ func isWord(c byte) bool {
 	return c|0x20 >= 'a' && c|0x20 <= 'z' || c >= '0' && c <= '9' || c == '+' || c == '-' || c == '.' || c == '_'
 }
 
-// isNonFinite knows the spellings of Python and JavaScript (NaN, Infinity, -Infinity), of C and its descendants (nan, inf)
-// and of R (NaN, Inf), with a sign before any of them.
+// isNonFinite knows the spellings of Python and JavaScript (NaN, Infinity, -Infinity), of C and its descendants (nan,
+// inf) and of R (NaN, Inf), with a sign before any of them.
 func isNonFinite(word []byte) bool {
 	if word[0] == '-' || word[0] == '+' {
 		word = word[1:]

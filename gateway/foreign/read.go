@@ -36,8 +36,8 @@ func Read(r io.Reader, o Options) (*Text, error) {
 	return &Text{text, reader.Charset(), reader.Encodings(), reader.NonFinite()}, nil
 }
 
-// ReadJSON reads the whole text behind r and checks that it is one JSON value. The error of other text says where it stops
-// being JSON, and what it looks like instead; see [Describe].
+// ReadJSON reads the whole text behind r and checks that it is one JSON value. The error of other text says where it
+// stops being JSON, and what it looks like instead; see [Describe].
 func ReadJSON(r io.Reader, o Options) (*Text, error) {
 	o.JSON = true
 	text, err := Read(r, o)
@@ -50,8 +50,8 @@ func ReadJSON(r io.Reader, o Options) (*Text, error) {
 	return text, nil
 }
 
-// ForResponse returns the options that the headers of an HTTP response tell. Where net/http has undone a compression, it
-// has removed the header as well.
+// ForResponse returns the options that the headers of an HTTP response tell. Where net/http has undone a compression,
+// it has removed the header as well.
 func ForResponse(header http.Header, limit int64) Options {
 	return Options{
 		ContentType:     header.Get("Content-Type"),

@@ -82,9 +82,10 @@ var _ io.Reader = (*Reader)(nil)
 
 const pieceSize = 16 << 10
 
-// NewReader returns a reader of the text behind r, of which it reads the beginning to find its encoding. A non-nil error
-// is an *[Error], or an error of r. Read returns such errors, too: text before the fault has been returned then, so that
-// a caller that cannot take back its effects must read everything first, as [Read] does. NewReader does not close r.
+// NewReader returns a reader of the text behind r, of which it reads the beginning to find its encoding. A non-nil
+// error is an *[Error], or an error of r. Read returns such errors, too: text before the fault has been returned then,
+// so that a caller that cannot take back its effects must read everything first, as [Read] does. NewReader does not
+// close r.
 func NewReader(r io.Reader, o Options) (*Reader, error) {
 	limit := o.limit()
 	plain, layers, err := unpack(r, o.ContentEncoding, limit)

@@ -13,8 +13,8 @@ import (
 const MaxSecret = 64 << 10
 
 // ReadSecret reads a secret from a file: one line, without the white space around it, which editors and echo add. Files
-// of Windows, with a byte order mark or in UTF-16, are read as well. A non-nil error is an *[Error], or an error of r; it
-// contains nothing of the secret.
+// of Windows, with a byte order mark or in UTF-16, are read as well. A non-nil error is an *[Error], or an error of r;
+// it contains nothing of the secret.
 func ReadSecret(r io.Reader) (string, error) {
 	raw, err := io.ReadAll(io.LimitReader(r, MaxSecret+1))
 	switch {
@@ -40,8 +40,8 @@ func ReadSecret(r io.Reader) (string, error) {
 }
 
 // Line returns a line of a file of lines that grows while it is read, without its line end; isFirst says that it is the
-// first one of the file, which may have a byte order mark. A file in UTF-16 is refused, because its lines cannot be told
-// apart by a byte; [NewReader] reads it as a stream. The result is a slice of line. An error is an *[Error].
+// first one of the file, which may have a byte order mark. A file in UTF-16 is refused, because its lines cannot be
+// told apart by a byte; [NewReader] reads it as a stream. The result is a slice of line. An error is an *[Error].
 func Line(line []byte, isFirst bool) ([]byte, error) {
 	line = bytes.TrimRight(line, "\r\n")
 	text, from, _, err := charset.Decode(line, "", true)

@@ -14,9 +14,9 @@ import (
 // maxLayers bounds how often a text may be compressed. More than one layer is a mistake already, but a common one.
 const maxLayers = 3
 
-// Unpack reads what is behind r, undoes the compressions that contentEncoding names, and leaves everything else as it is:
-// what comes out need not be text. It reads at most limit bytes, after unpacking; 0 means [DefaultLimit]. A non-nil error is
-// an *[Error], or an error of r.
+// Unpack reads what is behind r, undoes the compressions that contentEncoding names, and leaves everything else as it
+// is: what comes out need not be text. It reads at most limit bytes, after unpacking; 0 means [DefaultLimit]. A non-nil
+// error is an *[Error], or an error of r.
 func Unpack(r io.Reader, contentEncoding string, limit int64) ([]byte, error) {
 	if limit <= 0 {
 		limit = DefaultLimit
@@ -41,8 +41,8 @@ func Unpack(r io.Reader, contentEncoding string, limit int64) ([]byte, error) {
 	return content, nil
 }
 
-// unpack returns the text behind r without its compressions, and their names, the outermost first. What is read from r is
-// bounded as well as what comes out: empty gzip members would take input without end, and give nothing.
+// unpack returns the text behind r without its compressions, and their names, the outermost first. What is read from r
+// is bounded as well as what comes out: empty gzip members would take input without end, and give nothing.
 func unpack(r io.Reader, contentEncoding string, limit int64) (*bufio.Reader, []string, error) {
 	codings, err := codingsOf(contentEncoding)
 	if err != nil {

@@ -11,8 +11,8 @@ import (
 	"syscall"
 )
 
-// Guard keeps requests whose address a stranger has chosen away from what is not public: this machine, the
-// private network, the metadata service of a cloud. It looks at the address that a name has led to, in the moment of the
+// Guard keeps requests whose address a stranger has chosen away from what is not public: this machine, the private
+// network, the metadata service of a cloud. It looks at the address that a name has led to, in the moment of the
 // connection, so that a name which leads elsewhere later does not get around it.
 type Guard struct {
 	// Key is the key of the configuration that allows more, for messages; default admin.allowSinks.
@@ -78,8 +78,8 @@ func (g *Guard) check(addr netip.Addr) error {
 	return g.errNotPublic(addr.String())
 }
 
-// isPublic is false for every range that is reserved for something (RFC 6890 and its successors), also where an IPv6 address
-// holds an IPv4 one that a gateway would reach.
+// isPublic is false for every range that is reserved for something (RFC 6890 and its successors), also where an IPv6
+// address holds an IPv4 one that a gateway would reach.
 func isPublic(addr netip.Addr) bool {
 	if !addr.IsGlobalUnicast() || addr.IsPrivate() {
 		return false
@@ -98,8 +98,8 @@ func reservedNetworks() []netip.Prefix {
 	return list
 }
 
-// DialContext returns a function for a transport that connects as dialer does, where the guard lets it. The transport must
-// have no proxy, which would be asked for what the guard cannot see.
+// DialContext returns a function for a transport that connects as dialer does, where the guard lets it. The transport
+// must have no proxy, which would be asked for what the guard cannot see.
 func (g *Guard) DialContext(dialer *net.Dialer) func(ctx context.Context, network, address string) (net.Conn, error) {
 	guarded := *dialer
 	guarded.ControlContext = func(_ context.Context, _, address string, _ syscall.RawConn) error {

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// TestBodiesInMemoryAreBounded: large bodies share a budget that is charged as their bytes arrive and given back; what is
-// only announced takes no room.
+// TestBodiesInMemoryAreBounded: large bodies share a budget that is charged as their bytes arrive and given back; what
+// is only announced takes no room.
 func TestBodiesInMemoryAreBounded(t *testing.T) {
 	t.Parallel()
 	const limit = 1 << 20

@@ -18,11 +18,11 @@ type Config struct {
 	MaxEventBytes int `mapstructure:"maxEventBytes"`
 	// MaxBatchBytes is the size of the largest batch that is accepted; default 8 MiB.
 	MaxBatchBytes int `mapstructure:"maxBatchBytes"`
-	// MaxConnections is how many connections there may be at once; default 10000. At this number the slowest one makes room for
-	// a new one.
+	// MaxConnections is how many connections there may be at once; default 10000. At this number the slowest one makes
+	// room for a new one.
 	MaxConnections int `mapstructure:"maxConnections"`
-	// MaxConnectionsPerAddress is how many of them may come from one IPv4 address or from one IPv6 network of 64 bits; default
-	// 5000, 0 is any number. All clients behind a proxy come from its address.
+	// MaxConnectionsPerAddress is how many of them may come from one IPv4 address or from one IPv6 network of 64 bits;
+	// default 5000, 0 is any number. All clients behind a proxy come from its address.
 	MaxConnectionsPerAddress int `mapstructure:"maxConnectionsPerAddress"`
 	// ShutdownTimeout is how long deliveries in work may take to finish when the gateway stops; default 20s.
 	ShutdownTimeout setting.Duration `mapstructure:"shutdownTimeout"`
@@ -39,8 +39,8 @@ func NewConfig() Config {
 	}
 }
 
-// minEventBytes: an intermediary must forward events of 64 KiB (CloudEvents specification, size limits), also where they
-// have grown by base64.
+// minEventBytes: an intermediary must forward events of 64 KiB (CloudEvents specification, size limits), also where
+// they have grown by base64.
 const minEventBytes = 128 << 10
 
 // Validate returns everything that is wrong.

@@ -147,7 +147,8 @@ func (c *connection) Read(p []byte) (int, error) {
 	if wrong == "" {
 		return n, err
 	}
-	// net/http answers 400 to a field without a name, in its turn after the requests before this one; Write explains it.
+	// net/http answers 400 to a field without a name, in its turn after the requests before this one; Write explains
+	// it.
 	c.wrong, c.poison = wrong, []byte("\n:\r\n\r\n")
 	if wrong == foldedLine {
 		c.poison = c.poison[1:] // the line before has its end

@@ -109,7 +109,8 @@ func (l *connections) free(list []*connection, limit int, reason string, c *conn
 	return true
 }
 
-// pick returns the connection that is worth the least, of some that are chosen at random; nil if all of them are at work.
+// pick returns the connection that is worth the least, of some that are chosen at random; nil if all of them are at
+// work.
 func pick(list []*connection) *connection {
 	var worst *connection
 	var worstPhase phase

@@ -8,8 +8,8 @@ import (
 
 // framing follows the bytes of an HTTP/1 connection and finds requests whose length two readers could understand
 // differently: both Content-Length and Transfer-Encoding, several of one of them, a length that is not a number,
-// Transfer-Encoding in HTTP/1.0, and folded header lines. net/http reads most of these, and a proxy in front of the gateway may read them otherwise, so
-// that the end of one request is the beginning of another (request smuggling).
+// Transfer-Encoding in HTTP/1.0, and folded header lines. net/http reads most of these, and a proxy in front of the
+// gateway may read them otherwise, so that the end of one request is the beginning of another (request smuggling).
 //
 // It follows nothing that net/http refuses by itself: such a connection is closed, and what follows does not matter.
 // The zero value is at the beginning of a connection. It is not safe for concurrent use.

@@ -21,7 +21,8 @@ import (
 )
 
 // Handler is the HTTP handler that takes events in: POST / into the first stream, POST /{stream} into the named one, in
-// binary, structured or batched mode. It answers 202 when Redis has acknowledged, and problem+json (RFC 9457) otherwise.
+// binary, structured or batched mode. It answers 202 when Redis has acknowledged, and problem+json (RFC 9457)
+// otherwise.
 type Handler struct {
 	publisher     *stream.Publisher
 	maxEventBytes int
@@ -140,8 +141,8 @@ func (in *Handler) admit(w http.ResponseWriter, r *http.Request) bool {
 	return false
 }
 
-// writeContext returns a context that the client cannot end. One that has closed its half of the connection still reads the
-// answer, and net/http takes it for gone; the write is bounded in time by itself.
+// writeContext returns a context that the client cannot end. One that has closed its half of the connection still reads
+// the answer, and net/http takes it for gone; the write is bounded in time by itself.
 func writeContext(r *http.Request) context.Context { return context.WithoutCancel(r.Context()) }
 
 // stream returns the stream of the path. A slash after it is ignored unless a stream has it in its name.

@@ -26,8 +26,8 @@ func refusals() []int {
 	}
 }
 
-// newMetrics registers the metrics. Every series begins with 0: increase() does not see the first occurrence of one that
-// begins with it.
+// newMetrics registers the metrics. Every series begins with 0: increase() does not see the first occurrence of one
+// that begins with it.
 func newMetrics(registry prometheus.Registerer, streams []string) *metrics {
 	make := promauto.With(registry)
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {

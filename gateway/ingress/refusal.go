@@ -22,10 +22,10 @@ const (
 	keptOpen    = 256 << 10 // a connection with less to discard can be used again
 )
 
-// refuseUnread refuses a request whose body has not been read, or not to its end. The answer is sent at once, for clients
-// that look at it while they are sending. Most send everything first, and would see a broken connection instead of the
-// answer if theirs was closed before; so the rest is read, within bounds. A client that waits for 100 (Continue) sends
-// nothing.
+// refuseUnread refuses a request whose body has not been read, or not to its end. The answer is sent at once, for
+// clients that look at it while they are sending. Most send everything first, and would see a broken connection instead
+// of the answer if theirs was closed before; so the rest is read, within bounds. A client that waits for 100 (Continue)
+// sends nothing.
 func (in *Handler) refuseUnread(w http.ResponseWriter, r *http.Request, status int, detail string) {
 	if r.ContentLength == 0 || r.ProtoMajor > 1 { // HTTP/2 can refuse what is left of one request
 		in.refuse(w, status, detail, nil)

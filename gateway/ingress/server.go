@@ -35,8 +35,8 @@ func NewServer(c *Config, handler *Handler, log *slog.Logger) *Server {
 	return &Server{config: *c, handler: handler, log: log}
 }
 
-// Listen opens the listener, so that an address in use is known before anything runs. Run does so by itself. It must not
-// be called at the same time as another method.
+// Listen opens the listener, so that an address in use is known before anything runs. Run does so by itself. It must
+// not be called at the same time as another method.
 func (s *Server) Listen(ctx context.Context) (net.Addr, error) {
 	if s.listener == nil {
 		listener, err := new(net.ListenConfig).Listen(ctx, "tcp", s.config.Address)

@@ -32,16 +32,16 @@ type Answer struct {
 	ContentType string
 	// Location is where a redirect leads, absolute and without secrets; "" for an answer that is not a redirect.
 	Location string
-	// Text is the beginning of the body, unpacked and in UTF-8, at most 1 KiB. Where that is impossible it is the bytes that
-	// were sent, unless they are compressed.
+	// Text is the beginning of the body, unpacked and in UTF-8, at most 1 KiB. Where that is impossible it is the bytes
+	// that were sent, unless they are compressed.
 	Text []byte
-	// Unreadable says why Text cannot be read, like "the content is compressed with br; supported are gzip and deflate"; ""
-	// if it can.
+	// Unreadable says why Text cannot be read, like "the content is compressed with br; supported are gzip and
+	// deflate"; "" if it can.
 	Unreadable string
 }
 
-// Read reads the beginning of an answer, at most 4 KiB of its body, and returns what it says. It does not close the body.
-// An answer that breaks off is described by what came before.
+// Read reads the beginning of an answer, at most 4 KiB of its body, and returns what it says. It does not close the
+// body. An answer that breaks off is described by what came before.
 func Read(response *http.Response) *Answer {
 	a := &Answer{Status: response.StatusCode, ContentType: mediaType(response.Header.Get("Content-Type"))}
 	var address *url.URL

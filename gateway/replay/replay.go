@@ -20,15 +20,15 @@ import (
 // attrReplay marks an event that is delivered again by a replay; its value is the replay's name.
 const attrReplay = "replay"
 
-// replayBatch is how many events one step of a replay puts into the inbox at most; with a rate, what it allows in a second,
-// so that they do not come in bursts.
+// replayBatch is how many events one step of a replay puts into the inbox at most; with a rate, what it allows in a
+// second, so that they do not come in bursts.
 const replayBatch = 100
 
 // ErrRunning is returned when another run has moved the cursor of the replay in the meantime.
 var ErrRunning = errors.New("another run of this replay is in progress")
 
-// Replay delivers what is in a stream to one subscription once more, through its inbox: the position of its group is not
-// touched, and no other subscription gets anything.
+// Replay delivers what is in a stream to one subscription once more, through its inbox: the position of its group is
+// not touched, and no other subscription gets anything.
 type Replay struct {
 	Stream       string
 	Subscription string
@@ -86,7 +86,8 @@ type replayRun struct {
 	Progress
 }
 
-// Run replays, and calls progress after every step. Where there is no such subscription, that is [state.ErrNoSubscription]. It
+// Run replays, and calls progress after every step. Where there is no such subscription, that is
+// [state.ErrNoSubscription]. It
 // returns when To is reached, or with ctx's error; then the same
 // replay goes on from there when it is run again.
 func (r *Replay) Run(ctx context.Context, client redis.UniversalClient, progress func(Progress)) error {
@@ -248,8 +249,8 @@ func (r *replayRun) fraction(done bool) float64 {
 }
 
 // Rewind moves the position of a subscription's group: it delivers again what comes behind to (an entry id, a time,
-// earliest or latest), or leaves out what is before. What is pending stays so. It returns the position and how many entries
-// lie behind it.
+// earliest or latest), or leaves out what is before. What is pending stays so. It returns the position and how many
+// entries lie behind it.
 func Rewind(ctx context.Context, client redis.UniversalClient, stream, subscription, to string, dryRun bool) (position string, behind int64, err error) {
 	if position, err = state.StartPosition(to); err != nil {
 		return "", 0, fmt.Errorf("%w; %s", err, state.PositionRemedy)

@@ -10,7 +10,8 @@ import (
 	"github.com/streamgate/streamgate/gateway/setting"
 )
 
-// Config is a JSON Schema for the data of events, and says of which: those that meet all the conditions that are given. One without conditions is there to be referred to by others, by its $id.
+// Config is a JSON Schema for the data of events, and says of which: those that meet all the conditions that are given.
+// One without conditions is there to be referred to by others, by its $id.
 type Config struct {
 	// File is where the schema is; it is read when the configuration is.
 	File string `mapstructure:"file"`

@@ -6,8 +6,8 @@ import (
 	"strconv"
 )
 
-// CheckAddress returns what is wrong with the address of a listener, or nil: it is host:port, and a loopback address unless
-// anonymous access is allowed. could says what a stranger could do who reaches it.
+// CheckAddress returns what is wrong with the address of a listener, or nil: it is host:port, and a loopback address
+// unless anonymous access is allowed. could says what a stranger could do who reaches it.
 func CheckAddress(address string, anonymousAllowed bool, could string) *Problem {
 	host, port, err := net.SplitHostPort(address)
 	if _, portErr := strconv.ParseUint(port, 10, 16); err != nil || portErr != nil {

@@ -12,8 +12,8 @@ import (
 	"github.com/streamgate/streamgate/protocol/rawevent"
 )
 
-// BatchConfig is for delivery.format batch: HTTP batched mode, which a sink must have asked for (CloudEvents HTTP protocol
-// binding section 3.3).
+// BatchConfig is for delivery.format batch: HTTP batched mode, which a sink must have asked for (CloudEvents HTTP
+// protocol binding section 3.3).
 type BatchConfig struct {
 	// MaxEvents is how many events one request may have; default 100.
 	MaxEvents int `mapstructure:"maxEvents"`
@@ -28,12 +28,12 @@ const (
 	maxSentBytes   = 8 << 20          // what this gateway itself takes in one batch
 )
 
-// batchSink posts events together. A delivery joins the open batch and waits for its fate. The delivery that opens a batch sends it
-// when it is full or old enough.
+// batchSink posts events together. A delivery joins the open batch and waits for its fate. The delivery that opens a
+// batch sends it when it is full or old enough.
 //
-// A batch is answered as a whole, and that answer is each event's: where it may be tried again, each event is, by itself
-// and at a time of its own, maybe in other company. Where a batch is refused for what is in it, its halves are sent, and
-// theirs, until the events at fault are alone: one of them takes no other with it.
+// A batch is answered as a whole, and that answer is each event's: where it may be tried again, each event is, by
+// itself and at a time of its own, maybe in other company. Where a batch is refused for what is in it, its halves are
+// sent, and theirs, until the events at fault are alone: one of them takes no other with it.
 type batchSink struct {
 	*httpSink
 	config BatchConfig

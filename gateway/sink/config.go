@@ -22,10 +22,11 @@ type Config struct {
 	URI string `mapstructure:"uri"`
 	// Stream is a configured stream to which events are added, in one step with their acknowledgement where Redis can.
 	Stream string `mapstructure:"stream"`
-	// Channel is a Pub/Sub channel on which events are published in JSON. Subscribers that do not listen at that moment miss them.
+	// Channel is a Pub/Sub channel on which events are published in JSON. Subscribers that do not listen at that moment
+	// miss them.
 	Channel string `mapstructure:"channel"`
-	// Extensions are extension attributes that each event gets on its way to uri, as Knative's CloudEvent overrides; one that
-	// the event has already is replaced. Dead letters do not have them.
+	// Extensions are extension attributes that each event gets on its way to uri, as Knative's CloudEvent overrides;
+	// one that the event has already is replaced. Dead letters do not have them.
 	Extensions map[string]string `mapstructure:"extensions"`
 	// CACerts are certificates in PEM that the sink at uri may be signed with, besides those of the system.
 	CACerts string `mapstructure:"caCerts"`
@@ -54,7 +55,8 @@ type HeaderConfig struct {
 	ValueFile string `mapstructure:"valueFile"`
 }
 
-// MayHaveHeader reports whether a configuration may set a header. The others are those of the event, or of the connection.
+// MayHaveHeader reports whether a configuration may set a header. The others are those of the event, or of the
+// connection.
 func MayHaveHeader(name string) bool {
 	lower := strings.ToLower(name)
 	isToken := name != "" && !strings.ContainsFunc(name, func(r rune) bool {

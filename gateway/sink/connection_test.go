@@ -83,8 +83,8 @@ func say(conn net.Conn, text string) bool {
 
 const noContent = "HTTP/1.1 204 No Content\r\n\r\n"
 
-// TestKeptConnectionThatBreaks: a request that meets the end of a connection that was kept open is sent once more, on a new
-// one; that is not an attempt. On a new connection the same is one.
+// TestKeptConnectionThatBreaks: a request that meets the end of a connection that was kept open is sent once more, on a
+// new one; that is not an attempt. On a new connection the same is one.
 func TestKeptConnectionThatBreaks(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -164,8 +164,8 @@ func TestKeptConnectionsOverTLS(t *testing.T) {
 	}
 }
 
-// TestKeptTLSConnectionThatBreaks: the second request of each connection meets its end, with and without the message that
-// announces it in TLS.
+// TestKeptTLSConnectionThatBreaks: the second request of each connection meets its end, with and without the message
+// that announces it in TLS.
 func TestKeptTLSConnectionThatBreaks(t *testing.T) {
 	t.Parallel()
 	for name, abruptly := range map[string]bool{"announced": false, "abruptly": true} {

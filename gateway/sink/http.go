@@ -157,8 +157,8 @@ func (s *httpSink) unanswered(ctx context.Context, err error) Outcome {
 // drainTime is how long the rest of an answer is worth waiting for.
 const drainTime = time.Second
 
-// drain reads the rest of an answer that does not matter any more, so that its connection can be used again: within a bound
-// of bytes and of time, after which the connection is given up. cancel ends the request.
+// drain reads the rest of an answer that does not matter any more, so that its connection can be used again: within a
+// bound of bytes and of time, after which the connection is given up. cancel ends the request.
 func drain(response *http.Response, cancel context.CancelFunc) {
 	if response.ContentLength == 0 {
 		return
@@ -199,8 +199,9 @@ func (s *httpSink) overridden(event *rawevent.Event) *rawevent.Event {
 func (s *httpSink) request(ctx context.Context, event *rawevent.Event) *http.Request {
 	event = s.overridden(event)
 	header, body := s.newHeader(len(event.Attributes)), event.Data
-	// An event whose data is itself an encoded event must go in structured mode: in binary mode it would be taken for the
-	// inner one. So must one without data to a web hook, which is owed a payload (section 2.1). One without attributes is such an encoded event, in a format that is not understood, and goes as it is.
+	// An event whose data is itself an encoded event must go in structured mode: in binary mode it would be taken for
+	// the inner one. So must one without data to a web hook, which is owed a payload (section 2.1). One without
+	// attributes is such an encoded event, in a format that is not understood, and goes as it is.
 	if len(event.Attributes) > 0 && (s.structure || s.webHook != nil && len(event.Data) == 0 || rawevent.ModeOf(event.DataContentType) != rawevent.Binary) {
 		header["Content-Type"] = []string{rawevent.MediaTypeJSON}
 		body = s.plain(event).AppendJSON(nil)
@@ -211,8 +212,8 @@ func (s *httpSink) request(ctx context.Context, event *rawevent.Event) *http.Req
 	return s.newRequest(ctx, header, body)
 }
 
-// passTrace makes the trace context that an event carries as extensions (CloudEvents distributed tracing) the headers of
-// W3C Trace Context as well, by which proxies and sinks continue the trace.
+// passTrace makes the trace context that an event carries as extensions (CloudEvents distributed tracing) the headers
+// of W3C Trace Context as well, by which proxies and sinks continue the trace.
 func passTrace(header http.Header, event *rawevent.Event) {
 	for _, one := range [...][2]string{{"traceparent", "Traceparent"}, {"tracestate", "Tracestate"}} {
 		value, found := event.Attribute(one[0])

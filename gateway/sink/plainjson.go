@@ -14,9 +14,9 @@ const (
 	PlainNoJSON  = "none" // none
 )
 
-// plain returns an event for the JSON format. In that format data of any JSON type are a JSON value, but several SDKs take
-// only application/json for JSON: sdk-go up to 2.16 refuses an object under application/geo+json, and with it the whole
-// batch. In binary mode the type is a header that stays as it is. The event is not changed.
+// plain returns an event for the JSON format. In that format data of any JSON type are a JSON value, but several SDKs
+// take only application/json for JSON: sdk-go up to 2.16 refuses an object under application/geo+json, and with it the
+// whole batch. In binary mode the type is a header that stays as it is. The event is not changed.
 func (s *httpSink) plain(event *rawevent.Event) *rawevent.Event {
 	if s.plainJSON == "" || s.plainJSON == PlainNoJSON || !strings.Contains(event.DataContentType, "+") {
 		return event

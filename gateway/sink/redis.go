@@ -29,8 +29,8 @@ return id`)
 type streamSink struct {
 	client redis.UniversalClient
 	to     *redisstreams.Sender
-	// target is the other stream where one script may use both; "" where they are in different slots of a Cluster, or the
-	// other stream asks for more than that Redis has the event in memory. Then an event may be added twice.
+	// target is the other stream where one script may use both; "" where they are in different slots of a Cluster, or
+	// the other stream asks for more than that Redis has the event in memory. Then an event may be added twice.
 	target string
 	group  string
 }
@@ -53,8 +53,8 @@ func (s *streamSink) Finish() {}
 
 // Deliver implements [Sink].
 func (s *streamSink) Deliver(ctx context.Context, item *Item) Outcome {
-	// Streams may hand events to each other in a circle. What is in a format that is not understood has no attributes, and
-	// goes on as it is, without a limit.
+	// Streams may hand events to each other in a circle. What is in a format that is not understood has no attributes,
+	// and goes on as it is, without a limit.
 	if len(item.Event.Attributes) > 0 {
 		ttl := TakeTTL(&item.Event) - 1
 		if ttl <= 0 {
@@ -76,8 +76,8 @@ func (s *streamSink) Deliver(ctx context.Context, item *Item) Outcome {
 	return redisOutcome(err)
 }
 
-// channelSink publishes events on a Pub/Sub channel, in JSON: a message has no place for attributes. Who does not listen at
-// the moment misses the event; whether a subscriber listens is not checked.
+// channelSink publishes events on a Pub/Sub channel, in JSON: a message has no place for attributes. Who does not
+// listen at the moment misses the event; whether a subscriber listens is not checked.
 type channelSink struct {
 	client  redis.UniversalClient
 	channel string

@@ -19,16 +19,18 @@ const NoReplies = "none"
 
 // How the body of a 2xx is read, where answers may hold events.
 const (
-	// RepliesLenient: a CloudEvent is a reply, and any other body is ignored. The sink has accepted the event either way.
+	// RepliesLenient: a CloudEvent is a reply, and any other body is ignored. The sink has accepted the event either
+	// way.
 	RepliesLenient = "lenient"
-	// RepliesStrict is the rule of Knative's Triggers: a body that is not a CloudEvent is a failure, as if the sink were a
-	// bad gateway, because something that is not a sink for events has answered
-	// (knative/eventing pkg/broker/filter/filter_handler.go).
+	// RepliesStrict is the rule of Knative's Triggers: a body that is not a CloudEvent is a failure, as if the sink
+	// were a bad gateway, because something that is not a sink for events has answered (knative/eventing
+	// pkg/broker/filter/filter_handler.go).
 	RepliesStrict = "strict"
 )
 
-// readAccepted reads the answer to a delivery that was accepted. The answer 202 says that the event is yet to be processed:
-// it must not be taken for a reply, whatever it holds (Knative data plane contract, CloudEvents HTTP webhook section 2.2).
+// readAccepted reads the answer to a delivery that was accepted. The answer 202 says that the event is yet to be
+// processed: it must not be taken for a reply, whatever it holds (Knative data plane contract, CloudEvents HTTP webhook
+// section 2.2).
 func (s *httpSink) readAccepted(o *Outcome, response *http.Response, cancel context.CancelFunc) {
 	switch {
 	case s.replies == "" || response.StatusCode == http.StatusAccepted:
@@ -48,9 +50,9 @@ func holdsEvent(header http.Header) bool {
 	return header.Get("Ce-Specversion") != "" || rawevent.ModeOf(header.Get("Content-Type")) != rawevent.Binary
 }
 
-// readReply reads an answer that says that it is a CloudEvent. If it breaks off, the event is delivered again, because the
-// reply would be lost. If it is not valid, that depends: a strict subscription takes it for a failure; a lenient one keeps to
-// what the sink has said, that it accepted the event, and reports the reply as unusable.
+// readReply reads an answer that says that it is a CloudEvent. If it breaks off, the event is delivered again, because
+// the reply would be lost. If it is not valid, that depends: a strict subscription takes it for a failure; a lenient
+// one keeps to what the sink has said, that it accepted the event, and reports the reply as unusable.
 func (s *httpSink) readReply(o *Outcome, response *http.Response) {
 	body, err := readReplyBody(response)
 	var unreadable *foreign.Error
@@ -77,7 +79,8 @@ func (s *httpSink) readReply(o *Outcome, response *http.Response) {
 // maxReason bounds, in characters, what is quoted of an error about a reply.
 const maxReason = 300
 
-// readReplyBody returns the body of a reply, unpacked. Data that the event itself declares as compressed stays as it is.
+// readReplyBody returns the body of a reply, unpacked. Data that the event itself declares as compressed stays as it
+// is.
 func readReplyBody(response *http.Response) ([]byte, error) {
 	if response.ContentLength == 0 { // the usual case, in which reading nothing would cost something, too
 		return nil, nil

@@ -16,11 +16,11 @@ import (
 
 // Sink hands events on. It is safe for concurrent use.
 type Sink interface {
-	// Deliver makes one attempt and returns when the sink has answered, or its timeout or ctx has ended. It may change the
-	// item's event.
+	// Deliver makes one attempt and returns when the sink has answered, or its timeout or ctx has ended. It may change
+	// the item's event.
 	Deliver(ctx context.Context, item *Item) Outcome
-	// Finish tells that deliveries are coming to an end: what waits to be sent together with others goes now. Deliveries
-	// that still come are sent without waiting. It may be called more than once.
+	// Finish tells that deliveries are coming to an end: what waits to be sent together with others goes now.
+	// Deliveries that still come are sent without waiting. It may be called more than once.
 	Finish()
 	// Close frees idle connections. Nothing may be delivered afterwards.
 	Close()
@@ -29,8 +29,8 @@ type Sink interface {
 // Item is an event to be delivered, and the entry that it comes from.
 type Item struct {
 	Event rawevent.Event
-	// Stream and Entry are where the event is kept; Consumer is the member of the subscription's group that has the entry.
-	// Only sinks that acknowledge by themselves need them.
+	// Stream and Entry are where the event is kept; Consumer is the member of the subscription's group that has the
+	// entry. Only sinks that acknowledge by themselves need them.
 	Stream, Entry, Consumer string
 }
 
@@ -62,8 +62,8 @@ type Options struct {
 type Target struct {
 	From   string               // the stream that the events come from
 	Sender *redisstreams.Sender // writes as the target is configured
-	// InMemory says that an event is stored as soon as Redis has it in memory: only then can it be added and acknowledged
-	// in one step.
+	// InMemory says that an event is stored as soon as Redis has it in memory: only then can it be added and
+	// acknowledged in one step.
 	InMemory bool
 }
 

@@ -11,9 +11,9 @@ import (
 
 type dialFunc = func(ctx context.Context, network, address string) (net.Conn, error)
 
-// watchSurplus returns a function that dials as dial does, for HTTP without TLS, and watches for a fault of servers that
-// net/http would report by itself, with the server's bytes and without saying which subscription it concerns: a body behind
-// a status that cannot have one.
+// watchSurplus returns a function that dials as dial does, for HTTP without TLS, and watches for a fault of servers
+// that net/http would report by itself, with the server's bytes and without saying which subscription it concerns: a
+// body behind a status that cannot have one.
 func watchSurplus(dial dialFunc, log *slog.Logger) dialFunc {
 	reported := new(atomic.Bool)
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
@@ -25,8 +25,8 @@ func watchSurplus(dial dialFunc, log *slog.Logger) dialFunc {
 	}
 }
 
-// watchedConn is a connection for HTTP/1.1 without TLS. The transport writes and reads in two goroutines, but it writes a
-// request only after it has read the answer to the one before.
+// watchedConn is a connection for HTTP/1.1 without TLS. The transport writes and reads in two goroutines, but it writes
+// a request only after it has read the answer to the one before.
 type watchedConn struct {
 	net.Conn
 

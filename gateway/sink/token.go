@@ -25,8 +25,8 @@ var (
 	errNoHeader = errors.New("it holds characters that a header cannot have")
 )
 
-// authorize adds the bearer token, and the headers whose values are in files. Without them nothing is sent: a sink that wants
-// them would refuse the event for good, and a secret that is just being replaced comes back.
+// authorize adds the bearer token, and the headers whose values are in files. Without them nothing is sent: a sink that
+// wants them would refuse the event for good, and a secret that is just being replaced comes back.
 func (s *httpSink) authorize(r *http.Request) error {
 	if s.tokenFile != "" {
 		token, err := readSecret(s.tokenFile, "sink.tokenFile")

@@ -13,8 +13,9 @@ import (
 	"time"
 )
 
-// newTransport returns the transport of a sink. It is used without an http.Client: a sink must not redirect, and a sender
-// must not follow (CloudEvents HTTP webhook section 2.2); cookies have no place between event senders and receivers either.
+// newTransport returns the transport of a sink. It is used without an http.Client: a sink must not redirect, and a
+// sender must not follow (CloudEvents HTTP webhook section 2.2); cookies have no place between event senders and
+// receivers either.
 func newTransport(target *url.URL, c *Config, o *Options) *http.Transport {
 	dialer := &net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}
 	t := &http.Transport{
@@ -47,10 +48,10 @@ func trusting(caCerts string) *tls.Config {
 	return &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
 }
 
-// roundTrip sends the request that build returns. Where it went over a connection that was kept open, and that connection
-// broke before any byte of an answer came, the sink was most likely closing it at that moment, and did not see the request:
-// it is sent once more, over a new connection. That is part of the same attempt. If the sink did see it, it gets the event
-// twice, which at-least-once delivery permits.
+// roundTrip sends the request that build returns. Where it went over a connection that was kept open, and that
+// connection broke before any byte of an answer came, the sink was most likely closing it at that moment, and did not
+// see the request: it is sent once more, over a new connection. That is part of the same attempt. If the sink did see
+// it, it gets the event twice, which at-least-once delivery permits.
 func (s *httpSink) roundTrip(ctx context.Context, build func(context.Context) *http.Request) (*http.Response, error) {
 	var way connection
 	response, err := s.send(httptrace.WithClientTrace(ctx, way.trace()), s.transport, build)
@@ -96,7 +97,8 @@ func (c *connection) brokeSilently(err error) bool {
 	if errors.As(err, &refused) {
 		return false // it was not sent
 	}
-	// A sink that resets a single HTTP/2 stream has answered in its way, unless it says that it did not look at the request.
+	// A sink that resets a single HTTP/2 stream has answered in its way, unless it says that it did not look at the
+	// request.
 	return !errors.As(err, &reset) || reset.Code == http2RefusedStream
 }
 

@@ -6,8 +6,8 @@ import (
 	"github.com/streamgate/streamgate/protocol/rawevent"
 )
 
-// Knative's hop limit: an event that a sink answers with goes back in, and could go round for ever. The limit is kept in an
-// extension that sinks do not see.
+// Knative's hop limit: an event that a sink answers with goes back in, and could go round for ever. The limit is kept
+// in an extension that sinks do not see.
 const (
 	AttrTTL  = "knativebrokerttl"
 	FirstTTL = 255 // of an event that has none

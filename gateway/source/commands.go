@@ -29,8 +29,8 @@ redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
 return 1`)
 
 // SendCommand leaves a command for a source, which the replica that runs the source finds with [Outbox.Commands], or
-// changes it; an empty text takes it back. What commands there are is up to the source type. The source need not run at the
-// moment.
+// changes it; an empty text takes it back. What commands there are is up to the source type. The source need not run at
+// the moment.
 func SendCommand(ctx context.Context, client redis.UniversalClient, stream, source, command, text string) error {
 	done, err := commandScript.Run(ctx, client, []string{state.CommandsKey(stream, source)}, command, text, maxCommands).Int()
 	if err == nil && done == 0 {

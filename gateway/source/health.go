@@ -18,8 +18,8 @@ const (
 	maxErrorText  = 500 // bytes
 )
 
-// Health is whether a source can do its job. The replica that runs the source keeps it in Redis, so that all replicas and
-// commands tell the same. It outlives restarts and takeovers; only the replica with the lease writes it.
+// Health is whether a source can do its job. The replica that runs the source keeps it in Redis, so that all replicas
+// and commands tell the same. It outlives restarts and takeovers; only the replica with the lease writes it.
 type Health struct {
 	// LastSuccess is when a search, read or poll last succeeded as a whole; zero for never.
 	LastSuccess time.Time `json:"lastSuccess,omitzero"`
@@ -30,7 +30,8 @@ type Health struct {
 	// LastError says what failed last, and LastErrorAt when; a success does not erase them.
 	LastError   string    `json:"lastError,omitempty"`
 	LastErrorAt time.Time `json:"lastErrorAt,omitzero"`
-	// Failures counts the requests, reads and searches that have failed since the last success, TotalFailures all of them.
+	// Failures counts the requests, reads and searches that have failed since the last success, TotalFailures all of
+	// them.
 	Failures      int64 `json:"failures"`
 	TotalFailures int64 `json:"totalFailures"`
 	// Due is when the source should have succeeded again; zero if that depends on others.
@@ -45,8 +46,8 @@ func (h *Health) Staleness(now time.Time) time.Duration {
 	return now.Sub(h.Due)
 }
 
-// Monitor keeps the [Health] of a source that runs on this replica. A nil Monitor does nothing. It is safe for concurrent
-// use.
+// Monitor keeps the [Health] of a source that runs on this replica. A nil Monitor does nothing. It is safe for
+// concurrent use.
 type Monitor struct {
 	link    *link
 	changed func(h Health, isFailure bool)

@@ -16,8 +16,8 @@ import (
 // outboxTimeout bounds one command or script.
 const outboxTimeout = 5 * time.Second
 
-// ErrFenced is returned by an [Outbox] whose source has lost its lease: another replica runs the source, and nothing was
-// written. The source must stop.
+// ErrFenced is returned by an [Outbox] whose source has lost its lease: another replica runs the source, and nothing
+// was written. The source must stop.
 var ErrFenced = errors.New("the source's lease is lost: another replica may be running it")
 
 // link is what an outbox and its seen items share: where the state of a source is in Redis, and the right to write it.

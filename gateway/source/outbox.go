@@ -34,8 +34,8 @@ const (
 //	are and a list of entry ids, "" where nothing was published; no list if this very step was run before, and only
 //	its reply was lost
 //
-// It is a script because a crash between any two of these writes would lose or repeat an event, and because the check of
-// the token must not be separable from what it guards. For the same reason the script keeps the mark of what was
+// It is a script because a crash between any two of these writes would lose or repeat an event, and because the check
+// of the token must not be separable from what it guards. For the same reason the script keeps the mark of what was
 // published: byte 13 of what is kept of an item begins with the two bits of its mark (see stamp).
 var publishScript = redis.NewScript(`
 if redis.call('GET', KEYS[2]) ~= ARGV[1] then return false end
@@ -106,15 +106,15 @@ func (a Action) hasEvent() bool { return a != Note && a != Settle }
 type Emission struct {
 	Event  rawevent.Event
 	Action Action
-	// Key identifies the item that the event is about. An event with an empty key is published in any case, and nothing is
-	// kept of it; Checkpoint then has to prevent repetition.
+	// Key identifies the item that the event is about. An event with an empty key is published in any case, and nothing
+	// is kept of it; Checkpoint then has to prevent repetition.
 	Key string
 	// Version and Content identify the item's state: what its owner calls it, and what is in it. Both may be empty.
 	Version, Content string
 	// Reference is kept with the key, for [Seen.Stale]; each byte of it costs one.
 	Reference string
-	// Checkpoint, if not nil, is saved as the part "" in the step that publishes the event, unless a later event of that
-	// step has one.
+	// Checkpoint, if not nil, is saved as the part "" in the step that publishes the event, unless a later event of
+	// that step has one.
 	Checkpoint []byte
 }
 
@@ -124,8 +124,9 @@ type Save struct {
 	Data []byte
 }
 
-// RedisOutbox is the [Outbox] of a source that runs: it publishes events and saves the checkpoint in one atomic step, guarded
-// by the source's lease. Sending a batch again is harmless: what was published is skipped. It is for one goroutine at a time.
+// RedisOutbox is the [Outbox] of a source that runs: it publishes events and saves the checkpoint in one atomic step,
+// guarded by the source's lease. Sending a batch again is harmless: what was published is skipped. It is for one
+// goroutine at a time.
 type RedisOutbox struct {
 	link      *link
 	seen      *SeenItems
@@ -241,8 +242,8 @@ type transformer struct {
 	logged bool   // the first of them was logged
 }
 
-// apply returns what is to be published of emissions. An event that cannot be changed stays as its source made it: nothing is
-// lost, and it is counted.
+// apply returns what is to be published of emissions. An event that cannot be changed stays as its source made it:
+// nothing is lost, and it is counted.
 func (t *transformer) apply(emissions []Emission) []Emission {
 	if t.change == nil {
 		return emissions
@@ -334,8 +335,8 @@ func (s *step) call() (keys []string, args []any) {
 	return keys, args
 }
 
-// entryIDs reads the second part of the script's reply. It is not there if the reply of the first run was lost: what that
-// has published is not known.
+// entryIDs reads the second part of the script's reply. It is not there if the reply of the first run was lost: what
+// that has published is not known.
 func entryIDs(reply []any, n int) ([]string, error) {
 	ids := make([]string, n)
 	if len(reply) < 2 {

@@ -12,8 +12,8 @@ import (
 	"github.com/streamgate/streamgate/protocol/rawevent"
 )
 
-// Preview is an [Outbox] that shows what it would publish, and publishes and saves nothing. It is for one goroutine at a
-// time.
+// Preview is an [Outbox] that shows what it would publish, and publishes and saves nothing. It is for one goroutine at
+// a time.
 type Preview struct {
 	source    string
 	before    published

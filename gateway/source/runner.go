@@ -39,8 +39,8 @@ type Hooks struct {
 	Failed         func()            // a run of the source ended with an error
 	NotTransformed func()            // an event was published as its source made it
 	SeenItems      func(items int64) // how many there are now
-	// Checked is told the health after each success and failure, and with isFailure false when the source begins to run.
-	// Stopped is told that the source does not run here any more.
+	// Checked is told the health after each success and failure, and with isFailure false when the source begins to
+	// run. Stopped is told that the source does not run here any more.
 	Checked func(h Health, isFailure bool)
 	Stopped func()
 }

@@ -13,10 +13,10 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// The seen items of a source: which items it has published in which state. They are kept in Redis, in hashes so small that
-// Redis stores them compactly (hash-max-listpack-entries is 128 by default), 36 bytes an item (BenchmarkSeenItems). There are
-// as many hashes as are needed: they are split one by one as items are added (linear hashing, Litwin 1980), so that a lookup
-// is one command however many items there are.
+// The seen items of a source: which items it has published in which state. They are kept in Redis, in hashes so small
+// that Redis stores them compactly (hash-max-listpack-entries is 128 by default), 36 bytes an item
+// (BenchmarkSeenItems). There are as many hashes as are needed: they are split one by one as items are added (linear
+// hashing, Litwin 1980), so that a lookup is one command however many items there are.
 const (
 	itemsPerBucket = 50 // on average; up to twice as many before a bucket's turn comes
 	stateSize      = 12 // of a version and a content
@@ -26,8 +26,8 @@ const (
 	DefaultSeenLimit = 5_000_000
 )
 
-// ErrSeenFull is returned by an [Outbox] that would have to keep more seen items than it may. Nothing is forgotten to make
-// room: what is forgotten would be published again.
+// ErrSeenFull is returned by an [Outbox] that would have to keep more seen items than it may. Nothing is forgotten to
+// make room: what is forgotten would be published again.
 var ErrSeenFull = errors.New("the source keeps as many seen items as it may")
 
 // SeenItems is what an [Outbox] knows of its seen items. It is for one goroutine at a time.
@@ -220,8 +220,8 @@ type Known struct {
 	Mark                     Mark
 }
 
-// Recall implements [Seen]. It tells what is kept of each item: of the emissions only key, version and content count. It retries until Redis
-// answers or ctx ends.
+// Recall implements [Seen]. It tells what is kept of each item: of the emissions only key, version and content count.
+// It retries until Redis answers or ctx ends.
 func (s *SeenItems) Recall(ctx context.Context, emissions []*Emission) ([]Known, error) {
 	known := make([]Known, len(emissions))
 	if err := s.ensureLoaded(ctx); err != nil {
@@ -258,7 +258,8 @@ type SeenItem struct {
 	State     string // of version and content, as hexadecimal digits
 }
 
-// Stale implements [Seen]. It yields what was not published or noted since a time, to the second. It retries until Redis answers or ctx ends.
+// Stale implements [Seen]. It yields what was not published or noted since a time, to the second. It retries until
+// Redis answers or ctx ends.
 func (s *SeenItems) Stale(ctx context.Context, before time.Time) iter.Seq2[SeenItem, error] {
 	return func(yield func(SeenItem, error) bool) {
 		for bucket, err := range s.buckets(ctx) {
@@ -279,8 +280,8 @@ func (s *SeenItems) Stale(ctx context.Context, before time.Time) iter.Seq2[SeenI
 	}
 }
 
-// Forget implements [Seen]. It removes what was not published or noted since a time, to the second, and returns how much that was.
-// It retries until Redis answers or ctx ends.
+// Forget implements [Seen]. It removes what was not published or noted since a time, to the second, and returns how
+// much that was. It retries until Redis answers or ctx ends.
 func (s *SeenItems) Forget(ctx context.Context, before time.Time) (forgotten int, err error) {
 	for bucket, err := range s.buckets(ctx) {
 		if err != nil {
@@ -363,8 +364,8 @@ func (s *SeenItems) readBuckets(ctx context.Context, first, end int64) ([]bucket
 	return page, err
 }
 
-// digest shortens a key or a version to 8 bytes. Among ten million keys the odds that two of them share one, which would
-// hide an item, are 3 in a million.
+// digest shortens a key or a version to 8 bytes. Among ten million keys the odds that two of them share one, which
+// would hide an item, are 3 in a million.
 func digest(s string) [8]byte {
 	sum := sha256.Sum256([]byte(s))
 	return [8]byte(sum[:8])

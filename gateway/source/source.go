@@ -14,15 +14,15 @@ import (
 	"github.com/streamgate/streamgate/protocol/rawevent"
 )
 
-// Source brings events in. It publishes through its [Outbox] only, and advances its checkpoint in the same step. One replica
-// at a time runs a source: the one that holds its lease.
+// Source brings events in. It publishes through its [Outbox] only, and advances its checkpoint in the same step. One
+// replica at a time runs a source: the one that holds its lease.
 type Source interface {
-	// Run blocks until ctx ends, and returns with all its goroutines gone; what it returns then does not matter. What a retry
-	// can cure, Run retries itself, with backoff. An error before ctx ends ends this run: it is logged, and the source is run
-	// anew after a while. After [ErrFenced] Run must return.
+	// Run blocks until ctx ends, and returns with all its goroutines gone; what it returns then does not matter. What a
+	// retry can cure, Run retries itself, with backoff. An error before ctx ends ends this run: it is logged, and the
+	// source is run anew after a while. After [ErrFenced] Run must return.
 	Run(ctx context.Context) error
-	// RunOnce searches once for what is new, and returns when it has published all that is due or ctx ends. A source that
-	// cannot do so returns [ErrNotOnce].
+	// RunOnce searches once for what is new, and returns when it has published all that is due or ctx ends. A source
+	// that cannot do so returns [ErrNotOnce].
 	RunOnce(ctx context.Context) error
 }
 
@@ -57,11 +57,12 @@ type Config interface {
 
 // Outbox publishes the events of a source and saves its checkpoint. It is for one goroutine at a time.
 type Outbox interface {
-	// Publish carries the emissions out, in their order, and saves the parts of the checkpoint. It returns the entry id of each
-	// event, "" where none was published. Large batches go in several atomic steps, the checkpoint with the last one, so a
-	// crash leaves a beginning of the batch published, and the checkpoint as it was or as the last event of a step carries it.
-	// It retries until Redis answers and the stream takes events, or ctx ends; after [ErrFenced] the source must stop. An
-	// error that is [ErrSeenFull] means that the rest, from the step that was refused, was not carried out.
+	// Publish carries the emissions out, in their order, and saves the parts of the checkpoint. It returns the entry id
+	// of each event, "" where none was published. Large batches go in several atomic steps, the checkpoint with the
+	// last one, so a crash leaves a beginning of the batch published, and the checkpoint as it was or as the last event
+	// of a step carries it. It retries until Redis answers and the stream takes events, or ctx ends; after [ErrFenced]
+	// the source must stop. An error that is [ErrSeenFull] means that the rest, from the step that was refused, was not
+	// carried out.
 	Publish(ctx context.Context, emissions []Emission, saves ...Save) ([]string, error)
 	// Checkpoint returns the part "" of the checkpoint, or nil. It retries until Redis answers or ctx ends.
 	Checkpoint(ctx context.Context) ([]byte, error)
@@ -75,16 +76,17 @@ type Outbox interface {
 	Seen() Seen
 }
 
-// Seen is what is kept of the items that a source has published or noted. It is for one goroutine at a time, the one of its
-// [Outbox].
+// Seen is what is kept of the items that a source has published or noted. It is for one goroutine at a time, the one of
+// its [Outbox].
 type Seen interface {
-	// Recall tells what is kept of each item: of the emissions only key, version and content count. It retries until Redis
-	// answers or ctx ends.
+	// Recall tells what is kept of each item: of the emissions only key, version and content count. It retries until
+	// Redis answers or ctx ends.
 	Recall(ctx context.Context, emissions []*Emission) ([]Known, error)
-	// Stale yields what was not published or noted since a time, to the second. It retries until Redis answers or ctx ends.
+	// Stale yields what was not published or noted since a time, to the second. It retries until Redis answers or ctx
+	// ends.
 	Stale(ctx context.Context, before time.Time) iter.Seq2[SeenItem, error]
-	// Forget removes what was not published or noted since a time, to the second, and returns how much that was. It retries
-	// until Redis answers or ctx ends.
+	// Forget removes what was not published or noted since a time, to the second, and returns how much that was. It
+	// retries until Redis answers or ctx ends.
 	Forget(ctx context.Context, before time.Time) (forgotten int, err error)
 	// Count returns how many items there are. It retries until Redis answers or ctx ends.
 	Count(ctx context.Context) (int64, error)
@@ -117,8 +119,8 @@ type Env struct {
 	UserAgent string
 }
 
-// EventKinds returns the kinds of events that the source publishes, as its transformation leaves them; none if it does not
-// know them beforehand.
+// EventKinds returns the kinds of events that the source publishes, as its transformation leaves them; none if it does
+// not know them beforehand.
 func (b *Block) EventKinds() ([]EventKind, error) {
 	kinds, err := b.Config.EventKinds()
 	if err != nil || b.Transform == nil {

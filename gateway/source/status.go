@@ -24,7 +24,8 @@ type Watched struct {
 	// Engine is how changes are found, and Reason why so.
 	Engine string `json:"engine,omitempty"`
 	Reason string `json:"reason,omitempty"`
-	// Complete holds for each kind of search when the last complete one began, and Underway how far the current one is back.
+	// Complete holds for each kind of search when the last complete one began, and Underway how far the current one is
+	// back.
 	Complete map[string]time.Time `json:"complete,omitempty"`
 	Underway map[string]time.Time `json:"underway,omitempty"`
 	// Alarm says what is held back until an operator decides.

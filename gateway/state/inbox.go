@@ -22,8 +22,8 @@ const (
 // ErrNoSubscription is returned where nothing would deliver what is put into an inbox.
 var ErrNoSubscription = errors.New("no such subscription")
 
-// CheckSubscription returns [ErrNoSubscription] where the stream has no consumer group of the subscription, because its inbox
-// would never be read.
+// CheckSubscription returns [ErrNoSubscription] where the stream has no consumer group of the subscription, because its
+// inbox would never be read.
 func CheckSubscription(ctx context.Context, client redis.UniversalClient, stream, subscription string) error {
 	groups, err := client.XInfoGroups(ctx, stream).Result()
 	if err != nil && !redisstreams.IsReply(err, redisstreams.ReplyNoKey) {

@@ -6,9 +6,9 @@ import (
 	"github.com/streamgate/streamgate/protocol/redisstreams"
 )
 
-// The keys of the gateway are made here; those of the binding (deduplication) in package redisstreams. What belongs to a
-// stream carries the stream's hash tag, so that scripts find all of it in one slot of a Cluster. The keys of a source carry
-// the tag of the stream that it publishes to, because publishing and saving the checkpoint are one step.
+// The keys of the gateway are made here; those of the binding (deduplication) in package redisstreams. What belongs to
+// a stream carries the stream's hash tag, so that scripts find all of it in one slot of a Cluster. The keys of a source
+// carry the tag of the stream that it publishes to, because publishing and saving the checkpoint are one step.
 
 // streamKey returns the key of something that belongs to a stream.
 func streamKey(stream, what string) string { return redisstreams.Key(stream, what) }

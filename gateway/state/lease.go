@@ -35,8 +35,8 @@ type Lease struct {
 	Logger *slog.Logger
 }
 
-// WhileHeld calls lead whenever this replica has the lease, and stands by otherwise, until ctx ends. lead must return soon
-// after its context has ended; token fences off its previous holder.
+// WhileHeld calls lead whenever this replica has the lease, and stands by otherwise, until ctx ends. lead must return
+// soon after its context has ended; token fences off its previous holder.
 func (l *Lease) WhileHeld(ctx context.Context, lead func(ctx context.Context, token string)) {
 	down := false
 	for ctx.Err() == nil {
@@ -59,8 +59,8 @@ func (l *Lease) WhileHeld(ctx context.Context, lead func(ctx context.Context, to
 	}
 }
 
-// Acquire takes the lease if it is free, and returns the token that fences off its previous holder: it is random, so that
-// it is new even where Redis has forgotten everything. It returns "" if the lease is held.
+// Acquire takes the lease if it is free, and returns the token that fences off its previous holder: it is random, so
+// that it is new even where Redis has forgotten everything. It returns "" if the lease is held.
 func (l *Lease) Acquire(ctx context.Context) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, StepTimeout)
 	defer cancel()
@@ -76,7 +76,8 @@ func (l *Lease) Acquire(ctx context.Context) (string, error) {
 func (l *Lease) Hold(ctx context.Context, token string, lead func(ctx context.Context, token string)) {
 	leadCtx, end := context.WithCancel(ctx)
 	defer end()
-	// It is renewed until lead has returned, and not only until ctx ends: lead may take longer than the lease to finish.
+	// It is renewed until lead has returned, and not only until ctx ends: lead may take longer than the lease to
+	// finish.
 	renewCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	var renewing sync.WaitGroup

@@ -17,9 +17,9 @@ const PositionRemedy = "write latest, earliest, an entry id like 1700000000000-0
 // ErrPosition is returned for text that is neither an entry id, nor a time, nor a word for a place in a stream.
 var ErrPosition = errors.New("not a valid position in a stream")
 
-// StartPosition translates startFrom, and the positions that commands take, into a position for a consumer group: latest,
-// earliest or 0, an entry id (exclusive), a time in RFC 3339, a date, which begins at midnight UTC, or a duration before
-// now. Times are compared with the ids of entries, which Redis makes by its own clock.
+// StartPosition translates startFrom, and the positions that commands take, into a position for a consumer group:
+// latest, earliest or 0, an entry id (exclusive), a time in RFC 3339, a date, which begins at midnight UTC, or a
+// duration before now. Times are compared with the ids of entries, which Redis makes by its own clock.
 func StartPosition(s string) (string, error) {
 	switch s {
 	case "latest":

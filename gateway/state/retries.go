@@ -21,8 +21,8 @@ const MaxRetries = 100
 //	returns the time of Redis in ms
 //
 // It is a script because a record must not outlive the entry: between the check and the HSET another replica could take
-// the entry over and acknowledge it. Removals come first, because a full Redis refuses the rest. XPENDING fails if the group is gone; what is pending after it was created again has
-// no record until its next attempt.
+// the entry over and acknowledge it. Removals come first, because a full Redis refuses the rest. XPENDING fails if the
+// group is gone; what is pending after it was created again has no record until its next attempt.
 var writeRetriesScript = redis.NewScript(`
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)

@@ -18,8 +18,8 @@ import (
 type Config struct {
 	// Name is the key in Redis, and the path that producers post to.
 	Name string `mapstructure:"name"`
-	// Path is one more path that producers post to, like the /{namespace}/{broker} of a Knative Broker; default none. It is
-	// compared after percent-decoding, and the name of a stream goes before it.
+	// Path is one more path that producers post to, like the /{namespace}/{broker} of a Knative Broker; default none.
+	// It is compared after percent-decoding, and the name of a stream goes before it.
 	Path string `mapstructure:"path"`
 	// ContentMode is how events are written: binary (default), or structured.
 	ContentMode string `mapstructure:"contentMode"`
@@ -119,8 +119,8 @@ func (c *Config) SenderOptions() []redisstreams.SenderOption {
 	return options
 }
 
-// NewSender returns a sender that writes into a key as the stream is configured. The key may be another stream's, such as that
-// of the stream's dead letters, whose readers then find what they find in this one.
+// NewSender returns a sender that writes into a key as the stream is configured. The key may be another stream's, such
+// as that of the stream's dead letters, whose readers then find what they find in this one.
 func (c *Config) NewSender(client redis.UniversalClient, key string) (*redisstreams.Sender, error) {
 	return redisstreams.NewSender(client, key, c.SenderOptions()...)
 }

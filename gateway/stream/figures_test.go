@@ -95,7 +95,8 @@ func TestTrimmedWhileTheGatewayWasAway(t *testing.T) {
 	k.want("entries_trimmed_unseen_total", "a", 5)
 }
 
-// TestDeletedStreamIsReported: what was in a stream that somebody deletes and was not delivered is lost, and counted once.
+// TestDeletedStreamIsReported: what was in a stream that somebody deletes and was not delivered is lost, and counted
+// once.
 func TestDeletedStreamIsReported(t *testing.T) {
 	t.Parallel()
 	client := redistest.Start(t).Client()
@@ -117,8 +118,8 @@ func TestDeletedStreamIsReported(t *testing.T) {
 	two.want("subscription_lag", "a", 2)
 }
 
-// TestRetentionHeldBack: the group that keeps entries is named, whoever it belongs to, once when it begins and once when it
-// ends; a configured group that is missing keeps everything.
+// TestRetentionHeldBack: the group that keeps entries is named, whoever it belongs to, once when it begins and once
+// when it ends; a configured group that is missing keeps everything.
 func TestRetentionHeldBack(t *testing.T) {
 	t.Parallel()
 	eachServer(t, func(t *testing.T, client redis.UniversalClient) {
@@ -155,8 +156,8 @@ func TestRetentionHeldBack(t *testing.T) {
 	})
 }
 
-// TestAcknowledgedBehindWhatIsNeeded: where the server has ACKED, one entry that waits for its next attempt does not keep
-// all the others.
+// TestAcknowledgedBehindWhatIsNeeded: where the server has ACKED, one entry that waits for its next attempt does not
+// keep all the others.
 func TestAcknowledgedBehindWhatIsNeeded(t *testing.T) {
 	t.Parallel()
 	eachServer(t, func(t *testing.T, client redis.UniversalClient) {

@@ -40,8 +40,8 @@ while n < tonumber(ARGV[2]) do
 end
 return {n, first, from}`)
 
-// unseenScript notes how many entries a group has never seen and will not see, and returns how many that are more than any
-// replica has noted.
+// unseenScript notes how many entries a group has never seen and will not see, and returns how many that are more than
+// any replica has noted.
 //
 //	KEYS[1] hash; ARGV[1] subscription, ARGV[2] number, ARGV[3] time of the snapshot in ms
 //
@@ -105,9 +105,9 @@ func (m *Maintainer) measure(ctx context.Context, v *snapshot) error {
 	return nil
 }
 
-// count finds out how many entries the group has before it. What XINFO calls lag is not enough: it is nil for a group that
-// was made or set somewhere in the middle, or behind which an entry was deleted, and too large after a trim (Redis 7.0
-// for good, Valkey until the next read) and after a failover (Redis 7.0, for good).
+// count finds out how many entries the group has before it. What XINFO calls lag is not enough: it is nil for a group
+// that was made or set somewhere in the middle, or behind which an entry was deleted, and too large after a trim (Redis
+// 7.0 for good, Valkey until the next read) and after a failover (Redis 7.0, for good).
 func (m *Maintainer) count(ctx context.Context, v *snapshot, g *groupState, t *tally) error {
 	same := t.exact && t.view != nil && t.last == g.last && t.view.gone == v.gone && v.added >= t.view.added && v.added >= 0
 	if g.read < t.read || t.view != nil && t.view.gone != v.gone && redisstreams.CompareIDs(v.first, t.last) > 0 {
@@ -171,12 +171,13 @@ func (m *Maintainer) behind(ctx context.Context, id string, limit int) (n int64,
 	return number(reply[0]), text(reply[1]), text(reply[2]), nil
 }
 
-// noteUnseen finds out whether another program has removed entries before they were delivered. Of the entries that there ever
-// were, those that the group has read and those that it has before it must be all; what is missing it will not see.
+// noteUnseen finds out whether another program has removed entries before they were delivered. Of the entries that
+// there ever were, those that the group has read and those that it has before it must be all; what is missing it will
+// not see.
 //
-// That needs the right number of those read. Redis 7.0 does not tell its replicas (redis/redis#12898): after a
-// failover the number is that of the time when the replica copied everything, and goes on from there. Where it has gone
-// back, or more are missing than were ever removed, the difference is taken as it is, and only what is added to it counts.
+// That needs the right number of those read. Redis 7.0 does not tell its replicas (redis/redis#12898): after a failover
+// the number is that of the time when the replica copied everything, and goes on from there. Where it has gone back, or
+// more are missing than were ever removed, the difference is taken as it is, and only what is added to it counts.
 func (m *Maintainer) noteUnseen(ctx context.Context, v *snapshot, s Reader, g *groupState, t *tally) error {
 	unseen := v.added - g.read - t.behind
 	wrong := g.read < t.read || unseen > v.gone

@@ -28,10 +28,11 @@ type Reader struct {
 	Forget bool // retention may remove what it has not acknowledged
 }
 
-// Maintainer looks after one stream, on every replica: every few seconds it takes a snapshot of the stream and its groups,
-// saves the positions of the subscriptions, removes what is not needed any more, and updates the metrics. What it writes is
-// the same on every replica, or is done by a script that finds nothing left to do the second time, so that replicas need
-// not agree on one of them, and a kill -9 between two steps costs nothing but the time until the next pass.
+// Maintainer looks after one stream, on every replica: every few seconds it takes a snapshot of the stream and its
+// groups, saves the positions of the subscriptions, removes what is not needed any more, and updates the metrics. What
+// it writes is the same on every replica, or is done by a script that finds nothing left to do the second time, so that
+// replicas need not agree on one of them, and a kill -9 between two steps costs nothing but the time until the next
+// pass.
 type Maintainer struct {
 	client   redis.UniversalClient
 	stream   *Config
@@ -55,8 +56,8 @@ type Maintainer struct {
 	trimsAcknowledged bool
 }
 
-// NewMaintainer returns the maintainer of a configured stream, whose capacity it updates. readers returns the subscriptions to
-// a stream that there are at the moment; it must not block.
+// NewMaintainer returns the maintainer of a configured stream, whose capacity it updates. readers returns the
+// subscriptions to a stream that there are at the moment; it must not block.
 func NewMaintainer(
 	client redis.UniversalClient, stream *Config, capacity *Capacity, readers func(stream string) []Reader,
 	metrics *Metrics, log *slog.Logger,
@@ -95,8 +96,8 @@ func (m *Maintainer) Run(ctx context.Context) {
 	}
 }
 
-// Pass makes one pass and reports whether it succeeded. It logs a failure once per outage. It is for one goroutine at a time,
-// and not beside Run.
+// Pass makes one pass and reports whether it succeeded. It logs a failure once per outage. It is for one goroutine at a
+// time, and not beside Run.
 func (m *Maintainer) Pass(ctx context.Context) bool {
 	err := m.pass(ctx)
 	if err != nil && !m.down && ctx.Err() == nil {

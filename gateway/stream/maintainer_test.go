@@ -152,8 +152,8 @@ type groupModel struct {
 	pending []string
 }
 
-// TestRetentionNeverRemovesWhatIsNeeded: whatever groups do, and whoever they belong to, a pass removes nothing that one of
-// them has not acknowledged, and everything else that is over the limit.
+// TestRetentionNeverRemovesWhatIsNeeded: whatever groups do, and whoever they belong to, a pass removes nothing that
+// one of them has not acknowledged, and everything else that is over the limit.
 func TestRetentionNeverRemovesWhatIsNeeded(t *testing.T) {
 	t.Parallel()
 	redistest.EachFlavor(t, func(t *testing.T, flavor redistest.Flavor) {
@@ -236,8 +236,8 @@ func checkKept(rt *rapid.T, k *maintaining, groups map[string]*groupModel, last,
 	}
 }
 
-// TestLag: whatever was read, deleted, trimmed or set, the lag is the number of entries behind the group; and no more is
-// reported as lost than was.
+// TestLag: whatever was read, deleted, trimmed or set, the lag is the number of entries behind the group; and no more
+// is reported as lost than was.
 func TestLag(t *testing.T) {
 	t.Parallel()
 	redistest.EachFlavor(t, func(t *testing.T, flavor redistest.Flavor) {

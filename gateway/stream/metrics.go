@@ -45,8 +45,8 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 	}
 }
 
-// Begin makes the series of a subscription, with 0: increase() does not see the first occurrence of a counter that begins
-// with it. The gauges come with their first value, because 0 would be one.
+// Begin makes the series of a subscription, with 0: increase() does not see the first occurrence of a counter that
+// begins with it. The gauges come with their first value, because 0 would be one.
 func (m *Metrics) Begin(subscription string) {
 	m.Trimmed.WithLabelValues(subscription)
 	m.Forgotten.WithLabelValues(subscription)

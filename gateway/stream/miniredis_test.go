@@ -7,8 +7,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// TestMaintainerOnMiniredis: the server without installation knows neither lags nor counters; lag and retention work all the
-// same.
+// TestMaintainerOnMiniredis: the server without installation knows neither lags nor counters; lag and retention work
+// all the same.
 func TestMaintainerOnMiniredis(t *testing.T) {
 	t.Parallel()
 	server := miniredis.RunT(t)

@@ -38,8 +38,8 @@ type outlet struct {
 	blocked atomic.Pointer[error] // why nothing is taken in; nil: it is
 }
 
-// NewPublisher returns a publisher into the streams of a valid configuration, of which there is at least one. It does no
-// I/O. The metrics are those of the streams.
+// NewPublisher returns a publisher into the streams of a valid configuration, of which there is at least one. It does
+// no I/O. The metrics are those of the streams.
 func NewPublisher(
 	client redis.UniversalClient, streams []Config, log *slog.Logger, m *Metrics,
 ) (*Publisher, error) {
@@ -65,8 +65,9 @@ func NewPublisher(
 	return p, nil
 }
 
-// Publish appends a valid event and returns its entry id when Redis has acknowledged it. An error that is
-// neither ErrUnknownStream nor ErrStreamFull means that Redis did not; the entry may exist nevertheless, when the reply was lost.
+// Publish appends a valid event and returns its entry id when Redis has acknowledged it. An error that is neither
+// ErrUnknownStream nor ErrStreamFull means that Redis did not; the entry may exist nevertheless, when the reply was
+// lost.
 func (p *Publisher) Publish(ctx context.Context, stream string, event *rawevent.Event) (string, error) {
 	out, err := p.outlet(stream)
 	if err != nil {
@@ -94,8 +95,8 @@ func (p *Publisher) PublishBatch(ctx context.Context, stream string, events []ra
 	return ids, err
 }
 
-// Resolve returns the stream of a path that producers post to, percent-decoded and without the slash at its beginning: the
-// first stream for "", a stream's name, or one of its paths.
+// Resolve returns the stream of a path that producers post to, percent-decoded and without the slash at its beginning:
+// the first stream for "", a stream's name, or one of its paths.
 func (p *Publisher) Resolve(path string) (stream string, known bool) {
 	if path == "" {
 		return p.first, true
@@ -124,8 +125,8 @@ func (p *Publisher) Check(stream string, event *rawevent.Event) []schema.Violati
 	return nil
 }
 
-// Block makes Publish and PublishBatch return an error for a stream that cannot be used, until it is called with nil. It
-// does not concern those that hold the stream's sender.
+// Block makes Publish and PublishBatch return an error for a stream that cannot be used, until it is called with nil.
+// It does not concern those that hold the stream's sender.
 func (p *Publisher) Block(stream string, reason error) {
 	if out := p.streams[stream]; out != nil && reason != nil {
 		out.blocked.Store(&reason)

@@ -20,11 +20,11 @@ type RetentionConfig struct {
 	// MaxLength is how many entries are kept; default 0, which is all. More stay where a consumer group has not
 	// acknowledged them.
 	MaxLength int64 `mapstructure:"maxLength"`
-	// MaxAge is how long entries are kept; default 0, which is for ever. Those that a consumer group has not acknowledged
-	// stay longer.
+	// MaxAge is how long entries are kept; default 0, which is for ever. Those that a consumer group has not
+	// acknowledged stay longer.
 	MaxAge setting.Duration `mapstructure:"maxAge"`
-	// HardLength is how many entries the stream may hold at all: then events are refused, with 503; default 0, which is as
-	// many as Redis has room for.
+	// HardLength is how many entries the stream may hold at all: then events are refused, with 503; default 0, which is
+	// as many as Redis has room for.
 	HardLength int64 `mapstructure:"hardLength"`
 }
 
@@ -48,8 +48,8 @@ func (c *RetentionConfig) validate() setting.Problems {
 	return p
 }
 
-// Capacity is how much a stream may still take, as far as this process knows: from its length in the last snapshot, and what
-// this process has added since. It is safe for concurrent use.
+// Capacity is how much a stream may still take, as far as this process knows: from its length in the last snapshot, and
+// what this process has added since. It is safe for concurrent use.
 type Capacity struct {
 	stream string
 	hard   int64 // 0: no bound
@@ -64,8 +64,8 @@ func newCapacity(c *Config, log *slog.Logger, m *Metrics) *Capacity {
 	return &Capacity{stream: c.Name, hard: c.Retention.HardLength, log: log, gauge: m.full.WithLabelValues(c.Name)}
 }
 
-// Take reserves n entries that are about to be added, or returns ErrStreamFull if the stream cannot take them. What is not
-// added after all counts until the next snapshot.
+// Take reserves n entries that are about to be added, or returns ErrStreamFull if the stream cannot take them. What is
+// not added after all counts until the next snapshot.
 func (c *Capacity) Take(n int) error {
 	for c.hard > 0 {
 		added := c.added.Load()

@@ -28,8 +28,9 @@ const (
 //	  ACKED or a group forgets, ARGV[7] the lower of that and the least id that is young enough, or ""
 //	returns {removed, or -1 if there are other groups now; length, first id or "", entries ever added or -1, length before}
 //
-// It is a script so that a group that was made in the meantime is not passed over. Redis removes whole nodes, which costs
-// next to nothing; only what is too much within the first node is looked at, a hundred entries at most. With ACKED (Redis
+// It is a script so that a group that was made in the meantime is not passed over. Redis removes whole nodes, which
+// costs next to nothing; only what is too much within the first node is looked at, a hundred entries at most. With
+// ACKED (Redis
 // 8.2) it also removes what lies behind an entry that is still needed, in nodes of which nothing is.
 var trimScript = redis.NewScript(`
 local list, s = redis.call('XINFO', 'STREAM', KEYS[1]), {}
@@ -81,8 +82,8 @@ func (l *limits) over(v *snapshot, keep int64) int64 {
 	return 0
 }
 
-// trim removes what the limits of the stream and its groups let go. A group of the configuration that does not exist at the
-// moment needs everything.
+// trim removes what the limits of the stream and its groups let go. A group of the configuration that does not exist at
+// the moment needs everything.
 func (m *Maintainer) trim(ctx context.Context, v *snapshot) error {
 	r := &m.stream.Retention
 	if !r.trims() || v.changed {

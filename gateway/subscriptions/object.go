@@ -95,8 +95,8 @@ const (
 	maxDepth   = 16  // levels of filters
 )
 
-// parse reads an object and refuses what it does not know: a member that is skipped would be a filter that does not hold.
-// Go's decoder takes null for "left out" and ignores the case of names; neither is in the OpenAPI document.
+// parse reads an object and refuses what it does not know: a member that is skipped would be a filter that does not
+// hold. Go's decoder takes null for "left out" and ignores the case of names; neither is in the OpenAPI document.
 func parse(body []byte) (*Object, error) {
 	decoder := json.NewDecoder(bytes.NewReader(body))
 	decoder.DisallowUnknownFields()

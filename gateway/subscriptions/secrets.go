@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// shownAddress returns an address as it may be shown: without user and password, and with three dots in place of its query.
-// Where nothing is hidden it is the address itself.
+// shownAddress returns an address as it may be shown: without user and password, and with three dots in place of its
+// query. Where nothing is hidden it is the address itself.
 func shownAddress(address string) string {
 	u, err := url.Parse(address)
 	if err != nil {
@@ -24,8 +24,9 @@ func shownAddress(address string) string {
 	return u.String()
 }
 
-// mapAddresses returns a configuration in JSON whose addresses, which are its members named uri, were changed by f. Names
-// are compared as Go's decoder does, without regard to case: that of dead letters must not be shown by another spelling.
+// mapAddresses returns a configuration in JSON whose addresses, which are its members named uri, were changed by f.
+// Names are compared as Go's decoder does, without regard to case: that of dead letters must not be shown by another
+// spelling.
 func mapAddresses(config json.RawMessage, f func(string) string) json.RawMessage {
 	if !bytes.Contains(bytes.ToLower(config), []byte(`uri`)) && !bytes.Contains(config, []byte(`\u`)) {
 		return config

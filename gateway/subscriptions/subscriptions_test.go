@@ -293,8 +293,8 @@ func TestListIsComplete(t *testing.T) {
 	}
 }
 
-// TestSecretsAreNotShown: neither those of the sink nor those of dead letters, whatever the spelling of the keys; and an
-// update with what was shown keeps them.
+// TestSecretsAreNotShown: neither those of the sink nor those of dead letters, whatever the spelling of the keys; and
+// an update with what was shown keeps them.
 func TestSecretsAreNotShown(t *testing.T) {
 	t.Parallel()
 	client := redistest.Start(t).Client()

@@ -179,8 +179,8 @@ func (s *Service) configuration(o *Object) (delivery.Config, setting.Problems) {
 	return c, p
 }
 
-// checkKeys keeps subscriptions of the API to the streams and channels that the configuration names: with any other name,
-// who speaks to the API could write to any key of Redis, also to those of other programs.
+// checkKeys keeps subscriptions of the API to the streams and channels that the configuration names: with any other
+// name, who speaks to the API could write to any key of Redis, also to those of other programs.
 func (s *Service) checkKeys(c *delivery.Config, p *setting.Problems) {
 	deadLetters, channel := c.Delivery.DeadLetterSink.Stream, c.Sink.Channel
 	deadLettersOK := deadLetters == "" || deadLetters == state.DeadLetterStream(c.Stream) || s.hasStream(deadLetters)

@@ -17,8 +17,8 @@ import (
 	"github.com/streamgate/streamgate/protocol/redisstreams"
 )
 
-// Config changes events on their way: those of a source before they are stored, or those of a subscription after
-// its filters and before its sink. What is in the stream does not change, and a dead letter is the event as it was, so that
+// Config changes events on their way: those of a source before they are stored, or those of a subscription after its
+// filters and before its sink. What is in the stream does not change, and a dead letter is the event as it was, so that
 // to redrive it changes it once and not twice.
 type Config struct {
 	// Set gives attributes values: templates of the event as it came, see [Placeholders]. An attribute whose value
@@ -28,10 +28,11 @@ type Config struct {
 	Delete []string `mapstructure:"delete"`
 	// Unwrap names a member of JSON data, a/b for one of a member, that becomes the data.
 	Unwrap string `mapstructure:"unwrap"`
-	// Wrap names the one member of a JSON object that the data becomes: JSON as it is, text as a string, anything else as a
-	// string in base64, no data as null.
+	// Wrap names the one member of a JSON object that the data becomes: JSON as it is, text as a string, anything else
+	// as a string in base64, no data as null.
 	Wrap string `mapstructure:"wrap"`
-	// Schemas check the data of the events as they came: one that violates a schema that is for it cannot be transformed.
+	// Schemas check the data of the events as they came: one that violates a schema that is for it cannot be
+	// transformed.
 	Schemas []schema.Config `mapstructure:"schemas"`
 }
 
@@ -126,8 +127,8 @@ func New(c *Config) (*Transform, error) {
 
 var errOpaque = errors.New("the event is in a format that is not understood, and cannot be changed")
 
-// Apply returns the changed event, which is valid, or why there is none. The given event is not changed; the data may be
-// shared. entry is the id of its entry, or "".
+// Apply returns the changed event, which is valid, or why there is none. The given event is not changed; the data may
+// be shared. entry is the id of its entry, or "".
 func (t *Transform) Apply(event *rawevent.Event, entry string) (rawevent.Event, error) {
 	if len(event.Attributes) == 0 {
 		return rawevent.Event{}, errOpaque

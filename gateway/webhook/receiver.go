@@ -32,8 +32,8 @@ var ErrOrigin = errors.New("this origin may not deliver events here; server.webH
 
 // ReceiverConfig says who may deliver events as a web hook.
 type ReceiverConfig struct {
-	// Origins are the DNS names of senders that may deliver, and patterns of them (path.Match); default none, which switches
-	// the handshake off.
+	// Origins are the DNS names of senders that may deliver, and patterns of them (path.Match); default none, which
+	// switches the handshake off.
 	Origins []string `mapstructure:"origins"`
 	// Rate is how many requests a minute each origin may send to this replica; default 0, which is any number.
 	Rate int `mapstructure:"rate"`

@@ -25,11 +25,11 @@ type SenderConfig struct {
 	Validate bool `mapstructure:"validate"`
 	// Origin is the DNS name by which the sink knows this gateway.
 	Origin string `mapstructure:"origin"`
-	// Rate is how many requests a minute are asked for; default 0, which leaves it to the sink. What it grants is kept, by
-	// each replica.
+	// Rate is how many requests a minute are asked for; default 0, which leaves it to the sink. What it grants is kept,
+	// by each replica.
 	Rate int `mapstructure:"rate"`
-	// Insecure permits an address with http on another machine, although a web hook must use HTTPS (section 2.1): everybody
-	// on the way can read the events, and the credentials that go with them. Default false.
+	// Insecure permits an address with http on another machine, although a web hook must use HTTPS (section 2.1):
+	// everybody on the way can read the events, and the credentials that go with them. Default false.
 	Insecure bool `mapstructure:"insecure"`
 }
 
@@ -63,8 +63,9 @@ func NewSender(c *SenderConfig, log *slog.Logger) *Sender {
 
 var errNotAgreed = errors.New("the sink has not agreed to get events from this origin (WebHook-Allowed-Origin)")
 
-// Ready returns when the sink has agreed and its rate lets the next request through, or with what speaks against it: then
-// nothing may be delivered. ask sends the OPTIONS request. One delivery at a time asks; the others wait for the answer.
+// Ready returns when the sink has agreed and its rate lets the next request through, or with what speaks against it:
+// then nothing may be delivered. ask sends the OPTIONS request. One delivery at a time asks; the others wait for the
+// answer.
 func (h *Sender) Ready(ctx context.Context, ask func(ctx context.Context, header http.Header) (*http.Response, error)) error {
 	limit, err := h.agree(ctx, ask)
 	if err != nil || limit == nil {
@@ -104,8 +105,8 @@ func (h *Sender) agree(ctx context.Context, ask func(ctx context.Context, header
 // maxRate bounds a rate per minute that a sink grants; it is more than any replica sends.
 const maxRate = 1_000_000_000
 
-// allowedRate reads the rate per minute that a sink grants. A number out of range is bounded: a sink that means to limit
-// deliveries must not get all of them. Anything but a number, such as *, means no limit.
+// allowedRate reads the rate per minute that a sink grants. A number out of range is bounded: a sink that means to
+// limit deliveries must not get all of them. Anything but a number, such as *, means no limit.
 func allowedRate(value string) (n int, limited bool) {
 	parsed, err := strconv.ParseInt(strings.TrimSpace(value), 10, 64)
 	if err != nil && !errors.Is(err, strconv.ErrRange) {

@@ -63,8 +63,8 @@ func (e *InvalidError) Error() string {
 		strings.ToUpper(e.Encoding.String()), e.Byte, e.Offset)
 }
 
-// OfContentType returns the charset parameter of a Content-Type, "" if there is none. It is liberal: a parameter is found
-// even if the rest of the value does not follow the grammar.
+// OfContentType returns the charset parameter of a Content-Type, "" if there is none. It is liberal: a parameter is
+// found even if the rest of the value does not follow the grammar.
 func OfContentType(contentType string) string {
 	if _, params, err := mime.ParseMediaType(contentType); err == nil {
 		return params["charset"]
@@ -143,9 +143,10 @@ func detect(head []byte) (Encoding, int) {
 	return UTF8, 0
 }
 
-// Decode converts a whole text into UTF-8 without a byte order mark. Text that is UTF-8 already is returned as a slice of
-// the input. isJSON says that the text is JSON, which is UTF-8 whatever the label says (RFC 8259 section 8.1): a label for
-// a single-byte encoding only counts then if the text is not valid UTF-8. An error is an *[UnsupportedError] or an
+// Decode converts a whole text into UTF-8 without a byte order mark. Text that is UTF-8 already is returned as a slice
+// of the input. isJSON says that the text is JSON, which is UTF-8 whatever the label says (RFC 8259 section 8.1): a
+// label for a single-byte encoding only counts then if the text is not valid UTF-8. An error is an *[UnsupportedError]
+// or an
 // *[InvalidError].
 func Decode(text []byte, label string, isJSON bool) (decoded []byte, from Encoding, skip int, err error) {
 	from, skip, err = Find(text[:min(len(text), 4)], label)
@@ -165,8 +166,8 @@ func Decode(text []byte, label string, isJSON bool) (decoded []byte, from Encodi
 	return decoded, from, skip, err
 }
 
-// ForText returns the encoding of a whole text, given what [Find] returned for its beginning: UTF-8 for JSON that is valid
-// UTF-8 in spite of a label for a single-byte encoding.
+// ForText returns the encoding of a whole text, given what [Find] returned for its beginning: UTF-8 for JSON that is
+// valid UTF-8 in spite of a label for a single-byte encoding.
 func ForText(found Encoding, text []byte, isJSON bool) Encoding {
 	if isJSON && (found == Latin1 || found == Windows1252) && utf8.Valid(text) {
 		return UTF8

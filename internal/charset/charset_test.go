@@ -121,8 +121,8 @@ func TestSameAsXText(t *testing.T) {
 	}
 }
 
-// FuzzDecode: whatever comes out is valid UTF-8, does not depend on how the text is cut into pieces, and comes back from
-// UTF-16 as it was.
+// FuzzDecode: whatever comes out is valid UTF-8, does not depend on how the text is cut into pieces, and comes back
+// from UTF-16 as it was.
 func FuzzDecode(f *testing.F) {
 	f.Add([]byte("caf\xe9"), "iso-8859-1", 1)
 	f.Add([]byte("\xff\xfe{\x00\xac\x20"), "", 3)

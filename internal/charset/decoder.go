@@ -12,13 +12,13 @@ type Decoder struct {
 	offset   int64 // of the next byte in the input, for errors
 }
 
-// NewDecoder returns a decoder of text without a byte order mark. offset is the position of its first byte in the input,
-// to which errors refer.
+// NewDecoder returns a decoder of text without a byte order mark. offset is the position of its first byte in the
+// input, to which errors refer.
 func NewDecoder(e Encoding, offset int64) *Decoder { return &Decoder{encoding: e, offset: offset} }
 
 // Append appends src in UTF-8 to dst. It consumes n bytes of src: all but an incomplete character at the end, which the
-// caller must give again in front of the next piece. With last, no further piece follows, and an incomplete character is
-// an error. An error is an *[InvalidError]; what is before it has been appended.
+// caller must give again in front of the next piece. With last, no further piece follows, and an incomplete character
+// is an error. An error is an *[InvalidError]; what is before it has been appended.
 func (d *Decoder) Append(dst, src []byte, last bool) (result []byte, n int, err error) {
 	switch d.encoding {
 	case UTF16LE:
@@ -72,8 +72,8 @@ func (d *Decoder) utf16(dst, src []byte, last bool, order binary.ByteOrder) ([]b
 }
 
 // singleByte decodes ISO-8859-1 and windows-1252. They differ in 0x80 to 0x9F, where ISO-8859-1 has control characters
-// that no text contains, and which senders mean as windows-1252; the WHATWG Encoding Standard decodes both alike. Of the
-// five bytes there that windows-1252 does not define, ISO-8859-1 has its control characters.
+// that no text contains, and which senders mean as windows-1252; the WHATWG Encoding Standard decodes both alike. Of
+// the five bytes there that windows-1252 does not define, ISO-8859-1 has its control characters.
 func (d *Decoder) singleByte(dst, src []byte) ([]byte, int, error) {
 	for i, c := range src {
 		r := rune(c)

@@ -38,8 +38,8 @@ const (
 	miniredis = "github.com/alicebob/miniredis"
 )
 
-// floor places a package (and its subfolders, where subtree says so): it may import packages of lower floors, and of its
-// own floor only its own subfolders. Paths are relative to the module.
+// floor places a package (and its subfolders, where subtree says so): it may import packages of lower floors, and of
+// its own floor only its own subfolders. Paths are relative to the module.
 type floor struct {
 	path      string
 	subtree   bool
@@ -94,8 +94,8 @@ func house() []floor {
 	}
 }
 
-// room is a package under internal/: it imports no other package of the module, and only its users import it; tests says
-// whether any test may, too. In lists of users "a/..." stands for a and its subfolders.
+// room is a package under internal/: it imports no other package of the module, and only its users import it; tests
+// says whether any test may, too. In lists of users "a/..." stands for a and its subfolders.
 type room struct {
 	path  string
 	users []string

@@ -38,9 +38,9 @@ import (
 // Everything else is refused as by the strict functions: text that is not JSON, missing attributes, required attributes
 // that cannot be repaired, and attributes that occur twice with different values.
 type Lenient struct {
-	// Mended lists what was not valid as it came, in the order of discovery and each once: names of attributes, repaired
-	// or left out, "data" for the data, [NotedByteOrderMark] and [NotedCharset] for the text as a whole. It ends after
-	// 64 names. It accumulates over calls: use a new Lenient for each request.
+	// Mended lists what was not valid as it came, in the order of discovery and each once: names of attributes,
+	// repaired or left out, "data" for the data, [NotedByteOrderMark] and [NotedCharset] for the text as a whole. It
+	// ends after 64 names. It accumulates over calls: use a new Lenient for each request.
 	Mended []string
 	// LeftOut lists those of Mended that the event does not have any more, because no valid value could be made of what
 	// was sent. Names that are not valid themselves have a question mark for every character that cannot be shown.
@@ -92,7 +92,8 @@ func showable(name string) string {
 	return shown[:min(len(shown), maxNameLength)]
 }
 
-// utf8 returns the JSON text in UTF-8, without a byte order mark. isUTF8 says whether Content-Type leaves no doubt of it.
+// utf8 returns the JSON text in UTF-8, without a byte order mark. isUTF8 says whether Content-Type leaves no doubt of
+// it.
 func (l *Lenient) utf8(text []byte, contentType string, isUTF8 bool) ([]byte, error) {
 	decoded, from, skip, err := charset.Decode(text, charset.OfContentType(contentType), true)
 	var unsupportedCharset *charset.UnsupportedError
@@ -123,7 +124,8 @@ func fold(name string) string {
 	}, name)
 }
 
-// isPayload reports whether a folded name is that of a member that holds the payload. An attribute must not turn into it.
+// isPayload reports whether a folded name is that of a member that holds the payload. An attribute must not turn into
+// it.
 func isPayload(folded string) bool { return folded == "data" || folded == "database64" }
 
 // name returns the valid name that an invalid one stands for, or the name itself if there is none.

@@ -21,8 +21,8 @@ type message struct {
 	body   []byte
 }
 
-// senders reads testdata/senders: messages as large senders are known to send them, with values of our own. Each file has
-// header lines, an empty line, and the body.
+// senders reads testdata/senders: messages as large senders are known to send them, with values of our own. Each file
+// has header lines, an empty line, and the body.
 func senders(t testing.TB) map[string]message {
 	t.Helper()
 	files, err := filepath.Glob("testdata/senders/*.http")
@@ -60,8 +60,8 @@ func (m message) read(l *rawevent.Lenient) ([]rawevent.Event, error) {
 	return []rawevent.Event{e}, err
 }
 
-// TestSenders: a lenient reader takes what large senders send, and says what it had to change. A strict one refuses what
-// is not valid.
+// TestSenders: a lenient reader takes what large senders send, and says what it had to change. A strict one refuses
+// what is not valid.
 func TestSenders(t *testing.T) {
 	t.Parallel()
 	for name, m := range senders(t) {

@@ -81,9 +81,9 @@ func WithFence(key, token string) ConsumerOption {
 	return func(o *consumerOptions) { o.fence = fence{key, token} }
 }
 
-// WithOwnAttempts is for a caller that counts attempts itself: after the first reading, nothing changes the delivery count
-// but [Consumer.Recount], neither a take-over from another member nor Redeliver. A member that dies before it has tried an
-// entry would otherwise use up one of its attempts. XREADGROUP CLAIM is not used, because it always counts.
+// WithOwnAttempts is for a caller that counts attempts itself: after the first reading, nothing changes the delivery
+// count but [Consumer.Recount], neither a take-over from another member nor Redeliver. A member that dies before it has
+// tried an entry would otherwise use up one of its attempts. XREADGROUP CLAIM is not used, because it always counts.
 func WithOwnAttempts() ConsumerOption {
 	return func(o *consumerOptions) { o.own = true }
 }

@@ -12,8 +12,8 @@ type Delivery struct {
 	// Attempt is the number of times the entry has been handed out, including this one: the delivery counter of Redis,
 	// which survives a restart.
 	Attempt int
-	// Again reports that the entry was pending before: it comes from another member, from a reply that was lost, or from
-	// Redeliver, Reread or TakeAll. An entry that is read for the first time has none of that behind it.
+	// Again reports that the entry was pending before: it comes from another member, from a reply that was lost, or
+	// from Redeliver, Reread or TakeAll. An entry that is read for the first time has none of that behind it.
 	Again bool
 
 	intake *intake

@@ -34,8 +34,8 @@ func IsReply(err error, prefixes ...string) bool {
 		slices.ContainsFunc(prefixes, func(prefix string) bool { return strings.HasPrefix(text, prefix) })
 }
 
-// IsCrossSlot reports whether a command was refused because its keys are in different slots of a Cluster, by the server or
-// by go-redis before it was sent. Nothing was done.
+// IsCrossSlot reports whether a command was refused because its keys are in different slots of a Cluster, by the server
+// or by go-redis before it was sent. Nothing was done.
 func IsCrossSlot(err error) bool {
 	return err != nil && (strings.Contains(err.Error(), "CROSSSLOT") || strings.Contains(err.Error(), "same slot"))
 }

@@ -54,7 +54,8 @@ func (e *expectation) raw() rawevent.Event {
 }
 
 // forSDK reports whether the Go SDK can write the event as it is. It trims white space from attributes of the core and
-// takes data of length 0 for none; in structured mode it also knows no suffix +json, and writes JSON without white space.
+// takes data of length 0 for none; in structured mode it also knows no suffix +json, and writes JSON without white
+// space.
 func (e *expectation) forSDK() bool {
 	event := e.raw()
 	for _, a := range event.Attributes {

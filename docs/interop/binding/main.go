@@ -5,8 +5,8 @@
 //	binding write -redis addr -stream name <manifest     write them, in their order
 //	binding read -redis addr -stream name <manifest      read the stream and compare it with them
 //
-// The manifest has one event in each line, as JSON; see expectation. read prints what is different to standard error and
-// the number of events to standard output; it fails when there is a difference.
+// The manifest has one event in each line, as JSON; see expectation. read prints what is different to standard error
+// and the number of events to standard output; it fails when there is a difference.
 package main
 
 import (

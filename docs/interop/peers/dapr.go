@@ -17,8 +17,9 @@ const (
 	daprExpires = "2026-11-23T02:02:03Z"
 )
 
-// newDapr rebuilds what the runtime and its Redis component write: an envelope as JSON in "data" (pubsub/envelope.go), or the bare
-// payload, and the metadata of the request as JSON in "metadata" (pubsub/redis/redis.go), which is left out where there is none.
+// newDapr rebuilds what the runtime and its Redis component write: an envelope as JSON in "data" (pubsub/envelope.go),
+// or the bare payload, and the metadata of the request as JSON in "metadata" (pubsub/redis/redis.go), which is left out
+// where there is none.
 func newDapr() (peer, error) {
 	client, err := moduleVersion("github.com/redis/go-redis/v9")
 	if err != nil {
@@ -50,8 +51,8 @@ func newDapr() (peer, error) {
 	return p, nil
 }
 
-// daprRequest is a call of the runtime's publish API. Over HTTP there always is metadata, though it may be empty; over gRPC there
-// may be none, which is nil.
+// daprRequest is a call of the runtime's publish API. Over HTTP there always is metadata, though it may be empty; over
+// gRPC there may be none, which is nil.
 type daprRequest struct {
 	name        string
 	contentType string
@@ -108,8 +109,8 @@ func (r daprRequest) envelope() (map[string]any, error) {
 	return e, nil
 }
 
-// wrap puts data that is not an event into one. Only application/json is JSON and only application/octet-stream is bytes; all else
-// becomes a JSON string, as does JSON that cannot be parsed.
+// wrap puts data that is not an event into one. Only application/json is JSON and only application/octet-stream is
+// bytes; all else becomes a JSON string, as does JSON that cannot be parsed.
 func (r daprRequest) wrap(e map[string]any, media string) {
 	e["id"], e["source"], e["datacontenttype"] = "5929aaac-a5e2-4ca1-859c-edfe73f11565", "checkout", r.contentType
 	if r.contentType == "" {

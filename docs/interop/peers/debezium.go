@@ -6,8 +6,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// newDebezium rebuilds what Debezium Server's Redis sink writes of a record: RedisStreamChangeConsumer.java, which makes one
-// field of key and value, or the fields key and value and those of the headers. null is the text default.
+// newDebezium rebuilds what Debezium Server's Redis sink writes of a record: RedisStreamChangeConsumer.java, which
+// makes one field of key and value, or the fields key and value and those of the headers. null is the text default.
 func newDebezium() (peer, error) {
 	const (
 		key    = `{"id":1}`

@@ -109,9 +109,10 @@ func readFixture(path string) (fixture, error) {
 	return f, nil
 }
 
-// compareDirs returns what differs between two directories of recorded peers, in what does not vary from run to run: the
-// versions, the names of the cases, the ids, and in each entry the names of the fields and how long their values are. The order of
-// the fields is that of a Go map in many peers, and so is that of the keys inside watermill's metadata.
+// compareDirs returns what differs between two directories of recorded peers, in what does not vary from run to run:
+// the versions, the names of the cases, the ids, and in each entry the names of the fields and how long their values
+// are. The order of the fields is that of a Go map in many peers, and so is that of the keys inside watermill's
+// metadata.
 func compareDirs(a, b string) error {
 	files := [2]map[string]fixture{}
 	for i, dir := range []string{a, b} {

@@ -6,8 +6,9 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// newRedpandaConnect rebuilds what the redis_streams output writes (internal/impl/redis/output_streams.go): one field for each
-// metadata value of the message, as go-redis prints it, and the body under body_key, which wins over metadata of that name.
+// newRedpandaConnect rebuilds what the redis_streams output writes (internal/impl/redis/output_streams.go): one field
+// for each metadata value of the message, as go-redis prints it, and the body under body_key, which wins over metadata
+// of that name.
 func newRedpandaConnect() (peer, error) {
 	client, err := moduleVersion("github.com/redis/go-redis/v9")
 	if err != nil {

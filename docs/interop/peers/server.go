@@ -90,8 +90,8 @@ func openStream(ctx context.Context, client *redis.Client, stream string) error 
 	return nil
 }
 
-// readStream returns the entries of the stream. It reads the plain reply: go-redis' XRange makes a map of the fields, which loses
-// their order and all but one of those with the same name.
+// readStream returns the entries of the stream. It reads the plain reply: go-redis' XRange makes a map of the fields,
+// which loses their order and all but one of those with the same name.
 func readStream(ctx context.Context, client *redis.Client, stream string) ([]entry, error) {
 	reply, err := client.Do(ctx, "XRANGE", stream, "-", "+").Slice()
 	if err != nil {

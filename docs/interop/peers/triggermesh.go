@@ -12,7 +12,8 @@ import (
 )
 
 // newTriggermesh rebuilds what the broker stores: it receives events over HTTP with sdk-go, and Produce
-// (pkg/backend/impl/redis/redis.go) puts what event.MarshalJSON returns into the one field "ce". Both steps are calls of sdk-go.
+// (pkg/backend/impl/redis/redis.go) puts what event.MarshalJSON returns into the one field "ce". Both steps are calls
+// of sdk-go.
 func newTriggermesh() (peer, error) {
 	sdk, err := moduleVersion("github.com/cloudevents/sdk-go/v2")
 	if err != nil {

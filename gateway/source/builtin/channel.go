@@ -18,18 +18,19 @@ import (
 	"github.com/streamgate/streamgate/protocol/redisstreams/layout"
 )
 
-// maxChannelWait bounds how many messages wait in memory while Redis does not accept events; go-redis drops further ones.
+// maxChannelWait bounds how many messages wait in memory while Redis does not accept events; go-redis drops further
+// ones.
 const maxChannelWait = 1000
 
-// A message is read like an entry with one field. FastStream, which publishes to channels as well, puts its container in the
-// field fastStreamField of a stream; any other message stands in a field that no layout knows.
+// A message is read like an entry with one field. FastStream, which publishes to channels as well, puts its container
+// in the field fastStreamField of a stream; any other message stands in a field that no layout knows.
 const (
 	fastStreamField = "__data__"
 	messageField    = "message"
 )
 
-// channelSource publishes the messages of a Pub/Sub channel. Redis does not store messages: those that are published while
-// no replica listens are lost.
+// channelSource publishes the messages of a Pub/Sub channel. Redis does not store messages: those that are published
+// while no replica listens are lost.
 type channelSource struct {
 	config    *RedisConfig
 	env       source.Env
@@ -154,8 +155,8 @@ func (s *channelSource) publish(ctx context.Context, payload string, more <-chan
 	return err
 }
 
-// event returns the event of a message: the CloudEvent in it, the message of FastStream in its container, or an event with
-// the message as its data.
+// event returns the event of a message: the CloudEvent in it, the message of FastStream in its container, or an event
+// with the message as its data.
 func (s *channelSource) event(payload string) (rawevent.Event, error) {
 	text, err := foreign.ReadJSON(strings.NewReader(payload), foreign.Options{JSON: true})
 	isJSON := err == nil

@@ -94,8 +94,8 @@ func contractCases() map[string]contractCase {
 	}
 }
 
-// TestContract holds for every source type: each thing becomes exactly one valid event, over restarts and beside a second
-// gateway; Run ends when it is told to; the documentation and the example name the type.
+// TestContract holds for every source type: each thing becomes exactly one valid event, over restarts and beside a
+// second gateway; Run ends when it is told to; the documentation and the example name the type.
 func TestContract(t *testing.T) {
 	t.Parallel()
 	cases := contractCases()

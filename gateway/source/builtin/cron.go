@@ -20,15 +20,15 @@ func cronType() source.Type {
 	return source.Type{Name: "cron", NewConfig: func(source.Defaults) source.Config { return NewCronConfig() }}
 }
 
-// CronConfig is the configuration of a source of type cron: it publishes an event whenever a schedule says so, as Knative's
-// PingSource does.
+// CronConfig is the configuration of a source of type cron: it publishes an event whenever a schedule says so, as
+// Knative's PingSource does.
 type CronConfig struct {
-	// Schedule is a cron expression of five fields (minute, hour, day of month, month, day of week), or of six with seconds
-	// before them, or a word like @hourly.
+	// Schedule is a cron expression of five fields (minute, hour, day of month, month, day of week), or of six with
+	// seconds before them, or a word like @hourly.
 	Schedule string `mapstructure:"schedule"`
-	// TimeZone is a name of the IANA database, like Europe/Rome; default UTC. A time of the hour that is left out when the clock
-	// goes forward comes an hour later, one of the hour that comes twice comes once; schedules of every hour go by the hours
-	// that pass.
+	// TimeZone is a name of the IANA database, like Europe/Rome; default UTC. A time of the hour that is left out when
+	// the clock goes forward comes an hour later, one of the hour that comes twice comes once; schedules of every hour
+	// go by the hours that pass.
 	TimeZone string `mapstructure:"timeZone"`
 	// Data is the data of each event; default none. ContentType is its media type; default application/json.
 	Data        string `mapstructure:"data"`
@@ -47,8 +47,8 @@ type CronEventConfig struct {
 	Subject string `mapstructure:"subject"`
 }
 
-// tickGrace is how late a tick may be and still come: another replica takes over within the lease. Older ones are left out,
-// as with PingSource.
+// tickGrace is how late a tick may be and still come: another replica takes over within the lease. Older ones are left
+// out, as with PingSource.
 const tickGrace = time.Minute
 
 // NewCronConfig returns the defaults.

@@ -116,7 +116,8 @@ func zipped(text string) string {
 	return b.String()
 }
 
-// TestFilesOfLines as programs write them: with a byte order mark, CRLF, blank lines, and without an end of the last line.
+// TestFilesOfLines as programs write them: with a byte order mark, CRLF, blank lines, and without an end of the last
+// line.
 func TestFilesOfLines(t *testing.T) {
 	t.Parallel()
 	one := func(id string) string { return `{"specversion":"1.0","id":"` + id + `","source":"/s","type":"t"}` }

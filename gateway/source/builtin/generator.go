@@ -26,8 +26,8 @@ type GeneratorConfig struct {
 	Rate float64 `mapstructure:"rate"`
 	// Count is how many events in all; default 0, unlimited.
 	Count int64 `mapstructure:"count"`
-	// Type, Subject and Data are templates, see [template.Parse], of n (the number of the event, from 1), time, uuid, and
-	// name (of the source); Source is the source of the events, default /sources/NAME. Default type is
+	// Type, Subject and Data are templates, see [template.Parse], of n (the number of the event, from 1), time, uuid,
+	// and name (of the source); Source is the source of the events, default /sources/NAME. Default type is
 	// dev.streamgate.generated, default data {"n":{n}}.
 	Event GeneratorEventConfig `mapstructure:"event"`
 }

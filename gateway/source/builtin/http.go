@@ -29,12 +29,13 @@ func httpType() source.Type {
 	return source.Type{Name: "http", NewConfig: func(source.Defaults) source.Config { return NewHTTPConfig() }}
 }
 
-// HTTPConfig is the configuration of a source of type http: it reads a JSON document again and again, and publishes an event
-// for each element of a list in it that is new or has changed.
+// HTTPConfig is the configuration of a source of type http: it reads a JSON document again and again, and publishes an
+// event for each element of a list in it that is new or has changed.
 type HTTPConfig struct {
 	// URL is the address of the document.
 	URL string `mapstructure:"url"`
-	// Interval is the time between the beginnings of two polls; default 1m. Timeout is how long one may take; default 30s.
+	// Interval is the time between the beginnings of two polls; default 1m. Timeout is how long one may take; default
+	// 30s.
 	Interval setting.Duration `mapstructure:"interval"`
 	Timeout  setting.Duration `mapstructure:"timeout"`
 	// Headers are sent with every request.
@@ -55,8 +56,8 @@ type HTTPHeader struct {
 	Value string `mapstructure:"value"`
 }
 
-// HTTPEventConfig says what events look like. Type and Subject are templates, see [template.Parse], of key and operation
-// (create or update).
+// HTTPEventConfig says what events look like. Type and Subject are templates, see [template.Parse], of key and
+// operation (create or update).
 type HTTPEventConfig struct {
 	// Type is the type of the events; default dev.streamgate.element.{operation}.
 	Type string `mapstructure:"type"`

@@ -25,13 +25,13 @@ func redisType() source.Type {
 	return source.Type{Name: "redis", NewConfig: func(source.Defaults) source.Config { return NewRedisConfig() }}
 }
 
-// RedisConfig is the configuration of a source of type redis, which reads a stream that another program writes to the same
-// Redis, and publishes each entry as a CloudEvent: flat fields, such as those of the notebook that this gateway comes from
-// (subject, producer, href), or entries of Dapr, Debezium, FastStream and others. Entries that already hold a CloudEvent
-// are passed on unchanged. It reads without a consumer group, so that other readers are not affected.
+// RedisConfig is the configuration of a source of type redis, which reads a stream that another program writes to the
+// same Redis, and publishes each entry as a CloudEvent: flat fields, such as those of the notebook that this gateway
+// comes from (subject, producer, href), or entries of Dapr, Debezium, FastStream and others. Entries that already hold
+// a CloudEvent are passed on unchanged. It reads without a consumer group, so that other readers are not affected.
 type RedisConfig struct {
-	// From is the stream to read. Channel, instead, is a Pub/Sub channel to listen to, whose messages are CloudEvents in
-	// JSON, or become the data of events.
+	// From is the stream to read. Channel, instead, is a Pub/Sub channel to listen to, whose messages are CloudEvents
+	// in JSON, or become the data of events.
 	From    string `mapstructure:"from"`
 	Channel string `mapstructure:"channel"`
 	// StartFrom is where to begin the first time: earliest (default), latest, or an entry id.
@@ -48,8 +48,8 @@ type RedisConfig struct {
 }
 
 // RedisEventConfig describes events whose entries do not set these attributes themselves. All but DataContentType are
-// templates, see [template.Parse], of {field:NAME}, a field of the entry, {data:NAME}, a member of the data, {stream} and
-// {entryId}; of {data:NAME} and {channel} for a channel.
+// templates, see [template.Parse], of {field:NAME}, a field of the entry, {data:NAME}, a member of the data, {stream}
+// and {entryId}; of {data:NAME} and {channel} for a channel.
 type RedisEventConfig struct {
 	// ID is the id of the events; default STREAM/ENTRY-ID, or a random one for a channel.
 	ID string `mapstructure:"id"`

@@ -11,8 +11,8 @@ import (
 	"github.com/streamgate/streamgate/internal/redistest"
 )
 
-// TestFlatEntriesBecomeEvents: what the notebook writes becomes the event that its AsyncAPI document shows; entries that
-// hold an event already are passed on; bytes that are not UTF-8 survive.
+// TestFlatEntriesBecomeEvents: what the notebook writes becomes the event that its AsyncAPI document shows; entries
+// that hold an event already are passed on; bytes that are not UTF-8 survive.
 func TestFlatEntriesBecomeEvents(t *testing.T) {
 	t.Parallel()
 	client, from, stream := redistest.Shared(t).Client(), redistest.Stream(t), redistest.Stream(t)

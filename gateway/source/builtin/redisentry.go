@@ -14,8 +14,8 @@ import (
 	"github.com/streamgate/streamgate/protocol/redisstreams/layout"
 )
 
-// RedisFieldsConfig says what the fields of an entry are that no known program wrote. Attributes are names of fields, or
-// paths to members of the JSON object in a field, like data.task_id.
+// RedisFieldsConfig says what the fields of an entry are that no known program wrote. Attributes are names of fields,
+// or paths to members of the JSON object in a field, like data.task_id.
 type RedisFieldsConfig struct {
 	// Event is the field that holds a CloudEvent in JSON.
 	Event string `mapstructure:"event"`
@@ -98,8 +98,8 @@ type attributeTemplate struct {
 	text      template.Template
 }
 
-// templates returns those of the event. A type or source without a placeholder is not among them: it is a default of the
-// layout, which checks it.
+// templates returns those of the event. A type or source without a placeholder is not among them: it is a default of
+// the layout, which checks it.
 func (c *RedisConfig) templates() ([]attributeTemplate, error) {
 	names := []string{"field:", "data:", "stream", "entryId"}
 	if c.Channel != "" {
@@ -183,8 +183,8 @@ func (c *RedisConfig) layout(name string) (*layout.Layout, error) {
 	return layout.New(l)
 }
 
-// tidy returns the entry with the JSON in the fields that the configuration names as JSON, as other programs write it, in
-// strict JSON: without a byte order mark, in UTF-8, with null for NaN. What cannot be read stays as it is.
+// tidy returns the entry with the JSON in the fields that the configuration names as JSON, as other programs write it,
+// in strict JSON: without a byte order mark, in UTF-8, with null for NaN. What cannot be read stays as it is.
 func (c *RedisConfig) tidy(e *redisstreams.Entry) *redisstreams.Entry {
 	names := c.Fields.JSON
 	if c.Fields.Event != "" {
@@ -214,8 +214,8 @@ func (c *RedisConfig) tidy(e *redisstreams.Entry) *redisstreams.Entry {
 	return tidied
 }
 
-// oddJSON reports whether a text may be JSON in a form that strict readers refuse: an object, an array or a string that is
-// not valid, or one that begins with a byte order mark. Plain text and numbers are not worth a second attempt.
+// oddJSON reports whether a text may be JSON in a form that strict readers refuse: an object, an array or a string that
+// is not valid, or one that begins with a byte order mark. Plain text and numbers are not worth a second attempt.
 func oddJSON(text string) bool {
 	start := strings.TrimLeft(text, " \t\r\n")
 	for _, prefix := range [...]string{"{", "[", `"`, "\ufeff", "\xff\xfe", "\xfe\xff"} {

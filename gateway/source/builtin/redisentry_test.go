@@ -128,7 +128,8 @@ func TestRedisFieldsAreChecked(t *testing.T) {
 	}
 }
 
-// TestMessagesOfAChannelBecomeEvents: CloudEvents, JSON with a byte order mark, containers of FastStream, and templates.
+// TestMessagesOfAChannelBecomeEvents: CloudEvents, JSON with a byte order mark, containers of FastStream, and
+// templates.
 func TestMessagesOfAChannelBecomeEvents(t *testing.T) {
 	t.Parallel()
 	client, stream := redistest.Shared(t).Client(), redistest.Stream(t)

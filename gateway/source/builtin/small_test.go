@@ -16,7 +16,8 @@ import (
 	"github.com/streamgate/streamgate/internal/redistest"
 )
 
-// TestSchedules holds when ticks come, also where the clock goes forward (29 March 2026) and back (25 October 2026) in Rome.
+// TestSchedules holds when ticks come, also where the clock goes forward (29 March 2026) and back (25 October 2026) in
+// Rome.
 func TestSchedules(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -114,7 +115,8 @@ func TestGeneratedEvents(t *testing.T) {
 	}
 }
 
-// TestFileThatChanges: what is no event is left out, what has no end is waited for, a new file is read from its beginning.
+// TestFileThatChanges: what is no event is left out, what has no end is waited for, a new file is read from its
+// beginning.
 func TestFileThatChanges(t *testing.T) {
 	t.Parallel()
 	client, stream := redistest.Shared(t).Client(), redistest.Stream(t)

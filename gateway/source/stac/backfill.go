@@ -21,8 +21,8 @@ type Backfill struct {
 	Rate float64 `json:"rate,omitempty"`
 	// Seed tells that what is found is not new: it counts as published, without events.
 	Seed bool `json:"seed,omitempty"`
-	// Again are the keys of items that are published although they were published before: their events are lost. A kill -9
-	// may publish those of one window twice.
+	// Again are the keys of items that are published although they were published before: their events are lost. A kill
+	// -9 may publish those of one window twice.
 	Again []string `json:"again,omitempty"`
 	// Wanted is what its operator wants of it.
 	Wanted Wanted `json:"wanted"`

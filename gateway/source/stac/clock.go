@@ -2,8 +2,8 @@ package stac
 
 import "time"
 
-// clockSlack is how far ahead of the clock a saved time may be before the clock counts as set back: as much as the clocks
-// of two replicas differ.
+// clockSlack is how far ahead of the clock a saved time may be before the clock counts as set back: as much as the
+// clocks of two replicas differ.
 const clockSlack = 10 * time.Second
 
 // rebase brings saved times that lie in the future back to the present, and reports whether there were any. They are

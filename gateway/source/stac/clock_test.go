@@ -10,8 +10,8 @@ import (
 	"github.com/streamgate/streamgate/internal/redistest"
 )
 
-// TestClockThatWasSetBack: what was done by a clock that was ahead does not stop polls, tiers, sweeps and probes; that is
-// told once.
+// TestClockThatWasSetBack: what was done by a clock that was ahead does not stop polls, tiers, sweeps and probes; that
+// is told once.
 func TestClockThatWasSetBack(t *testing.T) {
 	t.Parallel()
 	for _, ahead := range []time.Duration{time.Hour, 400 * 24 * time.Hour} {

@@ -68,11 +68,12 @@ type Config struct {
 	// AllowHosts are hosts, patterns of hosts and networks that links may lead to although they are not public; see
 	// [guard.New]. Default none; where the host of url is itself not public, links may lead anywhere.
 	AllowHosts []string `mapstructure:"allowHosts"`
-	// Links says what to do with links of the server to other addresses than url, such as http or an internal host where
-	// the server is behind a proxy: auto (default; they are resolved against url if they prove unusable), asGiven, or
-	// rebase (all are resolved against url at once, those of items, too).
+	// Links says what to do with links of the server to other addresses than url, such as http or an internal host
+	// where the server is behind a proxy: auto (default; they are resolved against url if they prove unusable),
+	// asGiven, or rebase (all are resolved against url at once, those of items, too).
 	Links string `mapstructure:"links"`
-	// RequestsPerSecond is the rate of requests to a host, of all sources together; default 2. Their lowest rate counts.
+	// RequestsPerSecond is the rate of requests to a host, of all sources together; default 2. Their lowest rate
+	// counts.
 	RequestsPerSecond float64 `mapstructure:"requestsPerSecond"`
 	// Event says what the events look like.
 	Event EventConfig `mapstructure:"event"`

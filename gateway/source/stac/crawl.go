@@ -257,9 +257,9 @@ func (c *crawl) take(ctx context.Context, address *url.URL, collection string, p
 		held += s.counts.held - before
 		file.collection, file.noted = name, append(file.noted, s.kept...)
 	}
-	// A file of several collections is read anew every time: its items could not be noted for the right one. So is one of
-	// which an update is held back, which must be found again, and one with an item that another file has given: it is
-	// the one that counts when the other file is gone.
+	// A file of several collections is read anew every time: its items could not be noted for the right one. So is one
+	// of which an update is held back, which must be found again, and one with an item that another file has given: it
+	// is the one that counts when the other file is gone.
 	isKnown := c.repeated == repeatedBefore && !p.Validator.IsZero() && held == 0 && len(byCollection) <= 1 && isWhole
 	if isKnown && len(c.files) < maxKnownFiles {
 		c.files[address.String()] = file
@@ -270,8 +270,8 @@ func (c *crawl) take(ctx context.Context, address *url.URL, collection string, p
 }
 
 // claim reports whether no file of this crawl has given an item before. Catalogs have one id in several files, with
-// different content (the examples of stac-spec do): the first file in the order of the links counts, or every crawl would
-// find the item changed, to and fro.
+// different content (the examples of stac-spec do): the first file in the order of the links counts, or every crawl
+// would find the item changed, to and fro.
 func (c *crawl) claim(key string) bool {
 	digest := maphash.String(c.seed, key)
 	_, isClaimed := c.claimed[digest]

@@ -21,8 +21,8 @@ const (
 	engineWindows engine = "windows"
 	// engineInterval reads the interval of the configuration, all of it every time.
 	engineInterval engine = "datetime"
-	// engineScan reads everything every time: for collections whose server leaves items without a time out of any search
-	// by time (stac-server issue 1165).
+	// engineScan reads everything every time: for collections whose server leaves items without a time out of any
+	// search by time (stac-server issue 1165).
 	engineScan engine = "scan"
 	// engineCrawl reads the files of a catalog that cannot be searched.
 	engineCrawl engine = "crawl"

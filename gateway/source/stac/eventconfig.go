@@ -17,8 +17,8 @@ import (
 type EventConfig struct {
 	// Producer is the member producer of the data; default streamgate.
 	Producer string `mapstructure:"producer"`
-	// Profile is what the data holds: link (default: a link to the item), origin (exactly href and producer), summary (the
-	// item's footprint and main properties), or item (the item as the server gave it).
+	// Profile is what the data holds: link (default: a link to the item), origin (exactly href and producer), summary
+	// (the item's footprint and main properties), or item (the item as the server gave it).
 	Profile string `mapstructure:"profile"`
 	// Type is the type of the events of items; default org.ogc.api.collection.item.{operation}.
 	Type string `mapstructure:"type"`
@@ -32,9 +32,11 @@ type EventConfig struct {
 	// Extensions are additional attributes. One whose value is empty is left out, as is one that needs a property of an
 	// item in the event of a collection or of a deleted item.
 	Extensions []ExtensionConfig `mapstructure:"extensions"`
-	// Assets are keys or roles of the assets that the profile summary keeps; * stands for any characters. Default: none.
+	// Assets are keys or roles of the assets that the profile summary keeps; * stands for any characters. Default:
+	// none.
 	Assets []string `mapstructure:"assets"`
-	// Properties are those that the profile summary keeps, in place of a list of common ones; * stands for any characters.
+	// Properties are those that the profile summary keeps, in place of a list of common ones; * stands for any
+	// characters.
 	Properties []string `mapstructure:"properties"`
 	// RewriteSelf says whether the address of an item is derived from url instead of the item's own link: never
 	// (default), or api (always), for a server whose links name a host that others cannot reach.

@@ -82,7 +82,8 @@ type Estimate struct {
 	Events  int `json:"events"`  // that would be published
 }
 
-// estimate searches the windows of a backfill as the backfill does, and publishes nothing: s has a preview for an outbox.
+// estimate searches the windows of a backfill as the backfill does, and publishes nothing: s has a preview for an
+// outbox.
 func estimate(
 	ctx context.Context, s *watcher, b *Backfill, progress func(e Estimate, total int),
 ) (e Estimate, err error) {

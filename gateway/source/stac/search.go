@@ -88,8 +88,8 @@ func (s *search) run(ctx context.Context, done func() []source.Save) error {
 	}
 	size, err := s.api.Search(ctx, s.query, s.add)
 	if err != nil {
-		// What was found is new, whether the search was complete or not. The page size that it ended with says nothing: a
-		// server that is down fails with the smallest.
+		// What was found is new, whether the search was complete or not. The page size that it ended with says nothing:
+		// a server that is down fails with the smallest.
 		return errors.Join(err, s.publish(ctx))
 	}
 	s.pageSizes[s.collection] = min(size+size/4+1, s.config.Limit) // a page size that failed is not tried again at once

@@ -21,12 +21,13 @@ const (
 type Verification struct {
 	Windows int `json:"windows"` // of all collections
 	Items   int `json:"items"`   // of the catalog, each once
-	// Missing counts the items of which the stream has no event: those that were never published, and those that were, but
-	// whose event the stream has lost. Doubled counts the items of which the stream has an event twice, with the same id.
+	// Missing counts the items of which the stream has no event: those that were never published, and those that were,
+	// but whose event the stream has lost. Doubled counts the items of which the stream has an event twice, with the
+	// same id.
 	Missing int `json:"missing"`
 	Doubled int `json:"doubled"`
-	// Removed counts the items that were published and whose event is not in the stream any more, from which entries were
-	// removed, such as by retention.
+	// Removed counts the items that were published and whose event is not in the stream any more, from which entries
+	// were removed, such as by retention.
 	Removed int `json:"removed"`
 	// MissingItems and DoubledItems name them as collection/id, at most 1000 each.
 	MissingItems []string `json:"missingItems"`
@@ -155,8 +156,8 @@ func (v *verifier) page(
 	return candidates, nil
 }
 
-// isInStream reports whether the stream has an event of an item, by what it is about or by the id that its present state
-// has.
+// isInStream reports whether the stream has an event of an item, by what it is about or by the id that its present
+// state has.
 func (v *verifier) isInStream(collection string, c *candidate) bool {
 	if v.stream.items[digestOf(c.name)] {
 		return true

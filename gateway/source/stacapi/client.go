@@ -266,8 +266,8 @@ func trusts(one, other *url.URL) bool {
 
 func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
-// checkRedirect follows only where nothing gets lost and no other host learns anything: 301 to 303 turn a POST into a GET
-// without a body, and the headers must neither reach another host nor travel unencrypted.
+// checkRedirect follows only where nothing gets lost and no other host learns anything: 301 to 303 turn a POST into a
+// GET without a body, and the headers must neither reach another host nor travel unencrypted.
 func checkRedirect(r *http.Request, via []*http.Request) error {
 	first := via[0]
 	if len(via) > maxRedirects || r.Method != first.Method || !trusts(first.URL, r.URL) {

@@ -20,8 +20,8 @@ const (
 
 // Config says which API a [Client] talks to, and how. Only URL is required.
 type Config struct {
-	// URL is the landing page of the API, its search endpoint (a path that ends with /search), or the root document of a
-	// static catalog. Its query string is added to every request to the same host: some services expect a key there.
+	// URL is the landing page of the API, its search endpoint (a path that ends with /search), or the root document of
+	// a static catalog. Its query string is added to every request to the same host: some services expect a key there.
 	URL string
 	// UserAgent is sent with every request. If it is empty, net/http sends its own.
 	UserAgent string
@@ -35,8 +35,8 @@ type Config struct {
 	Timeout time.Duration
 	// Hosts holds the limits that several clients share; nil gives the client limits of its own.
 	Hosts *Hosts
-	// RequestsPerSecond is the highest rate of requests to one host; 0 is DefaultRequestsPerSecond. Among the clients that
-	// share Hosts, the lowest rate counts.
+	// RequestsPerSecond is the highest rate of requests to one host; 0 is DefaultRequestsPerSecond. Among the clients
+	// that share Hosts, the lowest rate counts.
 	RequestsPerSecond float64
 	// MinPause is the shortest pause before a request is repeated; 0 is DefaultMinPause.
 	MinPause time.Duration

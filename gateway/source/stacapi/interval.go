@@ -10,8 +10,8 @@ import (
 // six digits of a second.
 const TimeFormat = "2006-01-02T15:04:05.999999Z"
 
-// ParseTime reads a time in RFC 3339 in every spelling that section 5.6 allows: t and z in lower case, a blank instead of
-// the T, and leap seconds, which are read as the second that follows.
+// ParseTime reads a time in RFC 3339 in every spelling that section 5.6 allows: t and z in lower case, a blank instead
+// of the T, and leap seconds, which are read as the second that follows.
 func ParseTime(s string) (time.Time, error) {
 	t, err := time.Parse(time.RFC3339, s)
 	if err == nil || len(s) < len("2006-01-02T15:04:05Z") {

@@ -278,7 +278,8 @@ func TestCountsAreEstimates(t *testing.T) {
 	}
 }
 
-// TestTextOfAnswers: byte order marks, charsets and compression are undone, and what cannot be is refused with its reason.
+// TestTextOfAnswers: byte order marks, charsets and compression are undone, and what cannot be is refused with its
+// reason.
 func TestTextOfAnswers(t *testing.T) {
 	t.Parallel()
 	page := `{"features":[{"id":"a"},{"id":"é"}]}`

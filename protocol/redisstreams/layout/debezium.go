@@ -30,8 +30,8 @@ type debeziumRecord struct {
 	compact    bool
 }
 
-// readDebezium returns the record of an entry: in the extended message format the fields key and value, and one for each
-// header; in the compact one a single field, whose name is the key.
+// readDebezium returns the record of an entry: in the extended message format the fields key and value, and one for
+// each header; in the compact one a single field, whose name is the key.
 func readDebezium(e *redisstreams.Entry) (r debeziumRecord, ok bool, err error) {
 	_, hasKey := e.Field(debeziumKey)
 	_, hasValue := e.Field(debeziumValue)
@@ -62,9 +62,9 @@ func readDebezium(e *redisstreams.Entry) (r debeziumRecord, ok bool, err error) 
 	return r, true, nil
 }
 
-// ownedByDebezium: the name of a field that is a JSON object is a key of the compact format, if the value is a JSON object
-// or null. Fields named key and value are common, and so is a field named default: they are Debezium's only if the value
-// is one of its change events, or a CloudEvent, or null beside a key that is a JSON object.
+// ownedByDebezium: the name of a field that is a JSON object is a key of the compact format, if the value is a JSON
+// object or null. Fields named key and value are common, and so is a field named default: they are Debezium's only if
+// the value is one of its change events, or a CloudEvent, or null beside a key that is a JSON object.
 func ownedByDebezium(e *redisstreams.Entry) bool {
 	r, ok, err := readDebezium(e)
 	if !ok || err != nil || r.key != "" && !isJSONObject(r.key) {
@@ -144,8 +144,8 @@ func payloadOf(text string) []byte {
 	return bytesOf(text)
 }
 
-// changeOf returns the envelope in a value, or nil unless there is an operation, which is a single letter, and the source
-// block of a connector.
+// changeOf returns the envelope in a value, or nil unless there is an operation, which is a single letter, and the
+// source block of a connector.
 func changeOf(value string) *debeziumChange {
 	if !isJSONObject(value) {
 		return nil
@@ -159,8 +159,8 @@ func changeOf(value string) *debeziumChange {
 }
 
 // describe sets the attributes that the change has. Debezium repeats changes after a restart, with another time of its
-// own: the id is made of what stays the same, the key, the operation, the position in the source, and the row. Without a
-// key, rows of one transaction can be equal, and the id is that of the entry.
+// own: the id is made of what stays the same, the key, the operation, the position in the source, and the row. Without
+// a key, rows of one transaction can be equal, and the id is that of the entry.
 func (c *debeziumChange) describe(event *rawevent.Event, key string) {
 	event.Set(debeziumPrefix+"op", c.Op)
 	for _, name := range [...]string{"connector", "name", "db", "schema", "table", "collection"} {

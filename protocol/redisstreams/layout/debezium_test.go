@@ -57,8 +57,8 @@ func TestLayoutDebezium(t *testing.T) {
 	})
 }
 
-// TestDebeziumIDsAreStable: Debezium repeats a change after a restart, with another time of its own; a different change,
-// key or row has another id. The schema that the converter adds changes nothing.
+// TestDebeziumIDsAreStable: Debezium repeats a change after a restart, with another time of its own; a different
+// change, key or row has another id. The schema that the converter adds changes nothing.
 func TestDebeziumIDsAreStable(t *testing.T) {
 	t.Parallel()
 	l := newLayout(t, layout.Config{})

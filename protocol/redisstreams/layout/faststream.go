@@ -17,8 +17,8 @@ const (
 	fastStreamField = "__data__"
 	// fastStreamMagic begins the binary container of FastStream 0.6 and later; the first byte is not valid UTF-8.
 	fastStreamMagic = "\x89BIN\r\n\x1a\n"
-	// fastStreamHead is the size of the container up to the headers: the magic, the version (2 bytes), the offsets of the
-	// headers and of the body (4 bytes each). All numbers are big-endian.
+	// fastStreamHead is the size of the container up to the headers: the magic, the version (2 bytes), the offsets of
+	// the headers and of the body (4 bytes each). All numbers are big-endian.
 	fastStreamHead    = len(fastStreamMagic) + 2 + 4 + 4
 	fastStreamVersion = 1
 )
@@ -62,8 +62,8 @@ func (l *Layout) fastStream(e *redisstreams.Entry) (rawevent.Event, error) {
 	return l.eventOf(e, &m)
 }
 
-// fastStreamBinary takes the binary container apart. The offsets decide where its parts lie; the headers must fill their
-// part exactly, so that a damaged container is not read as something else.
+// fastStreamBinary takes the binary container apart. The offsets decide where its parts lie; the headers must fill
+// their part exactly, so that a damaged container is not read as something else.
 func fastStreamBinary(text string) (dataAndMetadata, error) {
 	if len(text) < fastStreamHead {
 		return dataAndMetadata{}, errors.New("the container ends within its head")
@@ -89,8 +89,8 @@ func fastStreamBinary(text string) (dataAndMetadata, error) {
 	return dataAndMetadata{data: &data, metadata: metadata}, nil
 }
 
-// fastStreamHeaders returns count names and values, each preceded by its length, which take measures. ok is false unless
-// they are UTF-8 and end with the part.
+// fastStreamHeaders returns count names and values, each preceded by its length, which take measures. ok is false
+// unless they are UTF-8 and end with the part.
 func fastStreamHeaders(part string, count int, take func(string, int) (string, bool)) (metadata []string, ok bool) {
 	if len(part) < 4*count {
 		return nil, false // before memory is reserved for them
@@ -128,8 +128,8 @@ func takeCharacters(text string, n int) (string, bool) {
 	return text[:end], true
 }
 
-// fastStreamJSON takes the container of FastStream 0.5 apart: a JSON object of data, a string, and headers, an object. A
-// header that is not a string gets its JSON text; null counts as missing.
+// fastStreamJSON takes the container of FastStream 0.5 apart: a JSON object of data, a string, and headers, an object.
+// A header that is not a string gets its JSON text; null counts as missing.
 func fastStreamJSON(text string) (m dataAndMetadata, ok bool) {
 	if !strings.HasPrefix(text, "{") || !utf8.ValidString(text) || !json.Valid(bytesOf(text)) {
 		return dataAndMetadata{}, false

@@ -8,16 +8,16 @@ import (
 	"github.com/streamgate/streamgate/protocol/redisstreams"
 )
 
-// FieldRules map the fields of a flat entry to attributes, for the layout [Fields]. Each value of an attribute is the name
-// of a field, or, if the entry has no such field, the name of a field, a dot, and the path to a member of the JSON object
-// in it: data.task.id. Empty means that no field holds the attribute. A missing or empty value gives no attribute; required
-// attributes are then added as documented at [Layout]. A value that is not allowed for its attribute, like a Time that is
-// not in RFC 3339, makes the entry malformed, and so does a field that occurs twice.
+// FieldRules map the fields of a flat entry to attributes, for the layout [Fields]. Each value of an attribute is the
+// name of a field, or, if the entry has no such field, the name of a field, a dot, and the path to a member of the JSON
+// object in it: data.task.id. Empty means that no field holds the attribute. A missing or empty value gives no
+// attribute; required attributes are then added as documented at [Layout]. A value that is not allowed for its
+// attribute, like a Time that is not in RFC 3339, makes the entry malformed, and so does a field that occurs twice.
 type FieldRules struct {
 	ID, Source, Type, Subject, Time, DataSchema string
-	// Event is the field that holds a CloudEvent in JSON, which is the event; an entry without it is not of this layout.
-	// Of the other rules only Extensions and Base64 are possible then. An extension that the event has already stays as it
-	// is.
+	// Event is the field that holds a CloudEvent in JSON, which is the event; an entry without it is not of this
+	// layout. Of the other rules only Extensions and Base64 are possible then. An extension that the event has already
+	// stays as it is.
 	Event string
 	// DataContentType is the field with the media type of the data. It requires Data.
 	DataContentType string
@@ -28,11 +28,12 @@ type FieldRules struct {
 	// value that is not UTF-8 is written in base64, under the name with the suffix _base64. Bytes of a name that are
 	// not UTF-8 become U+FFFD. If two members get the same name, the entry is malformed.
 	Data string
-	// JSON names fields that hold JSON, which becomes a member as it is instead of a string. A value that is not JSON stays
-	// a string. It excludes Data. "*" is every field.
+	// JSON names fields that hold JSON, which becomes a member as it is instead of a string. A value that is not JSON
+	// stays a string. It excludes Data. "*" is every field.
 	JSON []string
-	// Base64 names fields that are decoded before anything else reads them: base64, or a JSON string of base64, as Spring
-	// Data Redis writes values with a JSON serializer. Any other value makes the entry malformed. "*" is every field.
+	// Base64 names fields that are decoded before anything else reads them: base64, or a JSON string of base64, as
+	// Spring Data Redis writes values with a JSON serializer. Any other value makes the entry malformed. "*" is every
+	// field.
 	Base64 []string
 	// Extensions are the fields that become extension attributes.
 	Extensions []FieldExtension

@@ -47,8 +47,8 @@ func chosen(names []string, field string) bool {
 	return slices.Contains(names, field) || slices.Contains(names, every)
 }
 
-// fieldOrMember returns the value of a field, or else of a member of the JSON object in a field; see [FieldRules]. Names
-// may contain dots: the longest name of a field, and of a member, that fits is taken.
+// fieldOrMember returns the value of a field, or else of a member of the JSON object in a field; see [FieldRules].
+// Names may contain dots: the longest name of a field, and of a member, that fits is taken.
 func fieldOrMember(e *redisstreams.Entry, path string) (string, error) {
 	value, found, err := onlyField(e, path)
 	if found || err != nil {

@@ -55,13 +55,13 @@ const (
 	// MessagePack, read as described at [Layout], and "_watermill_message_uuid" the id. If the metadata has a different
 	// id, the UUID becomes the extension watermillmessageuuid.
 	Watermill = "watermill"
-	// FastStream is the layout of FastStream (Python): "__data__" holds the message and its headers, in a binary container
-	// since 0.6 and in JSON before; anything else is a message without headers. The headers are metadata, read as described
-	// at [Layout]; message_id is the id.
+	// FastStream is the layout of FastStream (Python): "__data__" holds the message and its headers, in a binary
+	// container since 0.6 and in JSON before; anything else is a message without headers. The headers are metadata,
+	// read as described at [Layout]; message_id is the id.
 	FastStream = "faststream"
-	// Debezium is the layout of Debezium Server's Redis sink, in its message formats compact (one field, whose name is the
-	// key and whose value is the record) and extended (the fields key and value, and the headers in upper case). The text
-	// default is null, as the sink writes it.
+	// Debezium is the layout of Debezium Server's Redis sink, in its message formats compact (one field, whose name is
+	// the key and whose value is the record) and extended (the fields key and value, and the headers in upper case).
+	// The text default is null, as the sink writes it.
 	//
 	// A value that is a CloudEvent in JSON, as Debezium's converter writes it, is that event, read with the repairs of
 	// [rawevent.Lenient] if it is not valid. Any other value is the data. The key becomes partitionkey, as in the Kafka
@@ -85,8 +85,8 @@ type Config struct {
 	// Type is the type of events that carry none; default dev.streamgate.entry.
 	Type string
 	// DataContentType is the media type of data for which neither layout nor entry states one. By default it is
-	// application/json for a JSON object or array; anything else has none then, and the JSON event format represents it in
-	// base64.
+	// application/json for a JSON object or array; anything else has none then, and the JSON event format represents it
+	// in base64.
 	DataContentType string
 	// BodyField is the field that holds the message, Redpanda Connect's body_key; default body. Only for
 	// RedpandaConnect.
@@ -96,9 +96,9 @@ type Config struct {
 	// Lenient repairs CloudEvents in JSON that are not valid, as [rawevent.Lenient] does. Only for the layouts Auto,
 	// Embedded and Fields; Debezium always does.
 	Lenient bool
-	// Complete, if set, may set attributes that an event lacks, before the defaults are added; events that came with their
-	// specversion are not passed to it. It must depend on the entry and the event alone and must not keep them; it is
-	// called concurrently. An error makes the entry malformed.
+	// Complete, if set, may set attributes that an event lacks, before the defaults are added; events that came with
+	// their specversion are not passed to it. It must depend on the entry and the event alone and must not keep them;
+	// it is called concurrently. An error makes the entry malformed.
 	Complete func(e *redisstreams.Entry, event *rawevent.Event) error
 }
 

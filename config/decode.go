@@ -103,7 +103,7 @@ func (unknownSource) NewSource(source.Env) (source.Source, error) {
 	return nil, errors.New("the source has an unknown type")
 }
 
-// elements returns the items of a list in a mapping; none if there is no such key.
+// elements returns the items of a list in a mapping, or none if the key is missing.
 func elements(root *yaml.Node, name string) []*yaml.Node {
 	if list := child(root, name); list != nil {
 		return list.Content

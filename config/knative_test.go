@@ -139,7 +139,7 @@ func TestBadKnativeVariables(t *testing.T) {
 			`{"extensions":{"type":"a"}}`},
 		`environment: K_CE_OVERRIDES: the value is empty or has control characters`: {"K_CE_OVERRIDES",
 			`{"extensions":{"a":"\n"}}`},
-		`environment: K_CA_CERTS: there is no certificate in PEM`:                       {"K_CA_CERTS", "x"},
+		`environment: K_CA_CERTS: no PEM certificate found`:                             {"K_CA_CERTS", "x"},
 		`environment: K_AUDIENCE: the sink requires a token for the audience "a", and `: {"K_AUDIENCE", "a"},
 	} {
 		t.Run(want, func(t *testing.T) {

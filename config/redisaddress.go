@@ -89,7 +89,7 @@ func (c *RedisConfig) credentials(o *redis.UniversalOptions, s string) (rest str
 		return "", &addressError{"the user has no password, so the connection would use the default user",
 			"write redis://USER:PASSWORD@HOST:PORT, or name a file with the password as passwordFile"}
 	case o.Username == "" && o.Password == "" && (hasPassword || c.PasswordFile == ""):
-		return "", &addressError{"there is no password before the @",
+		return "", &addressError{"the password before the @ is missing",
 			"write redis://USER:PASSWORD@HOST:PORT, or remove the @"}
 	}
 	return s[at+1:], nil

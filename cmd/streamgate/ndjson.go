@@ -11,13 +11,12 @@ import (
 	"github.com/streamgate/streamgate/protocol/rawevent"
 )
 
-// maxNDJSON bounds the whole of what is read from stdin: there is no bound, but the reader wants one.
+// maxNDJSON is the bound that the reader requires; input from stdin is not limited in practice.
 const maxNDJSON = 1 << 50
 
 // eachLine calls send with the event of each line of NDJSON that is not blank. It reads what programs write: with
-// a byte
-// order mark, in UTF-16, with CRLF, and without an end of the last line. An error names the line; the lines before it
-// were sent.
+// a byte order mark, in UTF-16, with CRLF, and without an end of the last line. An error names the line; the lines
+// before it were sent.
 func eachLine(stdin io.Reader, send func(*rawevent.Event) error) error {
 	text, err := foreign.NewReader(stdin, foreign.Options{Limit: maxNDJSON})
 	if err != nil {

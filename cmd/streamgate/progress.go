@@ -10,7 +10,7 @@ import (
 
 const (
 	barPeriod  = 200 * time.Millisecond // between two updates of a bar
-	linePeriod = 10 * time.Second       // between two lines where there is no terminal
+	linePeriod = 10 * time.Second       // between two lines when stderr is not a terminal
 	barWidth   = 30
 	// The time that is left is not told before so much is known that it will not jump, and follows what is measured
 	// slowly: work comes in pieces of different size.

@@ -86,8 +86,7 @@ func (d *dispatcher) takePending(ctx context.Context) bool {
 }
 
 // enterTaken puts an entry that was pending before into the queue of its key, and returns how far its delivery has
-// come. It
-// returns false if others of its key come first.
+// come. It returns false if others of its key come first.
 func (d *dispatcher) enterTaken(entry *redisstreams.Delivery) (p progress, head bool) {
 	event, _ := entry.Event() // an entry that does not decode has no key; it is rejected when it is processed
 	head = d.keys.enter(entry.ID, keyOf(entry.ID, &event))

@@ -134,7 +134,7 @@ func (c *Config) validateRequests() setting.Problems {
 		}
 	}
 	if c.CACerts != "" && !x509.NewCertPool().AppendCertsFromPEM([]byte(c.CACerts)) {
-		p.Add("caCerts", "there is no certificate in PEM", "write it from -----BEGIN CERTIFICATE----- to -----END CERTIFICATE-----")
+		p.Add("caCerts", "no PEM certificate found", "write it from -----BEGIN CERTIFICATE----- to -----END CERTIFICATE-----")
 	}
 	if c.WebHook != nil {
 		p.AddAll("webHook", c.WebHook.Check())

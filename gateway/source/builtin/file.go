@@ -26,8 +26,7 @@ func fileType() source.Type {
 }
 
 // FileConfig is the configuration of a source of type file: it publishes the lines of a file, each a CloudEvent in
-// the JSON
-// format, and goes on as the file grows. All replicas must see the same file.
+// the JSON format, and goes on as the file grows. All replicas must see the same file.
 type FileConfig struct {
 	// Path is the file. It may come later, and be replaced by a new one, which is read from its beginning.
 	Path string `mapstructure:"path"`

@@ -36,8 +36,7 @@ func decodeJSON(text []byte, v any) error {
 }
 
 // cleanJSON returns a JSON value as valid JSON, and how many NaN and Infinity it has replaced by null. Its error
-// says in
-// words where the text is broken.
+// says in words where the text is broken.
 func cleanJSON(text []byte) (clean []byte, replaced int, err error) {
 	if json.Valid(text) && utf8.Valid(text) {
 		return text, 0, nil

@@ -28,8 +28,7 @@ type Page struct {
 
 // decodePage reads a FeatureCollection. Anything else is an error that a retry may cure: servers in trouble answer 200
 // with an HTML page. Members other than the features and the links are not needed, whatever they hold; the items
-// are not
-// looked into.
+// are not looked into.
 func decodePage(text []byte, a *answer) (*Page, error) {
 	p := &Page{Matched: -1, From: a.from, ServerTime: a.serverTime, Validator: a.validator}
 	var features, links [][]byte // of which there is one each, unless the server repeats a member
